@@ -25,12 +25,12 @@ struct amqp_bytes {
  * brackets.
  */
 enum amqp_error {
-    AMQP_ERR_TRUNCATED = -2001,         /* ends before its last field (501) */
-    AMQP_ERR_TRAILING = -2002,          /* goes on after its last field (501) */
-    AMQP_ERR_UNKNOWN_CLASS = -2003,     /* no such class (503) */
-    AMQP_ERR_UNKNOWN_METHOD = -2004,    /* the class has no such method (503) */
-    AMQP_ERR_SHORTSTR = -2005,          /* not UTF-8 (501); when encoding: over 255 bytes */
-    AMQP_ERR_FRAME_TYPE = -2006,        /* type octet is none of method, header, body, heartbeat (501) */
+    AMQP_ERR_TRUNCATED = -2001,      /* ends before its last field (501) */
+    AMQP_ERR_TRAILING = -2002,       /* goes on after its last field (501) */
+    AMQP_ERR_UNKNOWN_CLASS = -2003,  /* no such class (503) */
+    AMQP_ERR_UNKNOWN_METHOD = -2004, /* the class has no such method (503) */
+    AMQP_ERR_SHORTSTR = -2005,       /* not UTF-8 (501); when encoding: over 255 bytes */
+    AMQP_ERR_FRAME_TYPE = -2006, /* type octet is none of method, header, body, heartbeat (501) */
     AMQP_ERR_FRAME_TOO_LARGE = -2007,   /* its head announces more than was negotiated (501) */
     AMQP_ERR_FRAME_END = -2008,         /* last octet is not 0xCE (501) */
     AMQP_ERR_HEARTBEAT_PAYLOAD = -2009, /* a heartbeat with a payload (501) */
@@ -145,7 +145,7 @@ static inline uint8_t *put_longstr(uint8_t *p, struct amqp_bytes b)
     return put_bytes(put_u32(p, b.len), b);
 }
 
-/* A reader over lent bytes. Each in_* is false, and moves nothing, when the bytes do not suffice. */
+/* A reader over lent bytes. Each in_* is false, and moves nothing, when too few are left. */
 struct amqp_in {
     const uint8_t *p;
     const uint8_t *end;

@@ -18,10 +18,10 @@ enum {
     AMQP_FRAME_HEARTBEAT = 8,
 
     AMQP_FRAME_END = 0xCE,
-    AMQP_FRAME_HEAD_LEN = 7,     /* before the payload */
-    AMQP_FRAME_OVERHEAD = 8,     /* that and the end octet */
-    AMQP_FRAME_MIN_MAX = 4096,   /* the least frame-max that may be negotiated */
-    AMQP_CONTENT_HEAD_LEN = 12,  /* of a content header before its property flags */
+    AMQP_FRAME_HEAD_LEN = 7,    /* before the payload */
+    AMQP_FRAME_OVERHEAD = 8,    /* that and the end octet */
+    AMQP_FRAME_MIN_MAX = 4096,  /* the least frame-max that may be negotiated */
+    AMQP_CONTENT_HEAD_LEN = 12, /* of a content header before its property flags */
     AMQP_PROTOCOL_HEADER_LEN = 8,
 };
 
@@ -59,8 +59,8 @@ struct amqp_frame_head {
 /*
  * Reads a frame's head: AMQP_FRAME_HEAD_LEN when it is there and may be, 0 when len is too short to
  * say, or AMQP_ERR_FRAME_TYPE, AMQP_ERR_FRAME_TOO_LARGE (size > max_frame; 0 means no limit),
- * AMQP_ERR_HEARTBEAT_PAYLOAD, AMQP_ERR_HEARTBEAT_CHANNEL. For a reader that takes a body's payload to
- * a place of its own and checks the end octet itself.
+ * AMQP_ERR_HEARTBEAT_PAYLOAD, AMQP_ERR_HEARTBEAT_CHANNEL. For a reader that takes a body's payload
+ * to a place of its own and checks the end octet itself.
  *
  * max_frame is held against the payload alone, eight more than the protocol's words give, because
  * that is what RabbitMQ does and clients have come to rely on.
@@ -69,9 +69,9 @@ int frame_parse_head(const uint8_t *buf, size_t len, uint32_t max_frame,
                      struct amqp_frame_head *ret);
 
 /*
- * Finds the first frame of buf: its whole length (at least 8) when it is there, 0 when more bytes are
- * needed, or an error of frame_parse_head or AMQP_ERR_FRAME_END. An error in the head is told as
- * soon as the head is there. ret is written only when a frame is found.
+ * Finds the first frame of buf: its whole length (at least 8) when it is there, 0 when more bytes
+ * are needed, or an error of frame_parse_head or AMQP_ERR_FRAME_END. An error in the head is told
+ * as soon as the head is there. ret is written only when a frame is found.
  */
 ssize_t frame_parse(const uint8_t *buf, size_t len, uint32_t max_frame, struct amqp_frame *ret);
 
@@ -101,8 +101,8 @@ struct amqp_content_header {
 };
 
 /*
- * Reads a header frame's payload: 0, AMQP_ERR_TRUNCATED or AMQP_ERR_HEADER_WEIGHT. The class and the
- * properties are left for the caller to check (props_validate).
+ * Reads a header frame's payload: 0, AMQP_ERR_TRUNCATED or AMQP_ERR_HEADER_WEIGHT. The class and
+ * the properties are left for the caller to check (props_validate).
  */
 int content_header_parse(struct amqp_bytes payload, struct amqp_content_header *ret);
 
@@ -121,7 +121,7 @@ static inline size_t content_header_frame_size(const struct amqp_content_header 
     return CONTENT_PREFIX_LEN + (size_t)h->props.len + 1;
 }
 
-/* Writes a whole header frame of content_header_frame_size(h) octets; returns the place after it. */
+/* Writes a header frame of content_header_frame_size(h) octets; returns the place after it. */
 uint8_t *content_put_header_frame(uint8_t *out, uint16_t channel,
                                   const struct amqp_content_header *h);
 

@@ -94,6 +94,10 @@ def make_header(codes, classes, methods):
     return ''.join(out)
 
 
+def string_kind(kind):
+    return 'shortstr' if kind == 'shortstr' else 'longstr'
+
+
 def make_decoder(m):
     reads, after = [], []
     for kind, name in m.groups():
@@ -104,8 +108,7 @@ def make_decoder(m):
         elif kind in NUMBERS:
             reads.append((f'in_{NUMBERS[kind][0]}(in, &a->{name})', None))
         else:
-            reads.append((f'in_{"shortstr" if kind == "shortstr" else "longstr"}(in, &a->{name})',
-                          None))
+            reads.append((f'in_{string_kind(kind)}(in, &a->{name})', None))
     out = [f'static int decode_{m.name}(struct amqp_in *in, struct amqp_method *m)\n{{\n'
            f'    struct amqp_{m.name} *a = &m->u.{m.name};\n']
     out += [f'    uint8_t {var};\n' for _, var in reads if var]
@@ -118,7 +121,8 @@ def make_decoder(m):
     if not m.content:
         for kind, name in m.args:
             if kind == 'shortstr':
-                out.append(f'    if (!amqp_is_utf8(a->{name}))\n        return AMQP_ERR_SHORTSTR;\n')
+                out.append(f'    if (!amqp_is_utf8(a->{name}))\n'
+                           '        return AMQP_ERR_SHORTSTR;\n')
     out.append('    return 0;\n}\n\n')
     return ''.join(out)
 
@@ -137,8 +141,8 @@ def make_size(m):
         if shortstrs:
             test = ' || '.join(f'a->{n}.len > 255' for n in shortstrs)
             out.append(f'    if ({test})\n        return AMQP_ERR_SHORTSTR;\n')
-        out.append('    return ' + ' + '.join([str(fixed)] + [f'(ssize_t)a->{n}.len' for n in variable])
-                   + ';\n')
+        terms = [str(fixed)] + [f'(ssize_t)a->{n}.len' for n in variable]
+        out.append(f'    return {" + ".join(terms)};\n')
     else:
         out.append(f'    (void)m;\n    return {fixed};\n')
     return ''.join(out) + '}\n\n'
@@ -154,8 +158,7 @@ def make_encoder(m):
         elif kind in NUMBERS:
             out.append(f'    p = put_{NUMBERS[kind][0]}(p, a->{name});\n')
         else:
-            how = 'shortstr' if kind == 'shortstr' else 'longstr'
-            out.append(f'    p = put_{how}(p, a->{name});\n')
+            out.append(f'    p = put_{string_kind(kind)}(p, a->{name});\n')
     return ''.join(out) + '    return p;\n}\n\n'
 
 
@@ -190,7 +193,7 @@ def make_source(codes, classes, methods):
     # Two small tables lead from class and method number to a place in the one above, plus 1.
     last_class = max(number for number, _ in classes)
     out.append(f'const uint8_t amqp_class_rows[{last_class + 1}] = {{\n')
-    out += [f'    [{number}] = {i + 1}, /* {name} */\n' for i, (number, name) in enumerate(classes)]
+    out += [f'    [{number}] = {i}, /* {name} */\n' for i, (number, name) in enumerate(classes, 1)]
     out.append('};\n\n')
     last_method = max(m.number for m in methods)
     out.append('const uint8_t amqp_method_places[][AMQP_MAX_METHOD + 1] = {\n')
@@ -199,7 +202,8 @@ def make_source(codes, classes, methods):
                           if m.class_id == number)
         out.append(f'    [{i}] = {{{cells}}},\n')
     out.append('};\n\n')
-    out.append(f'_Static_assert(AMQP_MAX_METHOD == {last_method} && AMQP_MAX_CLASS == {last_class},\n'
+    out.append(f'_Static_assert(AMQP_MAX_METHOD == {last_method} && '
+               f'AMQP_MAX_CLASS == {last_class},\n'
                '               "method_impl.h must know the largest numbers");\n\n')
     out.append('const struct amqp_code_info amqp_codes[] = {\n')
     out += [f'    {{{number}, {str(hard).lower()}, "{name}"}},\n' for number, name, hard in codes]

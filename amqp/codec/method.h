@@ -73,8 +73,8 @@ uint32_t amqp_method_peek(struct amqp_bytes payload);
 int amqp_method_decode(struct amqp_bytes payload, struct amqp_method *ret);
 
 /*
- * Octets of the whole method frame, head and end included; AMQP_ERR_SHORTSTR when a short string has
- * over 255 bytes, AMQP_ERR_UNKNOWN_METHOD when there is no such id.
+ * Octets of the whole method frame, head and end included; AMQP_ERR_SHORTSTR when a short string
+ * has over 255 bytes, AMQP_ERR_UNKNOWN_METHOD when there is no such id.
  */
 ssize_t amqp_method_encoded_size(const struct amqp_method *m);
 

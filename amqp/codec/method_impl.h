@@ -23,7 +23,7 @@ struct amqp_code_info {
 
 extern const struct amqp_method_impl amqp_methods[AMQP_N_METHODS];
 
-/* amqp_methods[amqp_method_places[amqp_class_rows[class] - 1][method] - 1]; 0 means there is none. */
+/* amqp_methods[amqp_method_places[amqp_class_rows[class] - 1][method] - 1]; 0 means none. */
 extern const uint8_t amqp_class_rows[AMQP_MAX_CLASS + 1];
 extern const uint8_t amqp_method_places[][AMQP_MAX_METHOD + 1];
 

@@ -3,9 +3,9 @@
  * those that are set. They stay the bytes that they came in; what is asked of them is found by
  * walking. Pure.
  *
- * Flags come in words of 16 bits, and bit 0 says that another word follows. Bits 15 to 2 of the first
- * are the properties below. Bit 1 and all later words stand for properties that nobody has defined:
- * what they might bring with them comes last, and is passed on unread.
+ * Flags come in words of 16 bits, and bit 0 says that another word follows. Bits 15 to 2 of the
+ * first are the properties below. Bit 1 and all later words stand for properties that nobody has
+ * defined: what they might bring with them comes last, and is passed on unread.
  */
 #ifndef AMQP_CODEC_PROPS_H
 #define AMQP_CODEC_PROPS_H
@@ -42,8 +42,8 @@ static inline uint16_t prop_flag(enum amqp_prop prop)
 }
 
 /*
- * All properties, taken apart. Only those whose flag is set count; strings are views lent from where
- * they were decoded. headers is a table's contents.
+ * All properties, taken apart. Only those whose flag is set count; strings are views lent from
+ * where they were decoded. headers is a table's contents.
  */
 struct amqp_props {
     uint16_t flags;
@@ -64,14 +64,14 @@ struct amqp_props {
 };
 
 /*
- * Whether the flags and the values that they announce fill props exactly, the headers table included:
- * 0, AMQP_ERR_TRUNCATED, AMQP_ERR_TRAILING, or an error of ftable_validate.
+ * Whether the flags and the values that they announce fill props exactly, the headers table
+ * included: 0, AMQP_ERR_TRUNCATED, AMQP_ERR_TRAILING, or an error of ftable_validate.
  */
 int props_validate(struct amqp_bytes props);
 
 /*
- * Where a property's value lies: a string's characters, a table's contents, 1 octet, 8 octets. False
- * when it is not set, or when props is damaged before it.
+ * Where a property's value lies: a string's characters, a table's contents, 1 octet, 8 octets.
+ * False when it is not set, or when props is damaged before it.
  */
 bool props_find(struct amqp_bytes props, enum amqp_prop prop, struct amqp_bytes *ret);
 
@@ -84,14 +84,14 @@ bool props_timestamp(struct amqp_bytes props, uint64_t *ret);
 struct amqp_bytes props_headers(struct amqp_bytes props);
 
 /*
- * Reads what an expiration property holds, milliseconds in decimal digits: 0, or AMQP_ERR_WRONG_TYPE
- * when it is empty, has anything but digits, or does not fit into 64 bits.
+ * Reads what an expiration property holds, milliseconds in decimal digits: 0, or
+ * AMQP_ERR_WRONG_TYPE when it is empty, has anything but digits, or does not fit into 64 bits.
  */
 int props_parse_expiration(struct amqp_bytes expiration, uint64_t *ret_ms);
 
 /*
- * Takes all apart in one walk: 0, AMQP_ERR_TRUNCATED or AMQP_ERR_TRAILING. The headers are not looked
- * into. What undefined flags brought with them is dropped, and so are those flags.
+ * Takes all apart in one walk: 0, AMQP_ERR_TRUNCATED or AMQP_ERR_TRAILING. The headers are not
+ * looked into. What undefined flags brought with them is dropped, and so are those flags.
  */
 int props_decode(struct amqp_bytes props, struct amqp_props *ret);
 

@@ -16,8 +16,8 @@
 #include "broker/runtime/blob.h"
 
 enum {
-    RECORD_INLINE_MAX = 32 * 1024,        /* a larger body lies in a blob */
-    RECORD_BODY_MAX = 512 * 1024 * 1024,  /* a larger one is refused by record_new */
+    RECORD_INLINE_MAX = 32 * 1024,       /* a larger body lies in a blob */
+    RECORD_BODY_MAX = 512 * 1024 * 1024, /* a larger one is refused by record_new */
 };
 
 /* What record_new found in the properties, so that nobody walks them for it again. */
@@ -60,8 +60,8 @@ struct record_parts {
  * A record with one reference, which the caller owns, its body still to be filled: *ret_body is the
  * place for body_len bytes, lent until they are written, before the record is shown to anybody.
  * ret_body may be NULL when body_len is 0. NULL, with nothing changed, when a part is longer than
- * said above or body_len is over RECORD_BODY_MAX. Props that do not parse are kept as they are; their
- * flags are then those that could be read.
+ * said above or body_len is over RECORD_BODY_MAX. Props that do not parse are kept as they are;
+ * their flags are then those that could be read.
  */
 struct record *record_new(const struct record_parts *parts, size_t body_len, uint8_t **ret_body);
 
@@ -170,9 +170,9 @@ static inline void record_stored_parts(const struct record *r, struct amqp_bytes
 void record_store(const struct record *r, uint8_t *out);
 
 /*
- * A record with one reference, which the caller owns, from its stored form; bytes is lent. NULL when
- * the lengths in it do not add up to len, or its properties do not parse. What the head says of the
- * properties is not believed but read again.
+ * A record with one reference, which the caller owns, from its stored form; bytes is lent. NULL
+ * when the lengths in it do not add up to len, or its properties do not parse. What the head says
+ * of the properties is not believed but read again.
  */
 struct record *record_load(const uint8_t *bytes, size_t len);
 
