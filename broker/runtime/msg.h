@@ -25,6 +25,7 @@ enum {
     MSG_IO,       /* struct msg_io (io.h): a watched descriptor is ready */
     MSG_FD,       /* struct msg_fd (io.h): a descriptor changes its owner */
     MSG_CONTINUE, /* struct msg: proc_continue(): the process asked for another turn */
+    MSG_NAMED,    /* struct msg: proc_await(): hdr.from now has the name */
     MSG_SUP_REPLY = 32,
     MSG_USER = 64,
 };

@@ -166,7 +166,6 @@ void proc_signal(proc_id to, enum exit_kind kind, int code, const char *text);
 
 /* MSG_CONTINUE to self, behind what waits: for loops over unbounded data. At most one queued. */
 void proc_continue(void);
-/* Asks for ops->flush at the end of this turn even if no message comes (it always runs). */
 
 __attribute__((noreturn, format(printf, 5, 6))) void
 proc_exit_at(const char *file, int line, enum exit_kind kind, int code, const char *fmt, ...);
@@ -198,6 +197,17 @@ void proc_at_exit_cancel(void (*fn)(void *), void *arg);
 int proc_register(const char *name); /* self, under a name; -EEXIST; gone at exit */
 /* 0: nobody. Any thread. */
 proc_id proc_whereis(const char *name);
+/*
+ * One MSG_NAMED with this ref, hdr.from the process that has the name: at once, or when somebody
+ * registers it. How partners find each other again after a restart. proc_cancel ends it.
+ */
+proc_ref proc_await(const char *name);
+
+/*
+ * Sends what waits in this scheduler's outboxes now. Before a request to a third process whose
+ * consequences must not overtake what was sent before to others.
+ */
+void proc_flush(void);
 
 /* Monotonic time of the world, as of the start of the turn's present message. */
 uint64_t proc_now_us(void);

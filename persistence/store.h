@@ -1,0 +1,179 @@
+/*
+ * store.h - the store process of a vhost: the one that does everything with its database.
+ *
+ * A blocking server, registered as "store:<vhost>". Queues send it arrays of operations, the
+ * registry rows of definitions; it commits groups and tells each queue how far it is durable. It
+ * sees no protocol: a message is bytes, an owner that gives them back, and flags.
+ *
+ * Rules
+ * 1. Operations of one queue are taken in the order sent. STORE_DURABLE(up_to_seq) says that every
+ *    publish of this (queue, epoch) with seq <= up_to_seq is on disk or was settled before.
+ * 2. An ack of a publish that is not yet in a commit withdraws it: it never touches the disk.
+ * 3. An operation of an epoch older than the newest STORE_OPEN_QUEUE of its queue is ignored.
+ * 4. A publish whose (queue, seq) the store already has is ignored: queues send again what was not
+ *    durable when the store died.
+ * 5. A failed commit ends the process (its outcome is unknown). The next one recovers, checkpoints
+ *    with TRUNCATE, then registers its name; whoever awaited the name opens its queue anew.
+ */
+#ifndef PERSISTENCE_STORE_H
+#define PERSISTENCE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/runtime/proc.h"
+
+struct blob;
+
+enum {
+    STORE_OPEN_QUEUE = 0x200, /* call */
+    STORE_ENTRIES,            /* cast, store to queue, before STORE_OPENED */
+    STORE_OPENED,             /* reply */
+    STORE_OPS,                /* cast, queue to store */
+    STORE_DURABLE,            /* cast, store to queue, once for each queue and group */
+    STORE_SYNC,               /* call: answered when all that was sent before is durable */
+    STORE_SYNCED,             /* reply */
+    STORE_READ,               /* call */
+    STORE_BODIES,             /* reply */
+    STORE_WRITE,              /* call: definition rows */
+    STORE_WRITTEN,            /* reply, once durable */
+    STORE_LOAD,               /* call: all definition rows */
+    STORE_ROWS,               /* reply */
+    STORE_RESERVE,            /* call: ids */
+    STORE_RESERVED,           /* reply */
+};
+
+/* Where a message lies; a value that queues keep and give back to STORE_READ. */
+struct store_place {
+    uint64_t segment;
+    uint32_t offset, len;
+    uint32_t crc;
+};
+
+enum store_op_kind { STORE_OP_PUBLISH, STORE_OP_ACK, STORE_OP_ACK_RANGE };
+
+struct store_op {
+    enum store_op_kind kind;
+    uint32_t flags;    /* PUBLISH: kept with the entry, given back at recovery */
+    uint64_t seq;      /* ACK_RANGE: the first */
+    uint64_t last_seq; /* ACK_RANGE: the last; every entry in between that is still there */
+    /* PUBLISH: the bytes, in two pieces, and who owns them. One owner is written once a group. */
+    void *owner;
+    const void *part[2];
+    uint32_t part_len[2];
+};
+
+struct msg_store_open { /* STORE_OPEN_QUEUE: fences older epochs, then tells what is there */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+};
+
+struct store_entry {
+    uint64_t seq;
+    uint32_t flags;
+    struct store_place place;
+};
+
+struct msg_store_entries { /* STORE_ENTRIES: in order of seq, at most 4096 a message */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    uint32_t n;
+    struct store_entry entry[];
+};
+
+struct msg_store_opened { /* STORE_OPENED: all STORE_ENTRIES of this queue came before */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    uint64_t next_seq; /* above all that the store ever knew of this queue */
+    uint64_t n_entries;
+};
+
+struct msg_store_ops { /* STORE_OPS; drop gives every owner back by unref */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    uint64_t ack_time_us; /* the queue's recent time from delivery to ack; 0: nobody consumes */
+    void (*unref)(void *owner);
+    uint32_t n, cap;
+    struct store_op op[];
+};
+
+struct msg_store_durable { /* STORE_DURABLE */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    uint64_t up_to_seq;
+    uint64_t group;
+};
+
+struct store_read {
+    uint64_t seq;
+    struct store_place place;
+};
+
+struct msg_store_read { /* STORE_READ */
+    struct msg hdr;
+    uint64_t queue_id;
+    uint32_t n;
+    struct store_read want[];
+};
+
+struct store_body {
+    uint64_t seq;
+    struct blob *bytes; /* the message's bytes; NULL: damaged (CRC) or gone */
+};
+
+struct msg_store_bodies { /* STORE_BODIES, in the order asked; drop unrefs what was not taken */
+    struct msg hdr;
+    uint64_t queue_id;
+    uint32_t n;
+    struct store_body body[];
+};
+
+/* Definition rows. Names and arguments are bytes; what they mean is the registry's. */
+enum store_row_kind { STORE_ROW_QUEUE, STORE_ROW_EXCHANGE, STORE_ROW_BINDING };
+
+struct store_row {
+    enum store_row_kind kind;
+    bool remove;          /* by id; a queue's removal takes its messages and bindings with it */
+    uint64_t id;          /* queue, exchange: its id. binding: source exchange's id */
+    uint64_t dest_id;     /* binding */
+    uint32_t dest_kind;   /* binding: STORE_ROW_QUEUE or STORE_ROW_EXCHANGE */
+    uint32_t flags;       /* the registry's */
+    struct blob *name;    /* queue, exchange: its name; binding: its key */
+    struct blob *type;    /* exchange: its type; else NULL */
+    struct blob *args;    /* field table bytes; NULL: empty */
+};
+
+struct msg_store_rows { /* STORE_WRITE and STORE_ROWS; drop unrefs the blobs */
+    struct msg hdr;
+    uint32_t n, cap;
+    struct store_row row[];
+};
+
+struct msg_store_reserve { /* STORE_RESERVE / STORE_RESERVED: n ids from first, never used before */
+    struct msg hdr;
+    uint64_t first;
+    uint32_t n;
+};
+
+struct store_arg { /* the arg blob of store_ops */
+    char vhost[256];
+    char dir[512]; /* made when missing (its parent exists) */
+    uint64_t cache_bytes, wal_bytes; /* 0: 2 MiB, 64 MiB */
+};
+
+extern const struct proc_ops store_ops;
+
+/* Messages with room for n; the caller fills them and sends them. */
+struct msg_store_ops *store_ops_new(uint64_t queue_id, uint64_t epoch, uint32_t cap,
+                                    void (*unref)(void *owner));
+struct msg_store_rows *store_rows_new(uint32_t type, uint32_t cap);
+struct msg_store_read *store_read_new(uint64_t queue_id, uint32_t n);
+
+/*
+ * Before the tree starts, from main: whether `dir` can be used. 0; -EBUSY (another broker has it),
+ * -EACCES, -EROFS, -ENOTSUP (a newer version's), -EINVAL (not ours); *ret_text says it in a line.
+ */
+int store_probe(const char *dir, const char *vfs, char *ret_text, size_t size);
+
+#endif

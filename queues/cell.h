@@ -1,0 +1,96 @@
+/*
+ * cell.h - what a name stands for: the shared fact of a queue or exchange.
+ *
+ * A cell is made by the registry, lives in the vhost's tables under its name, and is shared by
+ * reference (cell_ref). What never changes after the declare is in it plainly; where its process is
+ * now is one immutable struct, swapped whole, so that a reader always sees a pid with its epoch.
+ * The queue process itself says UP (when it has recovered); the registry says the rest.
+ *
+ * The counters are single-writer slots: only the cell's process writes, everybody may read.
+ */
+#ifndef QUEUES_CELL_H
+#define QUEUES_CELL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/runtime/proc.h"
+
+struct blob;
+struct table;
+
+enum cell_kind { CELL_QUEUE, CELL_EXCHANGE };
+enum cell_state { CELL_RESTARTING, CELL_UP, CELL_PARKED, CELL_DELETED };
+enum cell_flags {
+    CELL_DURABLE = 1 << 0,
+    CELL_EXCLUSIVE = 1 << 1,
+    CELL_AUTO_DELETE = 1 << 2,
+    CELL_INTERNAL = 1 << 3,
+    CELL_PREDECLARED = 1 << 4, /* amq.* and the default exchange */
+};
+enum exchange_type { EXCHANGE_DIRECT, EXCHANGE_FANOUT, EXCHANGE_TOPIC, EXCHANGE_HEADERS };
+
+struct cell_at { /* immutable; valid until the handler returns */
+    proc_id pid;    /* 0 unless UP */
+    uint64_t epoch; /* of this incarnation; never used twice in a program's life */
+    enum cell_state state;
+    char reason[104]; /* PARKED: why */
+};
+
+struct cell_stats {
+    _Atomic uint64_t ready, unacked, consumers, ready_bytes, unacked_bytes;
+    _Atomic uint64_t published, delivered, delivered_no_ack, got, acked, redelivered, confirmed;
+};
+
+struct cell {
+    _Atomic uint32_t refs;
+    enum cell_kind kind;
+    uint64_t id;    /* never used again, in this vhost */
+    uint32_t flags; /* enum cell_flags */
+    enum exchange_type type;
+    proc_id owner;       /* exclusive: the connection */
+    struct blob *args;   /* field table bytes; NULL: empty */
+    struct table *routes; /* exchanges: binding key to struct route_set (route.h) */
+    _Atomic(const struct cell_at *) at;
+    struct cell_stats stats;
+    uint8_t vhost_len, name_len;
+    char text[]; /* vhost, then name; each followed by NUL */
+};
+
+struct cell_spec {
+    enum cell_kind kind;
+    uint64_t id;
+    uint32_t flags;
+    enum exchange_type type;
+    proc_id owner;
+    struct blob *args; /* referenced, not moved */
+    const char *vhost, *name;
+    uint8_t vhost_len, name_len;
+};
+
+/* One reference, the caller's; RESTARTING, epoch 0. */
+struct cell *cell_new(const struct cell_spec *spec);
+struct cell *cell_ref(struct cell *c);
+void cell_unref(struct cell *c);
+
+static inline const char *cell_vhost(const struct cell *c)
+{
+    return c->text;
+}
+static inline const char *cell_name(const struct cell *c)
+{
+    return c->text + c->vhost_len + 1;
+}
+/* Where it is now; valid until the handler returns. */
+static inline const struct cell_at *cell_at(const struct cell *c)
+{
+    return atomic_load_explicit(&c->at, memory_order_acquire);
+}
+/* Publishes a new place; reason may be NULL. From the cell's process (UP) or the registry. */
+void cell_set(struct cell *c, proc_id pid, uint64_t epoch, enum cell_state state,
+              const char *reason);
+/* A new epoch, above all before. */
+uint64_t epoch_next(void);
+
+#endif

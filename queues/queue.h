@@ -1,0 +1,206 @@
+/*
+ * queue.h - the messages that queue processes take and send. See docs/processes.md for the order and
+ * credit of each, and for what happens when either side dies.
+ *
+ * Everything that names a message names (queue id, epoch, seq); what is of an epoch that is gone is
+ * legal and ignored.
+ */
+#ifndef QUEUES_QUEUE_H
+#define QUEUES_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/runtime/proc.h"
+#include "queues/cell.h"
+
+struct blob;
+struct record;
+
+enum {
+    QUEUE_PUBLISH = 0x100, /* cast, channel to queue */
+    QUEUE_CONFIRM,         /* cast, queue to channel */
+    QUEUE_CREDIT,          /* cast, high lane, queue to channel */
+    QUEUE_CONSUME,         /* call */
+    QUEUE_CANCEL,          /* call */
+    QUEUE_REPLY,           /* reply to CONSUME, CANCEL, PURGE, STAT, DELETE, SYNC, ATTACH */
+    QUEUE_DELIVER,         /* cast, queue to channel */
+    QUEUE_PERMIT,          /* cast, channel to queue */
+    QUEUE_SETTLE,          /* cast, channel to queue */
+    QUEUE_GET,             /* call without timeout */
+    QUEUE_GOT,             /* reply; dropping it gives the message back */
+    QUEUE_PURGE,           /* call */
+    QUEUE_STAT,            /* call */
+    QUEUE_DELETE,          /* call, registry to queue */
+    QUEUE_SYNC,            /* call: answered when every ack sent before is durable */
+    QUEUE_CONSUMER_GONE,   /* cast, queue to channel: cancelled by the queue (deleted) */
+    QUEUE_ATTACH,          /* call, channel to a new incarnation: its consumers, what it holds */
+    QUEUE_DETACH,          /* cast, channel to queue: it goes; give all back, forget it */
+};
+
+/* Implied at a (channel, queue epoch), no handshake; the queue raises it by QUEUE_CREDIT. */
+enum {
+    CREDIT_INITIAL_MESSAGES = 16,
+    CREDIT_INITIAL_BYTES = 64 * 1024,
+    CREDIT_MAX_MESSAGES = 1024,
+    CREDIT_MAX_BYTES = 1024 * 1024,
+};
+
+struct publish_item {
+    struct record *record; /* a reference of its own */
+    uint64_t tag;          /* the channel's publish number, 0: no confirm is wanted */
+};
+
+struct msg_queue_publish { /* what one turn of the channel routed to this queue */
+    struct msg hdr;
+    uint64_t epoch;
+    uint32_t n, cap;
+    struct publish_item item[];
+};
+
+struct tag_range {
+    uint64_t first, last; /* the channel's publish numbers; all in between went to this queue or
+                             are not the queue's to speak of (see docs/processes.md) */
+};
+
+struct msg_queue_confirm { /* exactly the tags published here; single tags have first == last */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    bool nack;
+    uint32_t n;
+    struct tag_range range[];
+};
+
+struct msg_queue_credit { /* absolute: how many messages and bytes may be sent in this epoch */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    uint64_t messages, bytes;
+};
+
+struct consumer_spec {
+    uint32_t cid;       /* the channel's own number of the consumer */
+    bool no_ack, exclusive;
+    uint16_t prefetch;  /* 0: no limit */
+    int32_t priority;
+    uint64_t window_messages, window_bytes; /* its share of the socket's output, absolute */
+    struct blob *tag;   /* consumer tag, for listings */
+    struct blob *args;  /* field table bytes; NULL: empty */
+};
+
+struct msg_queue_consume {
+    struct msg hdr;
+    uint64_t epoch;
+    struct consumer_spec consumer;
+};
+
+struct msg_queue_cancel {
+    struct msg hdr;
+    uint64_t epoch;
+    uint32_t cid;
+};
+
+struct msg_queue_reply { /* code 0: done; else the protocol's reply code and a text */
+    struct msg hdr;
+    uint16_t code;
+    uint64_t epoch;
+    uint64_t messages, consumers; /* ready ones; PURGE, DELETE: how many were ready */
+    char text[128];
+};
+
+struct delivery {
+    struct record *record; /* a reference of its own */
+    uint64_t seq;
+    uint32_t cid;
+    bool redelivered;
+};
+
+struct msg_queue_deliver { /* drop: nothing is given back; the channel's DOWN does that */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    uint32_t n, cap;
+    struct delivery item[];
+};
+
+struct msg_queue_permit { /* absolute: deliveries and bytes that may have been sent to cid */
+    struct msg hdr;
+    uint64_t epoch;
+    uint32_t cid;
+    uint64_t messages, bytes;
+};
+
+enum settle_how { SETTLE_ACK, SETTLE_REJECT, SETTLE_REQUEUE };
+
+struct msg_queue_settle { /* seqs in any order; unknown ones are ignored */
+    struct msg hdr;
+    uint64_t epoch;
+    enum settle_how how;
+    uint32_t n, cap;
+    uint64_t seq[];
+};
+
+struct msg_queue_get {
+    struct msg hdr;
+    uint64_t epoch;
+    bool no_ack;
+};
+
+struct msg_queue_got {
+    struct msg hdr;
+    uint16_t code; /* 0, or a reply code with text (parked...) */
+    bool empty, redelivered;
+    bool no_ack;
+    uint64_t queue_id, epoch, seq;
+    uint64_t ready; /* left behind */
+    proc_id queue;  /* to whom a drop gives the message back */
+    struct record *record; /* set NULL by whoever takes it */
+    char text[128];
+};
+
+struct msg_queue_ask { /* PURGE, STAT, SYNC, DETACH */
+    struct msg hdr;
+    uint64_t epoch;
+};
+
+struct msg_queue_delete {
+    struct msg hdr;
+    bool if_unused, if_empty;
+    proc_id requester; /* not told QUEUE_CONSUMER_GONE for... 0: everybody is */
+};
+
+struct msg_queue_consumer_gone {
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    uint32_t cid;
+};
+
+struct held { /* a delivery that the channel's client still has */
+    uint64_t seq;
+    uint32_t cid;
+};
+
+struct msg_queue_attach { /* at a new incarnation, before anything else from this channel */
+    struct msg hdr;
+    uint64_t old_epoch, epoch;
+    uint32_t n_consumers, n_held;
+    struct consumer_spec *consumers; /* of n_consumers, owned */
+    struct held *held;               /* of n_held, owned */
+};
+
+/* Constructors; the caller fills the arrays. drop gives all references back. */
+struct msg_queue_publish *queue_publish_new(uint64_t epoch, uint32_t cap);
+struct msg_queue_deliver *queue_deliver_new(uint64_t queue_id, uint64_t epoch, uint32_t cap);
+struct msg_queue_settle *queue_settle_new(uint64_t epoch, enum settle_how how, uint32_t cap);
+struct msg_queue_confirm *queue_confirm_new(uint64_t queue_id, uint64_t epoch, bool nack,
+                                            uint32_t n);
+struct msg_queue_consume *queue_consume_new(uint64_t epoch, const struct consumer_spec *consumer);
+struct msg_queue_attach *queue_attach_new(uint64_t old_epoch, uint64_t epoch,
+                                          uint32_t n_consumers, uint32_t n_held);
+struct msg_queue_ask *queue_ask_new(uint32_t type, uint64_t epoch);
+
+struct queue_arg { /* the arg blob of queue_ops */
+    struct cell *cell; /* the blob's maker holds a reference for as long as the child exists */
+};
+extern const struct proc_ops queue_ops;
+
+#endif

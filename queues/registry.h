@@ -1,0 +1,108 @@
+/*
+ * registry.h - all changes of a vhost's topology, one at a time in memory, many to a commit group.
+ *
+ * Registered as "registry:<vhost>". Channels call it; it writes rows where they must last, tells
+ * exchange and queue processes, and answers when the change is durable and visible to every later
+ * publish. After a crash it learns the durable part from the store and the rest from the tables, so
+ * a caller that got DOWN awaits the name and asks again: every request is idempotent.
+ */
+#ifndef QUEUES_REGISTRY_H
+#define QUEUES_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/runtime/proc.h"
+#include "queues/cell.h"
+
+struct blob;
+
+enum {
+    REGISTRY_QUEUE_DECLARE = 0x140, /* calls; the reply is REGISTRY_REPLY */
+    REGISTRY_QUEUE_DELETE,
+    REGISTRY_EXCHANGE_DECLARE,
+    REGISTRY_EXCHANGE_DELETE,
+    REGISTRY_BIND,
+    REGISTRY_UNBIND,
+    REGISTRY_REPLY,
+    REGISTRY_RELEASE_OWNER, /* call, a closing connection: its exclusive queues are deleted */
+    REGISTRY_QUEUE_UNUSED,  /* cast, queue to registry: the last consumer of an auto-delete queue
+                               has gone; deleted if that is still so */
+    EXCHANGE_HELLO = 0x160, /* cast, exchange to registry: up, wants its bindings */
+    EXCHANGE_SET,           /* call, registry to exchange: binds and unbinds, in order */
+    EXCHANGE_DONE,          /* reply: every later publish sees it */
+};
+
+struct msg_registry_declare { /* queues and exchanges */
+    struct msg hdr;
+    bool passive;
+    uint32_t flags; /* enum cell_flags */
+    proc_id owner;  /* the connection, always: it decides about exclusive ones */
+    struct blob *name; /* empty or NULL: server-named */
+    struct blob *type; /* exchanges: "direct"... */
+    struct blob *args; /* field table bytes; NULL: empty */
+};
+
+struct msg_registry_delete {
+    struct msg hdr;
+    bool if_unused, if_empty;
+    proc_id owner;
+    struct blob *name;
+};
+
+struct msg_registry_bind { /* BIND and UNBIND */
+    struct msg hdr;
+    bool to_exchange;
+    proc_id owner;
+    struct blob *source, *dest, *key, *args;
+};
+
+struct msg_registry_owner { /* RELEASE_OWNER */
+    struct msg hdr;
+    proc_id owner;
+};
+
+struct msg_queue_unused { /* REGISTRY_QUEUE_UNUSED */
+    struct msg hdr;
+    uint64_t queue_id;
+};
+
+struct msg_registry_reply { /* drop unrefs the cell */
+    struct msg hdr;
+    uint16_t code;     /* 0, or a reply code */
+    struct cell *cell; /* DECLARE: a reference */
+    uint64_t messages; /* DELETE: how many were ready */
+    char text[256];    /* for the client: "no queue 'q' in vhost '/'" */
+};
+
+struct exchange_change {
+    bool remove;
+    bool durable;
+    struct cell *dest; /* a reference */
+    struct blob *key, *args;
+};
+
+struct msg_exchange_set { /* drop gives the references back */
+    struct msg hdr;
+    bool reset; /* begin with an empty structure, shown only when all is in */
+    uint32_t n, cap;
+    struct exchange_change change[];
+};
+
+struct exchange_arg { /* the arg blob of exchange_ops */
+    struct cell *cell;
+};
+
+struct registry_arg { /* the arg blob of registry_ops */
+    char vhost[256];
+};
+
+extern const struct proc_ops registry_ops;
+extern const struct proc_ops exchange_ops;
+
+/* Constructors: names and arguments are copied into blobs; drop unrefs them. */
+struct msg_registry_declare *registry_declare_new(uint32_t type, const void *name, size_t len);
+struct msg_registry_delete *registry_delete_new(uint32_t type, const void *name, size_t len);
+struct msg_registry_bind *registry_bind_new(uint32_t type);
+
+#endif

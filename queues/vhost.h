@@ -1,0 +1,22 @@
+/*
+ * vhost.h - the supervisor of one vhost: its store, registry, exchanges and queues.
+ *
+ *   vhost:<name> (one_for_one)
+ *     store:<name>      blocking; persistence/store.h
+ *     registry:<name>
+ *     exchanges:<name>  supervisor, one child for each exchange
+ *     queues:<name>     supervisor, one child for each queue
+ */
+#ifndef QUEUES_VHOST_H
+#define QUEUES_VHOST_H
+
+#include "broker/runtime/supervisor.h"
+
+/*
+ * The child spec of a vhost's supervisor, for the `vhosts` supervisor. data_dir: the broker's; the
+ * vhost's own directory below it is made from the hash of its name. The blob in spec->arg is the
+ * caller's reference.
+ */
+void vhost_child_spec(const char *name, const char *data_dir, struct child_spec *ret);
+
+#endif
