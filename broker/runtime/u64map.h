@@ -1,13 +1,15 @@
 /*
  * u64map.h - a hash map from nonzero 64-bit keys to 64-bit values (open addressing).
  *
- * Pure. Memory comes from the two functions given (proc_realloc/proc_free inside processes), so an
- * empty map owns nothing.
+ * Pure. Memory comes from the two functions given (proc_realloc/proc_free inside processes; in a
+ * process's own heap it goes with the process, without u64map_fini). A map that was never put into
+ * owns nothing.
  */
 #ifndef BROKER_RUNTIME_U64MAP_H
 #define BROKER_RUNTIME_U64MAP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct u64map {
