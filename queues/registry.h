@@ -25,6 +25,7 @@ enum {
     REGISTRY_BIND,
     REGISTRY_UNBIND,
     REGISTRY_REPLY,
+    REGISTRY_WATCH,         /* call, a channel: answered (code 0) once the cell is not RESTARTING */
     REGISTRY_RELEASE_OWNER, /* call, a closing connection: its exclusive queues are deleted */
     REGISTRY_QUEUE_UNUSED,  /* cast, queue to registry: the last consumer of an auto-delete queue
                                has gone; deleted if that is still so */
@@ -55,6 +56,11 @@ struct msg_registry_bind { /* BIND and UNBIND */
     bool to_exchange;
     proc_id owner;
     struct blob *source, *dest, *key, *args;
+};
+
+struct msg_registry_watch { /* WATCH; drop unrefs the cell. The caller looks at the cell again */
+    struct msg hdr;
+    struct cell *cell;
 };
 
 struct msg_registry_owner { /* RELEASE_OWNER */
@@ -104,5 +110,6 @@ extern const struct proc_ops exchange_ops;
 struct msg_registry_declare *registry_declare_new(uint32_t type, const void *name, size_t len);
 struct msg_registry_delete *registry_delete_new(uint32_t type, const void *name, size_t len);
 struct msg_registry_bind *registry_bind_new(uint32_t type);
+struct msg_registry_watch *registry_watch_new(struct cell *cell);
 
 #endif
