@@ -1,0 +1,260 @@
+/*
+ * warren: options and signals. What runs is assembled in tree.c.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/core/config.h"
+#include "broker/core/log.h"
+#include "broker/runtime/runtime.h"
+#include "broker/runtime/world.h"
+#include "broker/tree.h"
+#include "persistence/store.h"
+
+enum { SHUTDOWN_DEADLINE_S = 10 };
+
+static proc_id root; /* written before the signal thread starts */
+
+static void usage(FILE *out)
+{
+    fputs("usage: warren [options]\n"
+          "\n"
+          "An AMQP 0-9-1 message broker.\n"
+          "\n"
+          "  --config FILE      read 'key = value' lines from FILE\n"
+          "  --data-dir DIR     keep data in DIR (default: warren-data)\n"
+          "  --amqp-port N      listen for AMQP on port N, 0: any free port (default: 5672)\n"
+          "  --mgmt-port N      listen for management on port N, 0: any (default: 15672)\n"
+          "  --bind ADDR        listen on this address (default: all, IPv4 and IPv6)\n"
+          "  --schedulers N     scheduler threads (default: one for each core)\n"
+          "  --log-level L      debug, info, warning or error (default: info)\n"
+          "  --set key=value    set any configuration key\n"
+          "  --version          print the version\n"
+          "  --help             print this text\n"
+          "\n"
+          "Later options win over earlier ones and over --config. Keys:\n",
+          out);
+    config_print_keys(out);
+}
+
+__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    fputs("warren: ", stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    va_end(args);
+    exit(1);
+}
+
+static void set_or_die(const char *key, const char *value)
+{
+    char text[512];
+
+    if (config_set(key, value, text, sizeof(text)) < 0)
+        die("%s", text);
+}
+
+static void set_pair(char *pair)
+{
+    char *eq = strchr(pair, '=');
+
+    if (!eq)
+        die("--set wants key=value, not '%s'", pair);
+    *eq = 0;
+    set_or_die(pair, eq + 1);
+}
+
+static const struct option options[] = {
+    { "config", required_argument, NULL, 'c' },
+    { "data-dir", required_argument, NULL, 'd' },
+    { "amqp-port", required_argument, NULL, 'p' },
+    { "mgmt-port", required_argument, NULL, 'm' },
+    { "bind", required_argument, NULL, 'b' },
+    { "schedulers", required_argument, NULL, 's' },
+    { "log-level", required_argument, NULL, 'l' },
+    { "set", required_argument, NULL, 'S' },
+    { "version", no_argument, NULL, 'v' },
+    { "help", no_argument, NULL, 'h' },
+    { 0 },
+};
+
+/* The configuration key of an option that is a short form of one; NULL for the others. */
+static const char *key_of(int option)
+{
+    switch (option) {
+    case 'd':
+        return "data_dir";
+    case 'p':
+        return "listeners.tcp.default";
+    case 'm':
+        return "management.tcp.port";
+    case 'b':
+        return "listeners.tcp.bind";
+    case 's':
+        return "schedulers";
+    case 'l':
+        return "log.level";
+    default:
+        return NULL;
+    }
+}
+
+/* The file is read first, wherever --config stands, so that options win over it. */
+static void read_config_option(int argc, char **argv)
+{
+    char text[1024];
+    int o;
+
+    opterr = 0;
+    while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (o == 'c' && config_read_file(optarg, text, sizeof(text)) < 0)
+            die("%s", text);
+    }
+    opterr = 1;
+    optind = 0; /* glibc: scan anew */
+}
+
+static void read_options(int argc, char **argv)
+{
+    int o;
+
+    read_config_option(argc, argv);
+    while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (key_of(o)) {
+            set_or_die(key_of(o), optarg);
+        } else if (o == 'S') {
+            set_pair(optarg);
+        } else if (o == 'v') {
+            puts("warren " WARREN_VERSION);
+            exit(0);
+        } else if (o == 'h') {
+            usage(stdout);
+            exit(0);
+        } else if (o != 'c') {
+            fputs("warren --help lists the options\n", stderr);
+            exit(2);
+        }
+    }
+    if (optind < argc)
+        die("unexpected argument '%s'", argv[optind]);
+}
+
+/* Found out now, a failure is one line and an exit code; later it would be a parked process. */
+static void probe_port(uint64_t port, const char *what)
+{
+    uint16_t bound;
+    int fd = world_real.net->listen(config()->bind, (uint16_t)port, &bound);
+
+    if (fd < 0)
+        die("cannot listen on %s port %llu: %s", what, (unsigned long long)port, strerror(-fd));
+    world_real.net->close(fd);
+}
+
+static void probe_data_dir(void)
+{
+    const char *dir = config()->data_dir;
+    char text[512];
+
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        die("cannot make data directory %s: %s", dir, strerror(errno));
+    if (store_probe(dir, NULL, text, sizeof(text)) < 0)
+        die("%s", text);
+}
+
+static void raise_open_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* as many as there may be; fewer is not an error */
+}
+
+/* Waits for signals as a thread of its own, because the main one waits for the root. */
+static void *signal_thread(void *arg)
+{
+    const sigset_t *set = arg;
+    bool is_stopping = false;
+    int sig;
+
+    for (;;) {
+        if (sigwait(set, &sig) != 0 || sig == SIGHUP)
+            continue;
+        if (sig == SIGALRM || is_stopping)
+            _exit(sig == SIGALRM ? 1 : 0);
+        is_stopping = true;
+        alarm(SHUTDOWN_DEADLINE_S);
+        rt_signal(root, EXIT_SHUTDOWN, "signal");
+    }
+    return NULL;
+}
+
+static void block_signals(sigset_t *ret)
+{
+    sigemptyset(ret);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGHUP);
+    sigaddset(ret, SIGALRM);
+    pthread_sigmask(SIG_BLOCK, ret, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void on_ready(uint16_t amqp_port, uint16_t mgmt_port)
+{
+    printf("warren ready amqp=%u mgmt=%u\n", amqp_port, mgmt_port);
+    fflush(stdout);
+}
+
+static void start(void)
+{
+    struct rt_config rt = {
+        .schedulers = (unsigned)config()->schedulers,
+        .pool_threads = (unsigned)config()->pool_threads,
+        .world = &world_real,
+        .on_crash = log_crash,
+    };
+    struct tree_options tree = { .with_mgmt = true, .on_ready = on_ready };
+    int r = rt_start(&rt);
+
+    if (r < 0)
+        die("cannot start: %s", strerror(-r));
+    if (*config()->debug_crash_in_init)
+        rt_inject_init(config()->debug_crash_in_init);
+    root = tree_start(&tree);
+}
+
+int main(int argc, char **argv)
+{
+    struct exit_reason why;
+    pthread_t thread;
+    sigset_t set;
+
+    read_options(argc, argv);
+    log_set_level(config()->log_level);
+    raise_open_files();
+    block_signals(&set);
+    probe_data_dir();
+    probe_port(config()->amqp_port, "AMQP");
+    probe_port(config()->mgmt_port, "management");
+    start();
+    if (pthread_create(&thread, NULL, signal_thread, &set) != 0)
+        die("cannot start the signal thread");
+    rt_wait(&why);
+    if (exit_is_normal(&why) && why.code == 0 && !strcmp(why.text, "signal"))
+        return 0;
+    die("stopped: %s", why.text);
+}

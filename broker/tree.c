@@ -1,0 +1,176 @@
+/*
+ * The supervision tree.
+ *
+ *   root (one_for_one, 10 restarts in 60 s)
+ *     log          supervisor: manager, server, sinks
+ *     tables       owner of the shared tables
+ *     access       users and vhosts
+ *     vhosts       supervisor: one supervisor for each vhost
+ *     connections  supervisor of temporary children: one for each socket
+ *     listeners    supervisor: AMQP
+ *     mgmt         supervisor: HTTP
+ *     boot         temporary: waits for the listeners and says that the broker is ready
+ *
+ * log, tables and access count against the root: over its budget the program ends. Every other
+ * child has a budget of its own and is parked.
+ */
+#include "broker/tree.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "amqp/listener.h"
+#include "broker/core/access.h"
+#include "broker/core/config.h"
+#include "broker/core/listeners.h"
+#include "broker/core/log_tree.h"
+#include "broker/core/tables.h"
+#include "broker/runtime/blob.h"
+#include "broker/runtime/runtime.h"
+#include "broker/runtime/supervisor.h"
+#include "mgmt/http.h"
+#include "queues/vhost.h"
+
+/* Supervisors are given as long as their children take; the whole has main's deadline. */
+static void add_supervisor(const char *id, struct blob *arg, bool own_budget)
+{
+    struct child_spec spec = { .id = id, .ops = &supervisor_ops, .arg = arg,
+                               .shutdown_ms = SUP_WAIT, .own_budget = own_budget,
+                               .scheduler = SCHED_SAME };
+
+    sup_add(&spec);
+    blob_unref(arg);
+}
+
+/* A supervisor of dynamic children, found by its id. */
+static void named_init(void *state, const void *arg)
+{
+    supervisor_ops.init(state, arg);
+    CHECK(proc_register(proc_name()) == 0);
+}
+
+static const struct proc_ops *named_supervisor_ops(void)
+{
+    static struct proc_ops ops; /* supervisor_ops, but for its init */
+
+    ops = supervisor_ops;
+    ops.init = named_init;
+    return &ops;
+}
+
+static void add_named_supervisor(const char *id, void (*build)(const void *ctx))
+{
+    struct sup_spec sup = { .strategy = ONE_FOR_ONE, .build = build };
+    struct child_spec spec = { .id = id, .ops = named_supervisor_ops(),
+                               .arg = sup_new_arg(&sup, NULL, 0), .shutdown_ms = SUP_WAIT,
+                               .own_budget = true, .scheduler = SCHED_SAME };
+
+    sup_add(&spec);
+    blob_unref(spec.arg);
+}
+
+static void build_vhosts(const void *ctx)
+{
+    struct child_spec spec = { 0 };
+
+    (void)ctx;
+    vhost_child_spec("/", config()->data_dir, &spec);
+    spec.own_budget = true;
+    sup_add(&spec);
+    blob_unref(spec.arg);
+}
+
+static void build_listeners(const void *ctx)
+{
+    struct listener_arg arg = { .port = (uint16_t)config()->amqp_port };
+    struct child_spec spec = { .id = "listener:amqp", .ops = &listener_ops, .shutdown_ms = 1000,
+                               .own_budget = true, .scheduler = SCHED_ANY };
+
+    (void)ctx;
+    snprintf(arg.bind, sizeof(arg.bind), "%s", config()->bind);
+    spec.arg = blob_copy(&arg, sizeof(arg));
+    sup_add(&spec);
+    blob_unref(spec.arg);
+}
+
+static void build_mgmt(const void *ctx)
+{
+    struct child_spec spec = { .id = "mgmt_http", .ops = &mgmt_http_ops, .shutdown_ms = 1000,
+                               .own_budget = true, .scheduler = SCHED_ANY };
+
+    (void)ctx;
+    sup_add(&spec);
+}
+
+/*
+ * boot: waits until each listener has its name, says so, and ends.
+ */
+struct boot {
+    struct tree_options options;
+    unsigned waiting;
+};
+
+static void boot_init(void *state, const void *arg)
+{
+    struct boot *b = state;
+
+    memcpy(&b->options, arg, sizeof(b->options));
+    b->waiting = b->options.with_mgmt ? 2 : 1;
+    (void)proc_await("listener:amqp");
+    if (b->options.with_mgmt)
+        (void)proc_await("mgmt_http");
+}
+
+static void boot_handle(void *state, struct msg *m)
+{
+    struct boot *b = state;
+
+    CHECK(m->type == MSG_NAMED);
+    if (--b->waiting > 0)
+        return;
+    if (b->options.on_ready)
+        b->options.on_ready(listeners_port("amqp"), listeners_port("http"));
+    proc_exit(EXIT_NORMAL, 0, "ready");
+}
+
+static const struct proc_ops boot_ops = {
+    .kind = "boot",
+    .state_size = sizeof(struct boot),
+    .init = boot_init,
+    .handle = boot_handle,
+};
+
+static void add_worker(const char *id, const struct proc_ops *ops)
+{
+    sup_add(&(struct child_spec){ .id = id, .ops = ops, .shutdown_ms = 1000,
+                                  .scheduler = SCHED_SAME });
+}
+
+static void build_root(const void *ctx)
+{
+    const struct tree_options *options = ctx;
+    struct child_spec boot = { .id = "boot", .ops = &boot_ops, .restart = TEMPORARY,
+                               .shutdown_ms = 100, .scheduler = SCHED_SAME };
+
+    add_supervisor("log_sup", log_sup_arg(), false);
+    add_worker("tables", &tables_ops);
+    add_worker("access", &access_ops);
+    add_named_supervisor("vhosts", build_vhosts);
+    add_named_supervisor("connections", NULL);
+    add_named_supervisor("listeners", build_listeners);
+    if (options->with_mgmt)
+        add_named_supervisor("mgmt", build_mgmt);
+    boot.arg = blob_copy(options, sizeof(*options));
+    sup_add(&boot);
+    blob_unref(boot.arg);
+}
+
+proc_id tree_start(const struct tree_options *options)
+{
+    struct sup_spec root = { .strategy = ONE_FOR_ONE, .intensity = 10, .period_ms = 60000,
+                             .build = build_root };
+    struct spawn spec = { .ops = &supervisor_ops, .name = "root",
+                          .arg = sup_new_arg(&root, options, sizeof(*options)), .scheduler = 0 };
+
+    return rt_spawn_root(&spec);
+}
