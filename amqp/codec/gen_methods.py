@@ -87,8 +87,8 @@ def make_header(codes, classes, methods):
         out.append(f'struct amqp_{m.name} {{\n')
         out += [f'    {C_TYPES[kind]} {name};\n' for kind, name in m.args]
         out.append('};\n\n')
-    out.append('/* One method with its arguments. The member of u has the name of the method; a method\n'
-               '   without arguments has none. */\n'
+    out.append('/* One method with its arguments. The member of u has the name of the method;\n'
+               '   a method without arguments has none. */\n'
                'struct amqp_method {\n    uint32_t id;\n    union {\n')
     out += [f'        struct amqp_{m.name} {m.name};\n' for m in methods if m.args]
     out.append('    } u;\n};\n\n#endif\n')

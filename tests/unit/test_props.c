@@ -89,6 +89,7 @@ static void test_undefined_flags(void **state)
         {{8, 1, 0, 0, 5}, 5, 0, true}, /* another word, which announces nothing */
         {{8, 1, 0, 0, 5, 6}, 6, AMQP_ERR_TRAILING, true},
         {{8, 1, 0x80, 0, 5, 6}, 6, 0, true},
+        {{8, 1, 0x80, 1, 0, 0, 5, 6}, 8, 0, true},
         {{0, 1}, 2, AMQP_ERR_TRUNCATED, false},
         {{0, 1, 0, 1, 0, 1}, 6, AMQP_ERR_TRUNCATED, false},
         {{0, 1, 0, 1, 0, 0}, 6, 0, false},
