@@ -1,0 +1,410 @@
+/*
+ * Opening and closing a database, and what is done with it as a whole: checkpoint, vacuum.
+ */
+#include "persistence/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/runtime/alloc.h"
+#include "persistence/db_internal.h"
+
+#define FILE_NAME      "store.sqlite"
+#define APPLICATION_ID 0x5761726e /* "Warn" */
+#define USER_VERSION   1
+
+/*
+ * What must be set before the first page is written. The locking mode is first, because others of
+ * them read the database, and a WAL that was opened in normal mode keeps its shared memory.
+ */
+static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
+                              "PRAGMA page_size = 16384;"
+                              "PRAGMA auto_vacuum = INCREMENTAL;"
+                              "PRAGMA secure_delete = OFF;"
+                              "PRAGMA synchronous = EXTRA;"
+                              "PRAGMA cache_size = -2048;"
+                              "PRAGMA temp_store = MEMORY;"
+                              "PRAGMA journal_size_limit = 67108864;"
+                              "PRAGMA trusted_schema = OFF;";
+
+static const char schema[] =
+    "CREATE TABLE segment(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+    "CREATE TABLE header(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+    "CREATE TABLE entries(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+    "CREATE TABLE acks(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+    "CREATE TABLE queue(id INTEGER PRIMARY KEY, name TEXT NOT NULL, flags INTEGER NOT NULL,"
+    " args BLOB NOT NULL) STRICT;"
+    "CREATE TABLE exchange(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,"
+    " flags INTEGER NOT NULL, args BLOB NOT NULL) STRICT;"
+    "CREATE TABLE binding(source INTEGER NOT NULL, dest INTEGER NOT NULL,"
+    " dest_type INTEGER NOT NULL, key BLOB NOT NULL, args BLOB NOT NULL,"
+    " PRIMARY KEY(source, dest, dest_type, key, args)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX binding_dest ON binding(dest);"
+    "CREATE TABLE setting(kind TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,"
+    " PRIMARY KEY(kind, name)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "INSERT INTO meta(name, value) VALUES ('epoch', 0), ('clean', 1), ('next_id', 1);";
+
+void *db_realloc(struct db *db, void *p, size_t size)
+{
+    return db->config.realloc(p, size);
+}
+
+void db_free(struct db *db, void *p)
+{
+    db->config.free(p);
+}
+
+void db_reserve(struct db *db, struct buffer *b, size_t size)
+{
+    size_t room = b->room ? b->room : 4096;
+
+    if (size <= b->room)
+        return;
+    while (room < size)
+        room *= 2;
+    b->p = db_realloc(db, b->p, room);
+    b->room = room;
+}
+
+int db_fail(struct db *db, int r)
+{
+    db->is_failed = true;
+    snprintf(db->why, sizeof(db->why), "%s", sql_error(db->sql));
+    return r;
+}
+
+const char *db_error(const struct db *db)
+{
+    return db->why[0] ? db->why : sql_error(db->sql);
+}
+
+static int meta_get(struct db *db, const char *name, uint64_t *ret)
+{
+    int r = sql_bind_text(db->sql, SQL_META_GET, 1, name, strlen(name));
+
+    if (r == 0)
+        r = sql_next(db->sql, SQL_META_GET);
+    if (r == 0)
+        return -EUCLEAN;
+    if (r == 1) {
+        *ret = sql_column_int(db->sql, SQL_META_GET, 0);
+        sql_reset(db->sql, SQL_META_GET);
+        r = 0;
+    }
+    return r;
+}
+
+static int meta_put(struct db *db, const char *name, uint64_t value)
+{
+    int r = sql_bind_text(db->sql, SQL_META_PUT, 1, name, strlen(name));
+
+    if (r == 0)
+        r = sql_bind_int(db->sql, SQL_META_PUT, 2, value);
+    return r < 0 ? r : sql_run(db->sql, SQL_META_PUT);
+}
+
+/* The directory's own name must last, too, so its parent is synced. */
+static int make_dir(const char *dir)
+{
+    char parent[4096];
+    char *slash;
+    int fd, r = 0;
+
+    if (mkdir(dir, 0700) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    snprintf(parent, sizeof(parent), "%s", dir);
+    slash = strrchr(parent, '/');
+    if (slash)
+        *slash = '\0';
+    fd = open(!slash ? "." : parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fsync(fd) < 0)
+        r = -errno;
+    (void)close(fd); /* nothing was written through it */
+    return r;
+}
+
+/* Whether the file is one of ours and of a version that this program knows. */
+static int check_version(struct db *db, bool *ret_is_new, char *why, size_t why_size)
+{
+    int64_t id, version, n_tables;
+    int r = sql_number(db->sql, "PRAGMA application_id", &id);
+
+    if (r == 0)
+        r = sql_number(db->sql, "PRAGMA user_version", &version);
+    if (r == 0)
+        r = sql_number(db->sql, "SELECT count(*) FROM sqlite_schema", &n_tables);
+    if (r < 0)
+        return r;
+    *ret_is_new = id == 0 && version == 0 && n_tables == 0;
+    if (*ret_is_new)
+        return 0;
+    if (id != APPLICATION_ID) {
+        snprintf(why, why_size, "%s/%s is not a message store", db->config.dir, FILE_NAME);
+        return -EUCLEAN;
+    }
+    if (version > USER_VERSION) {
+        snprintf(why, why_size, "%s is of a newer version (%d, this program knows %d)",
+                 db->config.dir, (int)version, USER_VERSION);
+        return -ENOTSUP;
+    }
+    return 0;
+}
+
+static int make_schema(struct db *db)
+{
+    char text[128];
+    int r = sql_run(db->sql, SQL_BEGIN);
+
+    if (r == 0)
+        r = sql_exec(db->sql, schema);
+    snprintf(text, sizeof(text), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
+             APPLICATION_ID, USER_VERSION);
+    if (r == 0)
+        r = sql_exec(db->sql, text);
+    return r < 0 ? r : sql_run(db->sql, SQL_COMMIT);
+}
+
+static int check_pages(struct db *db, char *why, size_t why_size)
+{
+    char answer[160], *line;
+    int r = sql_text(db->sql, "PRAGMA quick_check(1)", answer, sizeof(answer));
+
+    if (r < 0 || strcmp(answer, "ok") == 0)
+        return r;
+    /* The first line only names the database; an operator gets all in one. */
+    while ((line = strchr(answer, '\n')))
+        *line = ' ';
+    snprintf(why, why_size, "%s is damaged: %s", db->config.dir, answer);
+    return -EUCLEAN;
+}
+
+/* Makes the new epoch durable, and that a stop from now on is not a clean one. */
+static int begin_epoch(struct db *db)
+{
+    int r = meta_get(db, "epoch", &db->epoch);
+
+    if (r == 0)
+        r = meta_get(db, "next_id", &db->next_id);
+    if (r == 0)
+        r = sql_run(db->sql, SQL_BEGIN);
+    if (r == 0)
+        r = meta_put(db, "epoch", ++db->epoch);
+    if (r == 0)
+        r = meta_put(db, "clean", 0);
+    return r < 0 ? r : sql_run(db->sql, SQL_COMMIT);
+}
+
+/*
+ * The first statement that reads takes the lock, and keeps it. A new file is turned to WAL by a
+ * transaction with a rollback journal; EXTRA makes that journal's removal durable, or it could come
+ * back after a power cut and take all later commits with it. The answer alone is not believed: it
+ * says "wal" also where an I/O error left the file as it was.
+ */
+static int enter_wal(struct db *db)
+{
+    char mode[16];
+    int r = sql_exec(db->sql, "PRAGMA journal_mode = WAL");
+
+    if (r == 0)
+        r = sql_text(db->sql, "PRAGMA journal_mode", mode, sizeof(mode));
+    if (r == 0 && strcmp(mode, "wal") != 0)
+        r = -EIO;
+    if (r == 0)
+        r = sql_exec(db->sql, "PRAGMA synchronous = FULL");
+    return r;
+}
+
+static int load(struct db *db, char *why, size_t why_size)
+{
+    uint64_t is_clean = 0;
+    bool is_new = false;
+    int r = enter_wal(db);
+
+    if (r == 0)
+        r = check_version(db, &is_new, why, why_size);
+    if (r == 0 && is_new)
+        r = make_schema(db);
+    /*
+     * After a failed commit the page cache may show what the disk lacks. Only what has been copied
+     * and synced may be confirmed, so nothing goes on before that.
+     */
+    if (r == 0)
+        r = sql_checkpoint(db->sql, true);
+    if (r == 0)
+        r = meta_get(db, "clean", &is_clean);
+    if (r == 0 && !is_clean)
+        r = check_pages(db, why, why_size);
+    if (r == 0)
+        r = begin_epoch(db);
+    if (r == 0 && sql_wal_bytes(db->sql) == 0)
+        r = -EIO; /* that commit did not go through a WAL */
+    if (r == 0)
+        r = recover(db);
+    return r;
+}
+
+static struct db *db_new(const struct db_config *config)
+{
+    void *(*realloc_fn)(void *, size_t) = config->realloc ? config->realloc : rt_realloc;
+    struct db *db = realloc_fn(NULL, sizeof(*db));
+
+    memset(db, 0, sizeof(*db));
+    db->config = *config;
+    db->config.realloc = realloc_fn;
+    db->config.free = config->free ? config->free : rt_free;
+    db->segments.next = db->segments.prev = &db->segments;
+    db->next_segment = 1;
+    u64map_init(&db->queues, db->config.realloc, db->config.free);
+    group_init(db);
+    return db;
+}
+
+/* The error's one line, where nothing better was said. */
+static void say_why(struct db *db, int r, char *why, size_t why_size)
+{
+    const char *dir = db->config.dir;
+
+    if (why[0])
+        return;
+    if (r == -EBUSY)
+        snprintf(why, why_size, "%s is in use by another broker", dir);
+    else if (db->sql && db_error(db)[0])
+        snprintf(why, why_size, "%s: %s", dir, db_error(db));
+    else
+        snprintf(why, why_size, "%s: %s", dir, strerror(-r));
+}
+
+int db_open(const struct db_config *config, struct db **ret, char *why, size_t why_size)
+{
+    struct db *db = db_new(config);
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s/%s", config->dir, FILE_NAME);
+    int r = n < 0 || (size_t)n >= sizeof(path) ? -ENAMETOOLONG : 0;
+
+    why[0] = '\0';
+    if (r == 0 && !config->vfs)
+        r = make_dir(config->dir);
+    if (r == 0)
+        r = sql_open(path, config->vfs, &db->sql, why, why_size);
+    if (r == 0)
+        r = sql_exec(db->sql, pragmas);
+    if (r == 0)
+        r = load(db, why, why_size);
+    if (r < 0) {
+        say_why(db, r, why, why_size);
+        db_abandon(db);
+        return r;
+    }
+    *ret = db;
+    return 0;
+}
+
+void db_abandon(struct db *db)
+{
+    if (!db)
+        return;
+    sql_close(db->sql);
+    group_fini(db);
+    index_fini(db);
+    db_free(db, db->data.p);
+    db_free(db, db->entries.p);
+    db_free(db, db->head.p);
+    db_free(db, db->queue_list.p);
+    db_free(db, db);
+}
+
+int db_close(struct db *db)
+{
+    int r;
+
+    if (!db)
+        return 0;
+    r = db->is_failed ? -EIO : 0;
+    if (r == 0 && sql_in_transaction(db->sql))
+        r = sql_exec(db->sql, "ROLLBACK");
+    if (r == 0)
+        r = sql_run(db->sql, SQL_BEGIN);
+    if (r == 0)
+        r = meta_put(db, "clean", 1);
+    if (r == 0)
+        r = sql_run(db->sql, SQL_COMMIT);
+    if (r == 0)
+        r = sql_checkpoint(db->sql, true);
+    db_abandon(db);
+    return r;
+}
+
+struct sql *db_handle(struct db *db)
+{
+    return db->sql;
+}
+
+void db_handle_close(void *handle)
+{
+    sql_close(handle);
+}
+
+uint64_t db_epoch(const struct db *db)
+{
+    return db->epoch;
+}
+
+uint64_t db_group(const struct db *db)
+{
+    return db->group;
+}
+
+int db_reserve_ids(struct db *db, uint32_t n, uint64_t *ret)
+{
+    int r = group_begin(db);
+
+    if (r == 0)
+        r = meta_put(db, "next_id", db->next_id + n);
+    if (r < 0)
+        return db_fail(db, r);
+    *ret = db->next_id;
+    db->next_id += n;
+    db->has_rows = true;
+    commit_policy_add_urgent(&db->policy);
+    return 0;
+}
+
+uint64_t db_wal_bytes(const struct db *db)
+{
+    return sql_wal_bytes(db->sql);
+}
+
+int db_checkpoint(struct db *db)
+{
+    int r;
+
+    if (sql_in_transaction(db->sql))
+        return -EBUSY;
+    r = sql_checkpoint(db->sql, false);
+    return r < 0 ? db_fail(db, r) : 0;
+}
+
+int db_vacuum_step(struct db *db, uint32_t pages)
+{
+    char text[64];
+    int64_t left;
+    int r;
+
+    if (sql_in_transaction(db->sql))
+        return -EBUSY;
+    sql_read_end(db->sql);
+    snprintf(text, sizeof(text), "PRAGMA incremental_vacuum(%u)", pages);
+    r = sql_exec(db->sql, text);
+    if (r == 0)
+        r = sql_number(db->sql, "PRAGMA freelist_count", &left);
+    if (r < 0)
+        return db_fail(db, r);
+    return left > 0;
+}

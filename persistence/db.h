@@ -1,0 +1,221 @@
+/*
+ * One database of messages and definitions: the store's plain part, without processes.
+ *
+ * A struct db is one directory with one SQLite database that nobody else may open. It gathers
+ * operations into a group (db_add, db_ack, db_purge, db_put, db_del), which db_commit makes durable
+ * as one transaction, or which is lost as a whole. The bytes of a group are packed into segments;
+ * for each live message there is one entry of 32 bytes in RAM.
+ *
+ * Numbered invariants:
+ *  1. An entry (queue, seq) exists at most once. Adding it again while it is live does nothing, so
+ *     a queue may send again what it does not know to be durable.
+ *  2. An entry added and settled in the same group never reaches the disk, nor does its record
+ *     unless another queue has it.
+ *  3. What db_commit returned 0 for is found by the next db_open, whatever happened since, but for
+ *     what a later commit settled.
+ *  4. After an error from db_commit, or from any call that writes, the outcome is unknown: nothing
+ *     may be called but db_abandon. The next db_open tells what there is.
+ *  5. A segment whose entries are all settled is deleted whole, in the group of the last ack.
+ *
+ * All functions are called from one thread at a time. They return 0 (or what they say) or -errno:
+ * -EIO, -ENOSPC, -ENOMEM, -EROFS, -EACCES from below, -EUCLEAN where what is on disk can't be right.
+ * They block on the disk.
+ */
+#ifndef PERSISTENCE_DB_H
+#define PERSISTENCE_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "persistence/segment.h"
+
+struct db;
+
+struct db_config {
+    const char *dir; /* made if it is missing (its parent is not) */
+    const char *vfs; /* SQLite VFS; NULL: the default. With another one `dir` is only a name. */
+    /*
+     * Where the index and the pending group lie. Inside a process proc_realloc and proc_free, so
+     * that they go with it; NULL: the program's.
+     */
+    void *(*realloc)(void *, size_t);
+    void (*free)(void *);
+    /* Gives back the token of a db_add; may not call the db. NULL where no token is ever given. */
+    void (*release)(void *ctx, void *token);
+    void *ctx;
+};
+
+/*
+ * Opens, makes if need be, and recovers. On success the WAL is empty, a new epoch is durable, and
+ * *ret is the caller's, to end with db_close or db_abandon. On failure one line in `why` says what
+ * the operator should know: -EBUSY (in use by another broker), -ENOTSUP (of a newer version),
+ * -EUCLEAN (not a store of ours, or damaged), or another -errno.
+ */
+int db_open(const struct db_config *config, struct db **ret, char *why, size_t why_size);
+
+/* Checkpoints, marks the stop as clean and closes. What was not committed is lost. Returns 0, or the
+ * error that kept the stop from being clean; the db is gone in any case. NULL is ignored. */
+int db_close(struct db *db);
+
+/* Closes the handle and frees, writing nothing: after a failure. NULL is ignored. */
+void db_abandon(struct db *db);
+
+/*
+ * For a process that dies and whose memory goes by itself: db_handle gives what db_handle_close
+ * then closes, touching nothing of the db.
+ */
+struct sql *db_handle(struct db *db);
+void db_handle_close(void *handle);
+
+/* One line about the last error; lent until the next call. */
+const char *db_error(const struct db *db);
+
+uint64_t db_epoch(const struct db *db); /* number of this opening, from 1 */
+uint64_t db_group(const struct db *db); /* number of the last durable group */
+
+/* The key that tells records apart within a group, and what is done with the bytes. */
+struct db_add {
+    uint64_t queue; /* never 0 */
+    uint64_t seq;
+    struct seg_attr attr;
+    struct iovec iov[2]; /* the record's bytes: both pieces, either may be empty */
+    /*
+     * Not NULL: other adds of this group with this key have the same bytes, which are written once.
+     * It may not name other bytes as long as one of those adds waits, which a reference behind the
+     * token sees to.
+     */
+    const void *key;
+    /*
+     * Not NULL: the bytes stay where they are until release(ctx, token), called once for each add
+     * that gave one: when the group is committed or the bytes are not needed. NULL: they are copied.
+     */
+    void *token;
+    uint32_t hold_us; /* how long it may wait for company; see commit_policy.h */
+};
+
+/*
+ * Takes a message into the group. 1: it was there already, live (the token is released); 0: taken.
+ * -EMSGSIZE: the record is longer than DB_RECORD_MAX (the token is released).
+ */
+int db_add(struct db *db, const struct db_add *add, uint64_t now_us);
+#define DB_RECORD_MAX (512U * 1024 * 1024)
+
+enum db_acked {
+    DB_UNKNOWN,   /* no such entry is live */
+    DB_WITHDRAWN, /* it was in this group and has left it */
+    DB_SETTLED,   /* it is committed; settled with this group */
+};
+
+/* Settles an entry. */
+enum db_acked db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us);
+
+/* Settles all entries of a queue with seq <= last; returns how many. UINT64_MAX: all. */
+uint64_t db_purge(struct db *db, uint64_t queue, uint64_t last, uint64_t now_us);
+
+/*
+ * Definitions: plain rows. The meaning of all fields but the keys is the caller's. A queue's and an
+ * exchange's key is its id, a binding's (source, dest, dest_type, key, args), a setting's (kind,
+ * name). Byte strings may hold anything.
+ */
+enum db_def_kind { DB_QUEUE = 1, DB_EXCHANGE, DB_BINDING, DB_SETTING };
+
+struct db_bytes {
+    const void *p;
+    size_t len;
+};
+
+struct db_def {
+    enum db_def_kind kind;
+    uint64_t id;          /* queue, exchange */
+    uint64_t source;      /* binding */
+    uint64_t dest;        /* binding */
+    uint32_t dest_type;   /* binding: 0 queue, 1 exchange */
+    uint32_t flags;       /* queue, exchange */
+    struct db_bytes name; /* queue, exchange, setting */
+    struct db_bytes type; /* exchange: its type; setting: its kind ("user", "policy") */
+    struct db_bytes key;  /* binding */
+    struct db_bytes args; /* queue, exchange, binding; setting: its value */
+};
+
+/* Adds or replaces a row in the group. The bytes are lent for the call. */
+int db_put(struct db *db, const struct db_def *def);
+
+/*
+ * Deletes the row with this key in the group. A queue or exchange takes the bindings from and to it
+ * along; a queue's entries must be purged by db_purge. A row that is not there is no error.
+ */
+int db_del(struct db *db, const struct db_def *def);
+
+/*
+ * Reserves n ids that no earlier call gave; they are sure to be new once the group is committed.
+ * *ret is the first.
+ */
+int db_reserve_ids(struct db *db, uint32_t n, uint64_t *ret);
+
+/* Calls fn for each row, settings first, then exchanges, queues, bindings; bytes lent for the call.
+ * Stops where fn returns not 0, and returns that. */
+int db_each_def(struct db *db, int (*fn)(void *ctx, const struct db_def *def), void *ctx);
+
+/* What waits for the commit. */
+struct db_pending {
+    uint64_t due_us; /* when to commit: 0 at once, UINT64_MAX nothing waits */
+    uint64_t bytes;
+    uint32_t adds;
+    uint32_t acks;
+};
+
+struct db_pending db_pending(const struct db *db);
+
+/* Commits the group; a group of nothing costs nothing and gets no number. All tokens are released. */
+int db_commit(struct db *db);
+
+/* What the index knows of a queue; all 0 for a queue without entries. */
+struct db_queue_info {
+    uint64_t n_live;  /* pending ones included */
+    uint64_t bytes;   /* of their records */
+    uint64_t max_seq; /* largest ever seen since the opening */
+};
+
+struct db_queue_info db_queue_info(const struct db *db, uint64_t queue);
+
+/* Calls fn for the id of each queue that has live entries, in no order. */
+void db_each_queue(struct db *db, void (*fn)(void *ctx, uint64_t queue), void *ctx);
+
+struct db_entry {
+    uint64_t seq;
+    uint32_t len;
+    struct seg_attr attr;
+    bool is_committed;
+};
+
+/*
+ * Gives up to max live entries of a queue with seq >= *from, in order of seq, and moves *from behind
+ * the last. Returns how many, 0 at the end, or -errno. Entries change by every other call; it may be
+ * called again with *from all the same.
+ */
+int db_entries(struct db *db, uint64_t queue, uint64_t *from, struct db_entry *ret, int max);
+
+/* The length of the record of a live entry, or -ENOENT. */
+int64_t db_record_len(const struct db *db, uint64_t queue, uint64_t seq);
+
+/* Copies that record to buf, which has room for it; its length, -ENOENT, or -EUCLEAN where it is
+ * damaged on disk (other records may be whole). */
+int64_t db_read(struct db *db, uint64_t queue, uint64_t seq, void *buf);
+
+/* Bytes of the WAL that wait for a checkpoint. */
+uint64_t db_wal_bytes(const struct db *db);
+
+/*
+ * Copies the WAL into the database and syncs it. Takes as long as the WAL is large: SQLite has no
+ * smaller step, so whoever wants short ones calls it often. Not while something waits for a commit
+ * (-EBUSY).
+ */
+int db_checkpoint(struct db *db);
+
+/* Gives at most `pages` free pages back to the file system; 1 if there are more, 0 if not. A commit
+ * of its own. Not while something waits for a commit (-EBUSY). */
+int db_vacuum_step(struct db *db, uint32_t pages);
+
+#endif

@@ -1,0 +1,267 @@
+/*
+ * The pending group: adds and acks before their commit.
+ *
+ * Invariants:
+ *  1. Each pending add is one db_op, in the policy's lists, in its record's ring, and pointed to by
+ *     its entry; what settles it takes it out of all of them at once.
+ *  2. A record has at least one op. Each op has the bytes, by its token or as a copy, so that any of
+ *     them may be settled first.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "persistence/db_internal.h"
+
+void group_init(struct db *db)
+{
+    commit_policy_init(&db->policy);
+    u64map_init(&db->keys, db->config.realloc, db->config.free);
+}
+
+static void release(struct db *db, void *token)
+{
+    if (token)
+        db->config.release(db->config.ctx, token);
+}
+
+int group_begin(struct db *db)
+{
+    sql_read_end(db->sql); /* an open blob would pin the WAL */
+    if (sql_in_transaction(db->sql))
+        return 0;
+    return sql_run(db->sql, SQL_BEGIN);
+}
+
+/* Takes the bytes of an add: lent by its token, or copied. */
+static void op_take_bytes(struct db *db, struct db_op *op, const struct db_add *add, size_t len)
+{
+    size_t first = add->iov[0].iov_len;
+    uint8_t *to;
+
+    op->token = add->token;
+    op->copy = NULL;
+    op->iov[0] = add->iov[0];
+    op->iov[1] = add->iov[1];
+    if (add->token || len == 0)
+        return;
+    op->copy = to = db_realloc(db, NULL, len);
+    if (first > 0)
+        memcpy(to, add->iov[0].iov_base, first);
+    if (len > first)
+        memcpy(to + first, add->iov[1].iov_base, len - first);
+    op->iov[0] = (struct iovec){to, len};
+    op->iov[1] = (struct iovec){NULL, 0};
+}
+
+/* The record of an add: the one with its key, or a new one. */
+static struct record *record_of(struct db *db, const struct db_add *add, size_t len)
+{
+    uint64_t *at = add->key ? u64map_get(&db->keys, (uintptr_t)add->key) : NULL;
+    struct record *rec;
+
+    if (at)
+        return (struct record *)(uintptr_t)*at;
+    rec = db_realloc(db, NULL, sizeof(*rec));
+    rec->key = add->key;
+    rec->len = len;
+    rec->ops = NULL;
+    if (add->key)
+        u64map_put(&db->keys, (uintptr_t)add->key, (uintptr_t)rec);
+    return rec;
+}
+
+static void record_link(struct record *rec, struct db_op *op)
+{
+    op->record = rec;
+    if (!rec->ops) {
+        op->prev_of_record = op->next_of_record = op;
+        rec->ops = op;
+        return;
+    }
+    op->next_of_record = rec->ops;
+    op->prev_of_record = rec->ops->prev_of_record;
+    op->prev_of_record->next_of_record = op;
+    rec->ops->prev_of_record = op;
+}
+
+static void record_unlink(struct db *db, struct db_op *op)
+{
+    struct record *rec = op->record;
+
+    if (op->next_of_record != op) {
+        op->prev_of_record->next_of_record = op->next_of_record;
+        op->next_of_record->prev_of_record = op->prev_of_record;
+        if (rec->ops == op)
+            rec->ops = op->next_of_record;
+        return;
+    }
+    if (rec->key)
+        u64map_del(&db->keys, (uintptr_t)rec->key, NULL);
+    db_free(db, rec);
+}
+
+static struct db_op *op_new(struct db *db)
+{
+    struct db_op *op = db->free_ops;
+
+    if (op)
+        db->free_ops = op->next_of_record;
+    else
+        op = db_realloc(db, NULL, sizeof(*op));
+    return op;
+}
+
+/* Takes an op out of everything but its entry, and gives back its token. */
+static void op_end(struct db *db, struct db_op *op)
+{
+    void *token = op->token;
+
+    commit_policy_remove(&db->policy, &op->item);
+    record_unlink(db, op);
+    db_free(db, op->copy);
+    op->next_of_record = db->free_ops;
+    db->free_ops = op;
+    release(db, token);
+}
+
+static bool has_attr(const struct seg_attr *a)
+{
+    return a->expiry_ms || a->not_before_ms || a->attempts || a->priority || a->flags;
+}
+
+int db_add(struct db *db, const struct db_add *add, uint64_t now_us)
+{
+    struct queue_index *q = index_queue_make(db, add->queue);
+    size_t len = add->iov[0].iov_len + add->iov[1].iov_len;
+    struct entry *e;
+    struct db_op *op;
+
+    if (len > DB_RECORD_MAX || index_find(q, add->seq)) {
+        release(db, add->token);
+        return len > DB_RECORD_MAX ? -EMSGSIZE : 1;
+    }
+    op = op_new(db);
+    op->queue = q;
+    op_take_bytes(db, op, add, len);
+    op->seq = add->seq;
+    op->attr = add->attr;
+    op->is_written = false;
+    record_link(record_of(db, add, len), op);
+    commit_policy_add(&db->policy, &op->item, (uint32_t)len, now_us, add->hold_us);
+
+    e = index_insert(db, q, add->seq);
+    e->op = op;
+    e->len = (uint32_t)len;
+    e->state = ENTRY_PENDING;
+    e->has_attr = has_attr(&add->attr);
+    q->bytes += len;
+    return 0;
+}
+
+static enum db_acked settle(struct db *db, struct queue_index *q, struct entry *e, uint64_t now_us)
+{
+    enum db_acked how = e->state == ENTRY_PENDING ? DB_WITHDRAWN : DB_SETTLED;
+
+    if (how == DB_WITHDRAWN) {
+        op_end(db, e->op);
+    } else {
+        segment_ack(db, e->segment, e->slot);
+        commit_policy_add_ack(&db->policy, now_us);
+    }
+    index_settle(db, q, e);
+    return how;
+}
+
+enum db_acked db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us)
+{
+    struct queue_index *q = index_queue(db, queue);
+    struct entry *e = q ? index_find(q, seq) : NULL;
+
+    return e ? settle(db, q, e, now_us) : DB_UNKNOWN;
+}
+
+uint64_t db_purge(struct db *db, uint64_t queue, uint64_t last, uint64_t now_us)
+{
+    struct queue_index *q = index_queue(db, queue);
+    uint64_t n = 0;
+
+    while (q && q->n_live > 0 && q->v[q->head].seq <= last) {
+        (void)settle(db, q, &q->v[q->head], now_us); /* both ways of settling are right here */
+        n++;
+    }
+    return n;
+}
+
+struct db_pending db_pending(const struct db *db)
+{
+    const struct commit_policy *p = &db->policy;
+
+    return (struct db_pending){.due_us = commit_policy_due(p),
+                               .bytes = p->bytes,
+                               .adds = p->n_items,
+                               .acks = p->n_acks};
+}
+
+static void forget_ops(struct db *db)
+{
+    struct commit_item *item;
+
+    while ((item = commit_policy_next(&db->policy, NULL)))
+        op_end(db, (struct db_op *)item);
+    commit_policy_init(&db->policy);
+}
+
+/* Writes the number of a group that has no segment, and takes back that of the one before. */
+static int write_marker(struct db *db, uint64_t group, bool has_segment)
+{
+    struct seg_head h = {.group = group, .epoch = db->epoch};
+    uint8_t head[SEG_HEAD_MAX(0)];
+    int r = 0;
+
+    if (db->marker)
+        r = sql_run_id(db->sql, SQL_HEADER_DEL, db->marker);
+    db->marker = 0;
+    if (r < 0 || has_segment)
+        return r;
+    db->marker = db->next_segment++;
+    return sql_run_id_blob(db->sql, SQL_HEADER_PUT, db->marker, head,
+                           seg_head_encode(&h, NULL, head));
+}
+
+int db_commit(struct db *db)
+{
+    bool has_adds = db->policy.n_items > 0;
+    int r;
+
+    if (!has_adds && !db->dirty && !db->has_rows) {
+        commit_policy_init(&db->policy);
+        return 0;
+    }
+    r = group_begin(db);
+    if (r == 0)
+        r = commit_segments(db);
+    if (r == 0)
+        r = commit_acks(db);
+    if (r == 0)
+        r = write_marker(db, db->group + 1, has_adds);
+    if (r == 0)
+        r = sql_run(db->sql, SQL_COMMIT);
+    if (r < 0)
+        return db_fail(db, r);
+    db->group++;
+    db->has_rows = false;
+    forget_ops(db);
+    return 0;
+}
+
+void group_fini(struct db *db)
+{
+    forget_ops(db);
+    while (db->free_ops) {
+        struct db_op *op = db->free_ops;
+
+        db->free_ops = op->next_of_record;
+        db_free(db, op);
+    }
+    u64map_fini(&db->keys);
+}
