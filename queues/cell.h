@@ -90,6 +90,11 @@ static inline const struct cell_at *cell_at(const struct cell *c)
 /* Publishes a new place; reason may be NULL. From the cell's process (UP) or the registry. */
 void cell_set(struct cell *c, proc_id pid, uint64_t epoch, enum cell_state state,
               const char *reason);
+/*
+ * From the registry, when it learns that the run `dead` has ended: publishes `state` unless the cell
+ * names another run by now. Whether it did.
+ */
+bool cell_fell(struct cell *c, proc_id dead, enum cell_state state, const char *reason);
 /* A new epoch, above all before. */
 uint64_t epoch_next(void);
 

@@ -25,7 +25,9 @@ enum {
     REGISTRY_BIND,
     REGISTRY_UNBIND,
     REGISTRY_REPLY,
-    REGISTRY_WATCH,         /* call, a channel: answered (code 0) once the cell is not RESTARTING */
+    REGISTRY_WATCH,         /* call, a channel: answered (code 0) once the cell is parked, deleted,
+                               or up as another run than the dead one */
+    REGISTRY_CELL_UP,       /* cast, a queue or exchange that has just set its cell to UP */
     REGISTRY_RELEASE_OWNER, /* call, a closing connection: its exclusive queues are deleted */
     REGISTRY_QUEUE_UNUSED,  /* cast, queue to registry: the last consumer of an auto-delete queue
                                has gone; deleted if that is still so */
@@ -61,6 +63,12 @@ struct msg_registry_bind { /* BIND and UNBIND */
 struct msg_registry_watch { /* WATCH; drop unrefs the cell. The caller looks at the cell again */
     struct msg hdr;
     struct cell *cell;
+    proc_id dead; /* the run that the caller saw end; 0: none */
+};
+
+struct msg_registry_cell_up { /* CELL_UP */
+    struct msg hdr;
+    uint64_t id; /* the cell's */
 };
 
 struct msg_registry_owner { /* RELEASE_OWNER */
@@ -110,6 +118,8 @@ extern const struct proc_ops exchange_ops;
 struct msg_registry_declare *registry_declare_new(uint32_t type, const void *name, size_t len);
 struct msg_registry_delete *registry_delete_new(uint32_t type, const void *name, size_t len);
 struct msg_registry_bind *registry_bind_new(uint32_t type);
-struct msg_registry_watch *registry_watch_new(struct cell *cell);
+struct msg_registry_watch *registry_watch_new(struct cell *cell, proc_id dead);
+/* Sets the cell of the running process to UP with this epoch, and tells the registry. */
+void registry_cell_up(struct cell *cell, uint64_t epoch);
 
 #endif

@@ -12,8 +12,8 @@
 #include "queues/cell.h"
 
 struct binding { /* immutable, in a route_set */
-    struct cell *dest; /* referenced */
-    struct blob *args; /* NULL: none */
+    struct cell *dest;       /* referenced */
+    struct blob *key, *args; /* referenced; NULL: empty */
     bool durable;
 };
 
