@@ -13,6 +13,7 @@
 #include "broker/runtime/proc.h"
 
 struct fsm;
+struct fsm_postponed;
 
 struct fsm_state {
     const char *name;
@@ -32,14 +33,16 @@ struct fsm { /* all private */
     const struct fsm_spec *spec;
     unsigned now;
     proc_ref state_timer;
-    struct msg *postponed, **postponed_tail;
+    struct fsm_postponed *postponed, **postponed_tail; /* in order of arrival */
+    struct fsm_postponed *trying; /* the postponed message being handled again */
     unsigned n_postponed;
-    int moved, depth;
+    int moved;        /* since fsm_handle last looked */
+    int trying_again; /* `trying` was postponed once more */
 };
 
 /* In init. Runs the first state's enter. */
 void fsm_init(struct fsm *f, void *state, const struct fsm_spec *spec, unsigned first);
-/* The process's handle calls this. */
+/* The process's handle calls this, last: m may be gone when it returns. */
 void fsm_handle(struct fsm *f, void *state, struct msg *m);
 /* Moves to another state; one that `next` does not allow is a CHECK. Cancels the state timeout. */
 void fsm_move(struct fsm *f, void *state, unsigned to);

@@ -7,10 +7,21 @@
  * parent's problem. A failed restart is tried again from the mailbox (each try counts), so that the
  * supervisor stays responsive.
  *
+ * A child that fails in its first init is treated as one that fails in any later one: by its restart
+ * kind and budget. A nested supervisor counts as started once it has settled, as in OTP: its own
+ * static children are up, parked, or ended for good.
+ *
+ * The strategy speaks of static children. Dynamic ones stand beside each other: one that ends
+ * touches nobody. When the strategy makes a static child's siblings start again, all dynamic
+ * children are younger siblings: they are stopped first, all at once, and started last. Under
+ * one_for_all and rest_for_one a parked child holds back those that would have to follow it.
+ *
  * Beyond OTP: a child may have a restart budget of its own (`own_budget`; all dynamic children have
  * one). Over it the child is parked: listed as down with its last reason, its siblings' count
- * untouched, tried again after 1, 2, 4 ... 60 s, or by sup_restart_child. `on_state` tells the
- * owner when a child goes up, restarting, parked.
+ * untouched, tried again after 1, 2, 4 ... 60 s, or by sup_restart_child. `watcher` is told
+ * when a child goes up, restarting, parked.
+ * EXIT_MOVED is a planned restart: it is not counted, and the exit code is the scheduler where the
+ * next run starts.
  *
  * Links and monitors: children are linked (a killed supervisor leaves no orphans) and monitored (a
  * child that unlinks cannot hang shutdown). A supervisor obeys EXIT only from its parent.
@@ -84,8 +95,12 @@ struct msg_child_state { /* to spec.watcher, in order for each child */
 /* Replies to these calls are MSG_SUP_REPLY. */
 struct msg_sup_reply {
     struct msg hdr;
-    int err; /* 0, -EEXIST, -ENOENT, -ECANCELED (died in init and is not restarted) */
-    proc_id child;
+    /*
+     * 0; -EEXIST (`child` is the one that exists); -ENOENT; -EAGAIN (it is parked: listed, and will
+     * be tried again); -ECANCELED (it ended in init and is not restarted, or was stopped meanwhile).
+     */
+    int err;
+    proc_id child; /* 0: it has no run */
 };
 /* A dynamic child: own budget, answered once its init has returned (or it was parked). */
 proc_ref sup_start_child(proc_id sup, const struct child_spec *child, uint64_t timeout_us);
@@ -93,7 +108,9 @@ proc_ref sup_start_child(proc_id sup, const struct child_spec *child, uint64_t t
 proc_ref sup_stop_child(proc_id sup, const char *id, uint64_t timeout_us);
 /* Starts a parked child now; its budget is whole again. */
 proc_ref sup_restart_child(proc_id sup, const char *id, uint64_t timeout_us);
-/* The same three without an answer. */
+/* Answered with 0 once all static children are up, parked, or ended for good. */
+proc_ref sup_await(proc_id sup, uint64_t timeout_us);
+/* Without an answer. */
 void sup_cast_start_child(proc_id sup, const struct child_spec *child);
 void sup_cast_stop_child(proc_id sup, const char *id);
 
