@@ -122,12 +122,10 @@ class Raw:
 
     # What comes in.
 
-    def _take(self, count, deadline):
+    def _fill(self, count, deadline):
+        """Reads until count bytes are there; takes none of them."""
         while len(self.buf) < count:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise socket.timeout("nothing came in time")
-            self.sock.settimeout(left)
+            self.sock.settimeout(max(deadline - time.monotonic(), 0.0005))
             try:
                 data = self.sock.recv(1 << 18)
             except ConnectionResetError:
@@ -135,6 +133,9 @@ class Raw:
             if not data:
                 raise Eof("closed by the broker with %d bytes unread" % len(self.buf))
             self.buf += data
+
+    def _take(self, count, deadline):
+        self._fill(count, deadline)
         out = bytes(self.buf[:count])
         del self.buf[:count]
         return out
@@ -143,13 +144,15 @@ class Raw:
         return self._take(count, time.monotonic() + timeout)
 
     def recv_any(self, timeout=DEADLINE):
-        """The next frame, heartbeats too: (type, channel, payload)."""
+        """The next frame, heartbeats too: (type, channel, payload). A timeout takes nothing away."""
         deadline = time.monotonic() + timeout
-        kind, channel, size = struct.unpack(">BHI", self._take(7, deadline))
-        payload = self._take(size, deadline)
-        if self._take(1, deadline) != END:
+        self._fill(7, deadline)
+        kind, channel, size = struct.unpack_from(">BHI", self.buf)
+        self._fill(size + 8, deadline)
+        whole = self._take(size + 8, deadline)
+        if whole[-1:] != END:
             raise Unexpected("frame without its end")
-        return kind, channel, payload
+        return kind, channel, whole[7:-1]
 
     def recv(self, timeout=DEADLINE):
         while True:
