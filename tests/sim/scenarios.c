@@ -1,0 +1,46 @@
+/*
+ * scenarios.c - all scenarios, and all bugs that can be planted in them.
+ */
+#include "tests/sim/rt_scenarios.h"
+#include "tests/sim/sim.h"
+
+#include <stddef.h>
+
+const struct sim_scenario sim_scenarios[] = {
+    {"mesh", "messages, calls, monitors, links, signals, timers, names", 3000, mesh_run},
+    {"tree", "supervisors of every strategy over children that crash", 3000, tree_run},
+    {"echo", "a listener and its connections over simulated sockets", 4000, echo_run},
+    {NULL, NULL, 0, NULL},
+};
+
+const struct sim_plant sim_plants[] = {
+    {"overtake", "mesh", "order"},
+    {"lose-message", "mesh", "order"},
+    {"answer-twice", "mesh", "exactly one answer"},
+    {"lose-down", "mesh", "exactly one answer"},
+    {"lose-timeout", "mesh", "exactly one answer"},
+    {"down-of-living", "mesh", "exactly one answer"},
+    {"forget-cancel", "mesh", "nothing after cancel"},
+    {"early-timer", "mesh", "no timer too soon"},
+    {"slot-used-again", "mesh", "no message to the dead"},
+    {"lose-exit", "mesh", "exit signals"},
+    {"forget-unlink", "mesh", "exit signals"},
+    {"forget-suspend", "mesh", "suspended"},
+    {"stale-name", "mesh", "names"},
+    {"leak-message", "mesh", "nothing leaked"},
+    {"leak-blob", "mesh", "nothing leaked"},
+    {"leak-process", "mesh", "nothing alive at the end"},
+    {"unseeded", "mesh", "replay"},
+    {"no-restart", "tree", "restart rules"},
+    {"always-restart", "tree", "restart rules"},
+    {"start-reversed", "tree", "start order"},
+    {"stop-elder-first", "tree", "stop order"},
+    {"double", "tree", "one of each"},
+    {"naughty", "tree", "one of each"},
+    {"end-neighbours", "tree", "neighbours"},
+    {"echo-flip", "echo", "bytes"},
+    {"lose-byte", "echo", "bytes"},
+    {"lose-readiness", "echo", "end of stream"},
+    {"leak-descriptor", "echo", "nothing leaked"},
+    {NULL, NULL, NULL},
+};
