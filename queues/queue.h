@@ -39,7 +39,10 @@ enum {
     QUEUE_DETACH,          /* cast, channel to queue: it goes; give all back, forget it */
 };
 
-/* Implied at a (channel, queue epoch), no handshake; the queue raises it by QUEUE_CREDIT. */
+/*
+ * Implied at a (channel, queue epoch), no handshake; the queue raises it by QUEUE_CREDIT. In every
+ * window, of publishes and of deliveries, a message counts as 1 and as record_stored_size() bytes.
+ */
 enum {
     CREDIT_INITIAL_MESSAGES = 16,
     CREDIT_INITIAL_BYTES = 64 * 1024,

@@ -1,0 +1,101 @@
+/*
+ * backlog.h - the messages of one queue in their order: what is ready, and who holds what is not.
+ *
+ * Pure: no process, clock or I/O. Entries stand in chunks by seq, so that a seq is found without a
+ * search and a requeued message is back in its place by a change of state. Memory comes from the
+ * two functions given; in a process's own heap it goes with the process, without backlog_fini.
+ *
+ * A record pointer in an entry is the caller's reference: the backlog never touches it.
+ */
+#ifndef QUEUES_BACKLOG_H
+#define QUEUES_BACKLOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/runtime/u64map.h"
+
+struct record;
+struct holder;
+struct backlog_chunk;
+
+enum entry_state { ENTRY_GONE, ENTRY_READY, ENTRY_UNACKED };
+
+enum entry_flags {
+    ENTRY_REDELIVERED = 1 << 0, /* somebody may have seen it */
+    ENTRY_STORED = 1 << 1,      /* the store was told of it, so it must be told of its end */
+    ENTRY_DURABLE = 1 << 2,     /* the store has it on disk */
+    ENTRY_READING = 1 << 3,     /* asked back from the store */
+    ENTRY_HEAPED = 1 << 4,      /* the backlog's own: its seq stands in the heap */
+};
+
+struct entry {
+    struct record *record;     /* NULL: only the store has its bytes */
+    struct entry *prev, *next; /* of the same holder, oldest delivery first */
+    struct holder *holder;     /* UNACKED: who has it */
+    uint32_t size;             /* bytes, as windows count them */
+    uint32_t pending;          /* its place among the publishes not yet durable (pending.h) */
+    uint16_t index;            /* its place in its chunk */
+    uint8_t state, flags;
+};
+
+struct holder { /* whoever has deliveries that are not settled; zeroed at first */
+    struct entry *first, *last;
+    uint32_t n;
+    uint64_t bytes;
+};
+
+struct backlog {
+    struct backlog_chunk *first, *last; /* by seq */
+    struct backlog_chunk *found;        /* where the last search ended */
+    struct backlog_chunk *spare;        /* one empty chunk kept against churn */
+    struct u64map chunks;               /* chunk number + 1 to chunk */
+    struct backlog_chunk *cursor;       /* the chunk of cursor_seq; NULL: nothing is ahead */
+    uint64_t cursor_seq;                /* no entry below it is READY unless it is in the heap */
+    uint64_t *heap;                     /* seqs below the cursor that became READY again */
+    uint32_t heap_n, heap_cap;
+    uint64_t n_ready, n_unacked, ready_bytes, unacked_bytes;
+    void *(*realloc)(void *, size_t);
+    void (*free)(void *);
+};
+
+void backlog_init(struct backlog *b, void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *));
+void backlog_fini(struct backlog *b);
+
+/* A new READY entry behind all others; seq is above every seq that was ever added. */
+struct entry *backlog_add(struct backlog *b, uint64_t seq, struct record *record, uint32_t size);
+/* A READY entry at the place of one that was removed; seq was added before and is GONE. */
+struct entry *backlog_restore(struct backlog *b, uint64_t seq, struct record *record,
+                              uint32_t size);
+/* The READY entry of the lowest seq; NULL when nothing is ready. */
+struct entry *backlog_head(struct backlog *b);
+/* READY to UNACKED, in the hands of `h`. */
+void backlog_take(struct backlog *b, struct entry *e, struct holder *h);
+/* UNACKED to READY, at its place. */
+void backlog_return(struct backlog *b, struct entry *e);
+/* To GONE. The caller has taken the record out; e is no more. */
+void backlog_remove(struct backlog *b, struct entry *e);
+
+/* NULL: not there, or GONE. */
+struct entry *backlog_find(struct backlog *b, uint64_t seq);
+uint64_t entry_seq(const struct entry *e);
+/* The live entry of the lowest seq >= seq; NULL at the end. */
+struct entry *backlog_from(struct backlog *b, uint64_t seq);
+/* The live entry that follows e by seq; NULL at the end. */
+struct entry *backlog_after(const struct entry *e);
+/* The i-th of the seqs that were returned below the cursor; some may be live no more. */
+static inline uint64_t backlog_returned(const struct backlog *b, uint32_t i)
+{
+    return i < b->heap_n ? b->heap[i] : 0;
+}
+
+/*
+ * For the end of a process whose state is not trusted: calls fn for each record of an entry that
+ * is not GONE, as far as the chunks are intact. Returns false when it had to stop.
+ */
+bool backlog_each_record(const struct backlog *b, void (*fn)(struct record *));
+/* Whether the sums are those of the entries; walks them all. */
+bool backlog_is_sound(const struct backlog *b);
+
+#endif

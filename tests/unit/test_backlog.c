@@ -1,0 +1,204 @@
+/* The backlog against an array of states: the same heads, holders and sums after every step. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "queues/backlog.h"
+
+enum { SEQS = 3000, HOLDERS = 4 };
+
+struct naive {
+    uint8_t state[SEQS];
+    uint8_t holder[SEQS];
+};
+
+static uint64_t rng;
+
+static uint32_t below(uint32_t n)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return (uint32_t)((rng >> 11) % n);
+}
+
+static uint64_t seed(void)
+{
+    const char *given = getenv("SEED");
+    uint64_t s = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u;
+
+    rng = s ? s : 1;
+    print_message("SEED=%llu\n", (unsigned long long)rng);
+    return rng;
+}
+
+static uint64_t naive_head(const struct naive *m)
+{
+    for (uint64_t s = 0; s < SEQS; s++) {
+        if (m->state[s] == ENTRY_READY)
+            return s;
+    }
+    return 0;
+}
+
+static void same(struct backlog *b, const struct naive *m, const struct holder *h)
+{
+    uint64_t ready = 0, unacked = 0, held[HOLDERS] = {0};
+    struct entry *head;
+
+    for (uint64_t s = 0; s < SEQS; s++) {
+        struct entry *e = backlog_find(b, s);
+
+        assert_int_equal(e ? e->state : ENTRY_GONE, m->state[s]);
+        ready += m->state[s] == ENTRY_READY;
+        unacked += m->state[s] == ENTRY_UNACKED;
+        if (m->state[s] == ENTRY_UNACKED)
+            held[m->holder[s]]++;
+    }
+    assert_int_equal(b->n_ready, ready);
+    assert_int_equal(b->n_unacked, unacked);
+    for (int i = 0; i < HOLDERS; i++)
+        assert_int_equal(h[i].n, held[i]);
+    assert_true(backlog_is_sound(b));
+    head = backlog_head(b);
+    assert_int_equal(head ? entry_seq(head) : 0, naive_head(m));
+}
+
+/* One random operation on both. */
+static void step(struct backlog *b, struct naive *m, struct holder *h, uint64_t *next)
+{
+    uint64_t s = 1 + below(SEQS - 1);
+    struct entry *e = backlog_find(b, s);
+    uint32_t who = below(HOLDERS);
+
+    switch (below(7)) {
+    case 0:
+    case 1:
+        *next += below(10) == 0 ? 1 + below(150) : 1;
+        if (*next >= SEQS)
+            return;
+        assert_ptr_equal(backlog_find(b, *next), NULL);
+        (void)backlog_add(b, *next, NULL, 3);
+        m->state[*next] = ENTRY_READY;
+        return;
+    case 2:
+    case 3:
+        e = backlog_head(b);
+        if (!e)
+            return;
+        s = entry_seq(e);
+        break;
+    case 4: /* a delivery out of turn, as re-attaching makes it */
+        break;
+    case 5:
+        if (!e && s < *next) {
+            (void)backlog_restore(b, s, NULL, 5);
+            m->state[s] = ENTRY_READY;
+        }
+        return;
+    default:
+        if (!e)
+            return;
+        backlog_remove(b, e);
+        m->state[s] = ENTRY_GONE;
+        return;
+    }
+    if (e && e->state == ENTRY_READY) {
+        backlog_take(b, e, &h[who]);
+        m->state[s] = ENTRY_UNACKED;
+        m->holder[s] = (uint8_t)who;
+    } else if (e) {
+        backlog_return(b, e);
+        m->state[s] = ENTRY_READY;
+    }
+}
+
+static void test_random(void **state)
+{
+    uint64_t first = seed();
+
+    (void)state;
+    for (uint64_t round = 0; round < 20; round++) {
+        struct backlog b;
+        struct naive m = {0};
+        struct holder h[HOLDERS] = {0};
+        uint64_t next = below(300);
+
+        rng = first + round * 77 + 1;
+        backlog_init(&b, realloc, free);
+        for (int i = 0; i < 4000; i++) {
+            step(&b, &m, h, &next);
+            if (i % 16 == 0)
+                same(&b, &m, h);
+        }
+        same(&b, &m, h);
+        backlog_fini(&b);
+    }
+}
+
+static void test_requeue_comes_back_in_place(void **state)
+{
+    struct backlog b;
+    struct holder h = {0};
+    struct entry *e[6];
+    static const int back[] = {3, 1, 2};
+
+    (void)state;
+    backlog_init(&b, realloc, free);
+    for (uint64_t s = 1; s <= 5; s++)
+        e[s] = backlog_add(&b, s, NULL, 1);
+    for (int i = 1; i <= 3; i++) {
+        assert_ptr_equal(backlog_head(&b), e[i]);
+        backlog_take(&b, e[i], &h);
+    }
+    for (int i = 0; i < 3; i++)
+        backlog_return(&b, e[back[i]]);
+    for (int i = 1; i <= 5; i++) {
+        assert_ptr_equal(backlog_head(&b), e[i]);
+        backlog_take(&b, e[i], &h);
+    }
+    assert_null(backlog_head(&b));
+    assert_int_equal(h.n, 5);
+    assert_int_equal(b.n_unacked, 5);
+    backlog_fini(&b);
+}
+
+/* One message held for ever costs its chunk, not all that came after it. */
+static void test_long_held_costs_little(void **state)
+{
+    struct backlog b;
+    struct holder h = {0};
+    uint32_t chunks;
+
+    (void)state;
+    backlog_init(&b, realloc, free);
+    backlog_take(&b, backlog_add(&b, 1, NULL, 1), &h);
+    for (uint64_t s = 2; s < 200000; s++) {
+        struct entry *e = backlog_add(&b, s, NULL, 1);
+
+        assert_ptr_equal(backlog_head(&b), e);
+        backlog_take(&b, e, &h);
+        backlog_remove(&b, e);
+    }
+    chunks = b.chunks.n;
+    assert_in_range(chunks, 1, 2);
+    assert_int_equal(h.n, 1);
+    backlog_fini(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requeue_comes_back_in_place),
+        cmocka_unit_test(test_long_held_costs_little),
+        cmocka_unit_test(test_random),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
