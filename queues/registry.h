@@ -89,6 +89,11 @@ struct msg_registry_reply { /* drop unrefs the cell */
     char text[256];    /* for the client: "no queue 'q' in vhost '/'" */
 };
 
+struct msg_exchange_hello { /* HELLO */
+    struct msg hdr;
+    uint64_t exchange_id;
+};
+
 struct exchange_change {
     bool remove;
     bool durable;
@@ -98,7 +103,7 @@ struct exchange_change {
 
 struct msg_exchange_set { /* drop gives the references back */
     struct msg hdr;
-    bool reset; /* begin with an empty structure, shown only when all is in */
+    bool reset; /* this is all there should be: what else is there goes */
     uint32_t n, cap;
     struct exchange_change change[];
 };
@@ -113,6 +118,13 @@ struct registry_arg { /* the arg blob of registry_ops */
 
 extern const struct proc_ops registry_ops;
 extern const struct proc_ops exchange_ops;
+
+struct binding;
+
+/* An empty list of changes with room for `cap`. */
+struct msg_exchange_set *exchange_set_new(uint32_t cap);
+/* Adds a change (references taken); *m may move. */
+void exchange_set_add(struct msg_exchange_set **m, const struct binding *b, bool remove);
 
 /* Constructors: names and arguments are copied into blobs; drop unrefs them. */
 struct msg_registry_declare *registry_declare_new(uint32_t type, const void *name, size_t len);

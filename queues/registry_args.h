@@ -1,0 +1,45 @@
+/*
+ * registry_args.h - what a declare may say: names, arguments, and whether two declares agree. Pure.
+ *
+ * Rules and words are RabbitMQ's. Each returns 0, or the reply code with a text for the client.
+ */
+#ifndef QUEUES_REGISTRY_ARGS_H
+#define QUEUES_REGISTRY_ARGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queues/cell.h"
+
+struct blob;
+
+struct refusal { /* what a client is told */
+    uint16_t code; /* 0: nothing is wrong */
+    char text[256];
+};
+
+/* A queue's arguments by type and value. 406. */
+uint16_t check_queue_args(const char *vhost, const struct blob *name, const struct blob *args,
+                          struct refusal *ret);
+
+/* Whether a declare of a queue agrees with the one that is there. 406. */
+uint16_t check_queue_equivalence(const struct cell *q, uint32_t flags, const struct blob *args,
+                                 struct refusal *ret);
+
+/* The same for exchanges. */
+uint16_t check_exchange_equivalence(const struct cell *x, enum exchange_type type, uint32_t flags,
+                                    const struct blob *args, struct refusal *ret);
+
+/* The type of that name; 406 for an unknown one, 540 for one that there is not yet. */
+uint16_t exchange_type_of(const struct blob *name, enum exchange_type *ret_type,
+                          struct refusal *ret);
+const char *exchange_type_name(enum exchange_type type);
+
+/* "%s" of a name that a client chose, for texts: at most 255 bytes, NUL-terminated in `out`. */
+const char *name_text(char out[256], const struct blob *name);
+
+/* Writes code and text; returns the code. */
+__attribute__((format(printf, 3, 4))) uint16_t refuse(struct refusal *ret, uint16_t code,
+                                                      const char *fmt, ...);
+
+#endif
