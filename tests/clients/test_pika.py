@@ -79,8 +79,8 @@ class Blocking(PikaCase):
         channel.basic_consume(reply_to, lambda ch, m, p, b: answers.update({p.correlation_id: b}),
                               auto_ack=True)
         for number in range(20):
-            channel.basic_publish("", name, b"%d" % number,
-                                  pika.BasicProperties(reply_to=reply_to, correlation_id=str(number)))
+            props = pika.BasicProperties(reply_to=reply_to, correlation_id=str(number))
+            channel.basic_publish("", name, b"%d" % number, props)
             while str(number) not in answers:
                 server.process_data_events(0.01)
                 client.process_data_events(0.01)

@@ -122,8 +122,8 @@ class Publish(BasicCase):
 
     def test_refused_properties(self):
         conn, name = self.with_queue()
-        for props in (spec.BasicProperties(expiration="soon"), spec.BasicProperties(expiration="-1"),
-                      spec.BasicProperties(user_id="somebody")):
+        for refused in ({"expiration": "soon"}, {"expiration": "-1"}, {"user_id": "somebody"}):
+            props = spec.BasicProperties(**refused)
             conn.publish(1, "", name, b"m", props)
             conn.expect_close(1, 406, 60, 40)
             conn.channel(1)
@@ -228,7 +228,8 @@ class Consume(BasicCase):
         self.assertTrue(tag.startswith("amq.ctag-"), tag)
         for number in range(500):
             got = conn.message(1)
-            self.assertEqual((got.body, got.tag, got.redelivered), (b"%d" % number, number + 1, False))
+            self.assertEqual((got.body, got.tag, got.redelivered),
+                             (b"%d" % number, number + 1, False))
             self.assertEqual(got.method.consumer_tag, tag)
 
     def test_tag_reuse(self):
@@ -448,7 +449,7 @@ class Settle(BasicCase):
         conn.expect_close(0, 540, 60, 110)
 
     def test_death_returns_all(self):
-        """A channel that closes, and a connection that closes or vanishes, give all back in order."""
+        """A channel that closes, a connection that closes or vanishes: all comes back in order."""
         watcher, name = self.opened(), fresh()
         watcher.rpc(1, Q.Declare(queue=name))
         for number in range(20):

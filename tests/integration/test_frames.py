@@ -224,7 +224,7 @@ class Channels(BrokerCase):
         conn.rpc(1, spec.Queue.Delete(queue=queue))
 
     def test_close_in_the_middle_of_a_content(self):
-        """channel.close is allowed where a content was under way?  No: it is an unexpected frame."""
+        """channel.close in the middle of a content: its close-ok, or an unexpected frame."""
         conn = self.opened()
         conn.send(publish(head(10) + frame(BODY, 1, b"abc")))
         conn.cast(1, spec.Channel.Close(200, "", 0, 0))

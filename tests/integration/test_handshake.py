@@ -32,7 +32,7 @@ class Header(BrokerCase):
 
     def test_mismatch(self):
         """Anything else gets our header and the end of the stream."""
-        headers = [b"GET / HT", b"AMQP\x00\x01\x00\x00", b"AMQP\x03\x01\x00\x00", b"AMQP\0\0\x09\x02",
+        headers = [b"GET / HT", b"AMQP\0\x01\0\0", b"AMQP\x03\x01\0\0", b"AMQP\0\0\x09\x02",
                    b"\x16\x03\x01\x02\x00\x01\x00\x01", b"\0" * 8]
         if not EXTERNAL:
             headers += [b"AMQP\x01\x01\x08\x00", b"AMQP\x01\x01\x09\x01"]

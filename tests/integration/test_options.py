@@ -143,7 +143,8 @@ class CannotStart(unittest.TestCase):
             found = []
             for folder, _, names in os.walk(data):
                 found += [os.path.join(folder, n) for n in names
-                          if not n.endswith(("-wal", "-shm")) and is_sqlite(os.path.join(folder, n))]
+                           if not n.endswith(("-wal", "-shm"))
+                           and is_sqlite(os.path.join(folder, n))]
             self.assertTrue(found)
             for path in found:
                 with sqlite3.connect(path) as db:

@@ -77,13 +77,18 @@ class Broker:
         except OSError:
             return ""
 
-    def start(self, args=(), amqp_port=0):
+    def start_unready(self, args=(), amqp_port=0):
+        """Only starts the program; where its log began."""
         argv = [BIN, "--data-dir", self.data, "--amqp-port", str(amqp_port), "--mgmt-port", "0",
                 "--bind", "127.0.0.1", "--log-level", "info"] + self.args + list(args)
         with open(self.log_path, "ab") as log:
             at = log.tell()
             self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          stderr=log)
+        return at
+
+    def start(self, args=(), amqp_port=0):
+        at = self.start_unready(args, amqp_port)
         line = self._first_line(time.monotonic() + 3 * DEADLINE)
         found = READY.match(line)
         if not found:

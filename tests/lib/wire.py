@@ -144,7 +144,7 @@ class Raw:
         return self._take(count, time.monotonic() + timeout)
 
     def recv_any(self, timeout=DEADLINE):
-        """The next frame, heartbeats too: (type, channel, payload). A timeout takes nothing away."""
+        """The next frame, heartbeats too: (type, channel, payload). A timeout takes nothing."""
         deadline = time.monotonic() + timeout
         self._fill(7, deadline)
         kind, channel, size = struct.unpack_from(">BHI", self.buf)
@@ -171,6 +171,13 @@ class Raw:
         at, method = self.next_method(timeout)
         if at != channel or not isinstance(method, cls):
             raise Unexpected("expected %s on %d, got %s on %d" % (cls.NAME, channel, method, at))
+        return method
+
+    def expect_one_of(self, channel, classes, timeout=DEADLINE):
+        at, method = self.next_method(timeout)
+        if at != channel or not isinstance(method, classes):
+            raise Unexpected("expected one of %s on %d, got %s on %d" % (
+                [c.NAME for c in classes], channel, method, at))
         return method
 
     def rpc(self, channel, method, answer=None):
@@ -203,7 +210,7 @@ class Raw:
         return self.content(channel, self.expect(channel, cls, timeout))
 
     def silent(self, channel_of_probe=None):
-        """Nothing is on its way: asks something on a channel of its own and sees only its answer."""
+        """Nothing is on its way: asks on a channel of its own and sees only its answer."""
         probe = channel_of_probe or 2000
         self.cast(probe, spec.Channel.Open())
         self.expect(probe, spec.Channel.OpenOk)

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Processes of every kind crash under load, many times, and the checker of kill9.py looks on.
+
+The program must live all the time; nothing confirmed may be lost, nothing come twice unflagged.
+"""
+import argparse
+import os
+import random
+import sys
+import time
+
+import kill9
+from harness import SEED, SLOW, Broker
+
+KINDS = ("connection", "channel", "queue", "store", "registry", "exchange", "listener")
+HOW = ("check", "segv")
+BUDGET, PERIOD_S = 4, 10  # below a child's own budget of restarts, or it would be parked
+
+
+def crash(broker, rng, recent):
+    """One process of a random kind, unless it crashed too often lately: (kind, name) or None."""
+    kind = rng.choice(KINDS)
+    now = time.monotonic()
+    rows = [p for p in broker.get("/api/processes") if p["kind"] == kind
+            and sum(now - t < PERIOD_S for t in recent.get(p["name"], ())) < BUDGET]
+    if not rows:
+        return None
+    victim = rng.choice(rows)
+    recent.setdefault(victim["name"], []).append(now)
+    broker.http("POST", "/api/debug/crash", {"process": victim["pid"], "how": rng.choice(HOW)})
+    return kind
+
+
+def storm(world, crashes, rng):
+    recent, done = {}, []
+    while len(done) < crashes:
+        time.sleep(rng.uniform(0.02, 0.25))  # The load's time: there is nothing to wait for.
+        with world.lock:
+            world.kills.append(time.monotonic())
+        kind = crash(world.broker, rng, recent)
+        if kind:
+            done.append(kind)
+        if world.broker.proc.poll() is not None:
+            world.faults["failed"].append("the program ended: %s" % world.broker.proc.poll())
+            break
+    print("crashed:", {kind: done.count(kind) for kind in KINDS})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--crashes", type=int,
+                        default=10 * int(os.environ.get("WARREN_KILLS", "3")))
+    args = parser.parse_args()
+    rng, grace_s = random.Random(SEED), 0.2 * SLOW
+    with Broker(["--set", "debug.crash=true"]) as broker:
+        world = kill9.World(broker, soft=True)
+        threads = kill9.start_clients(world, rng, grace_s)
+        try:
+            storm(world, args.crashes, rng)
+            time.sleep(1)
+        finally:
+            world.ended.set()
+            kill9.join_clients(world, threads)
+        left = {queue: kill9.drain(world, queue, grace_s) for queue in kill9.QUEUES}
+        return kill9.report(world, args.crashes, left)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
