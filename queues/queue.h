@@ -190,7 +190,10 @@ struct msg_queue_attach { /* at a new incarnation, before anything else from thi
     struct held *held;               /* of n_held, owned */
 };
 
-/* Constructors; the caller fills the arrays. drop gives all references back. */
+/*
+ * Constructors; the caller fills the arrays, whose references move into the message, and drop gives
+ * all references back. queue_consume_new takes references of its own to the consumer's blobs.
+ */
 struct msg_queue_publish *queue_publish_new(uint64_t epoch, uint32_t cap);
 struct msg_queue_deliver *queue_deliver_new(uint64_t queue_id, uint64_t epoch, uint32_t cap);
 struct msg_queue_settle *queue_settle_new(uint64_t epoch, enum settle_how how, uint32_t cap);

@@ -1,0 +1,76 @@
+#include "queues/cell.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/runtime/alloc.h"
+#include "broker/runtime/blob.h"
+#include "broker/runtime/table.h"
+
+/* Program-wide because epochs of all cells come from one counter: rule 3 of STYLE has no room for
+ * a process that everybody would have to ask before it may serve. */
+static _Atomic uint64_t last_epoch;
+
+static struct cell_at *at_new(proc_id pid, uint64_t epoch, enum cell_state state,
+                              const char *reason)
+{
+    struct cell_at *at = rt_zalloc(sizeof(*at));
+
+    at->pid = pid;
+    at->epoch = epoch;
+    at->state = state;
+    if (reason)
+        snprintf(at->reason, sizeof(at->reason), "%s", reason);
+    return at;
+}
+
+struct cell *cell_new(const struct cell_spec *spec)
+{
+    struct cell *c = rt_zalloc(sizeof(*c) + spec->vhost_len + spec->name_len + 2);
+
+    atomic_init(&c->refs, 1);
+    c->kind = spec->kind;
+    c->id = spec->id;
+    c->flags = spec->flags;
+    c->type = spec->type;
+    c->owner = spec->owner;
+    c->args = blob_ref(spec->args);
+    c->vhost_len = spec->vhost_len;
+    c->name_len = spec->name_len;
+    memcpy(c->text, spec->vhost, spec->vhost_len);
+    if (spec->name_len > 0)
+        memcpy(c->text + spec->vhost_len + 1, spec->name, spec->name_len);
+    atomic_init(&c->at, at_new(0, 0, CELL_RESTARTING, NULL));
+    return c;
+}
+
+struct cell *cell_ref(struct cell *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void cell_unref(struct cell *c)
+{
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    blob_unref(c->args);
+    /* Nobody reads it any more: readers hold references or read within a grace period of one. */
+    rt_free((void *)(uintptr_t)atomic_load_explicit(&c->at, memory_order_relaxed));
+    rt_free(c);
+}
+
+void cell_set(struct cell *c, proc_id pid, uint64_t epoch, enum cell_state state,
+              const char *reason)
+{
+    const struct cell_at *old = atomic_exchange_explicit(
+        &c->at, at_new(state == CELL_UP ? pid : 0, epoch, state, reason), memory_order_acq_rel);
+
+    grace_retire(rt_free, (void *)(uintptr_t)old);
+}
+
+uint64_t epoch_next(void)
+{
+    return atomic_fetch_add_explicit(&last_epoch, 1, memory_order_relaxed) + 1;
+}
