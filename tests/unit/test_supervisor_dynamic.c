@@ -1,0 +1,733 @@
+/*
+ * test_supervisor_dynamic.c - beyond the static tree: dynamic children, budgets of their own,
+ * parking, requests, what the watcher and the listing tell; and once with real threads.
+ */
+#include "broker/runtime/supervisor.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "test_world.h"
+
+#include "sup_kids.h"
+
+#define S UINT64_C(1000000)
+
+/* A request to the supervisor under test, made in the root. */
+struct request {
+    enum { START, STOP, AGAIN, AWAIT, INSPECT } what;
+    const char *id;
+    struct child_spec spec;
+    proc_ref ref; /* set */
+};
+
+static void request_in_root(void *arg)
+{
+    struct request *r = arg;
+
+    switch (r->what) {
+    case START:
+        r->ref = sup_start_child(sup.pid, &r->spec, PROC_NO_TIMEOUT);
+        break;
+    case STOP:
+        r->ref = sup_stop_child(sup.pid, r->id, PROC_NO_TIMEOUT);
+        break;
+    case AGAIN:
+        r->ref = sup_restart_child(sup.pid, r->id, PROC_NO_TIMEOUT);
+        break;
+    case AWAIT:
+        r->ref = sup_await(sup.pid, PROC_NO_TIMEOUT);
+        break;
+    case INSPECT:
+        r->ref = rt_inspect(sup.pid, PROC_NO_TIMEOUT);
+        break;
+    }
+}
+
+static proc_ref start_kid(int i, enum sup_restart restart)
+{
+    struct request r = {.what = START, .spec = kid_spec(i, restart)};
+
+    tw_do(request_in_root, &r);
+    return r.ref;
+}
+
+static proc_ref ask(int what, const char *id)
+{
+    struct request r = {.what = what, .id = id};
+
+    tw_do(request_in_root, &r);
+    return r.ref;
+}
+
+/* The answer's err; 1: there is none yet. */
+static int err_of(proc_ref ref)
+{
+    struct tw_entry *e = tw_answer(ref);
+
+    if (!e)
+        return 1;
+    assert_int_equal(e->type, MSG_SUP_REPLY);
+    return e->err;
+}
+
+static const char *inspect(void)
+{
+    (void)ask(INSPECT, NULL);
+    return tw.text;
+}
+
+static void test_start_answers_when_init_has_returned(void **state)
+{
+    proc_ref ref;
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    sup_run();
+    ref = start_kid(3, PERMANENT);
+    assert_int_equal(err_of(ref), 0);
+    assert_true(tw_answer(ref)->child == kids.pid[3]);
+    assert_string_equal(kids_trace(), "+a +d");
+    assert_string_equal(kid_states(3), "SU");
+    sup_over();
+}
+
+static void test_start_of_an_existing_id(void **state)
+{
+    proc_ref ref;
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    sup_run();
+    (void)start_kid(3, PERMANENT);
+    ref = start_kid(3, PERMANENT);
+    assert_int_equal(err_of(ref), -EEXIST);
+    assert_true(tw_answer(ref)->child == kids.pid[3]);
+    assert_int_equal(err_of(start_kid(0, PERMANENT)), -EEXIST); /* a static one's, too */
+    sup_over();
+}
+
+static void test_start_that_dies_in_init(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    sup_run();
+    kids.init_fails[0] = 1;
+    assert_int_equal(err_of(start_kid(0, TEMPORARY)), -ECANCELED);
+    kids.exits_in_init[1] = true;
+    assert_int_equal(err_of(start_kid(1, TRANSIENT)), -ECANCELED);
+    kids.init_fails[2] = 2;
+    assert_int_equal(err_of(start_kid(2, TRANSIENT)), 0); /* the third try went well */
+    assert_int_equal(kids.n_runs[2], 3);
+    assert_int_equal(err_of(start_kid(0, TEMPORARY)), 0); /* its id is free again */
+    sup_over();
+}
+
+static void test_stop(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 2);
+    sup_run();
+    (void)start_kid(3, PERMANENT);
+    (void)kids_trace();
+    assert_int_equal(err_of(ask(STOP, "d")), 0);
+    assert_int_equal(err_of(ask(STOP, "d")), -ENOENT);
+    assert_int_equal(err_of(ask(STOP, "b")), 0);
+    assert_string_equal(kids_trace(), "-d -b");
+    assert_string_equal(kid_states(3), "SUG");
+    assert_int_equal(err_of(start_kid(3, PERMANENT)), 0);
+    sup_over();
+}
+
+/* Two ask; both hear of it once it is down, and a start of the same id comes too early. */
+static void test_stop_that_takes_time(void **state)
+{
+    proc_ref first, second, start;
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    kids.is_slow[0] = true;
+    sup_run();
+    (void)start_kid(0, PERMANENT);
+    first = ask(STOP, "a");
+    second = ask(STOP, "a");
+    start = start_kid(0, PERMANENT);
+    assert_int_equal(err_of(first), 1);
+    assert_int_equal(err_of(start), -EEXIST);
+    assert_int_equal(err_of(ask(AGAIN, "a")), -ECANCELED);
+    tw_run_us(1 * S + 1000);
+    assert_int_equal(err_of(first), 0);
+    assert_int_equal(err_of(second), 0);
+    sup_over();
+}
+
+static void test_casts(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    sup_run();
+    {
+        struct child_spec spec = kid_spec(1, PERMANENT);
+
+        sup_cast_start_child(sup.pid, &spec);
+        tw_run_us(0);
+        assert_string_equal(kids_trace(), "+b");
+        sup_cast_stop_child(sup.pid, "b");
+        tw_run_us(0);
+        assert_string_equal(kids_trace(), "-b");
+    }
+    sup_over();
+}
+
+/* A crash of a dynamic child is its own affair, whatever the strategy. */
+static void test_dynamic_children_stand_alone(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ALL, 1);
+    sup_run();
+    (void)start_kid(3, PERMANENT);
+    (void)start_kid(4, TEMPORARY);
+    (void)kids_trace();
+    kid_end(3, EXIT_CRASH, 0);
+    assert_string_equal(kids_trace(), "-d +d");
+    kid_end(4, EXIT_CRASH, 0);
+    assert_string_equal(kids_trace(), "-e");
+    sup_over();
+}
+
+/* To a static one they are younger siblings: stopped first, started last. */
+static void test_group_restart_takes_dynamic_children_along(void **state)
+{
+    (void)state;
+    sup_prepare(REST_FOR_ONE, 2);
+    sup_run();
+    (void)start_kid(3, PERMANENT);
+    (void)start_kid(4, TEMPORARY);
+    (void)kids_trace();
+    kid_end(0, EXIT_CRASH, 0);
+    {
+        const char *trace = kids_trace();
+
+        assert_true(strcmp(trace, "-a -d -e -b +a +b +d") == 0 ||
+                    strcmp(trace, "-a -e -d -b +a +b +d") == 0);
+    }
+    sup_over();
+}
+
+static void test_start_during_a_group_restart_waits(void **state)
+{
+    proc_ref ref;
+
+    (void)state;
+    sup_prepare(ONE_FOR_ALL, 2);
+    kids.is_slow[1] = true;
+    sup_run();
+    (void)kids_trace();
+    kid_end(0, EXIT_CRASH, 0);
+    ref = start_kid(3, PERMANENT);
+    assert_int_equal(err_of(ref), 1);
+    assert_string_equal(kids_trace(), "-a");
+    tw_run_us(1 * S + 1000);
+    assert_int_equal(err_of(ref), 0);
+    assert_string_equal(kids_trace(), "-b +a +b +d");
+    sup_over();
+}
+
+static void test_transient_dynamic_is_forgotten_when_done(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    sup_run();
+    (void)start_kid(0, TRANSIENT);
+    kid_end(0, EXIT_NORMAL, 0);
+    assert_string_equal(kid_states(0), "SUG");
+    assert_int_equal(err_of(ask(AGAIN, "a")), -ENOENT);
+    sup_over();
+}
+
+/* Crashes in init for ever: parked; tried after 1, 2, 4 ... 60 s; its siblings never notice. */
+static void test_parks_and_tries_again(void **state)
+{
+    static const unsigned seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
+    proc_id sibling;
+    proc_ref ref;
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    sup.spec.intensity = 1;
+    sup.spec.period_ms = 3600000;
+    kids.init_fails[3] = FOR_EVER;
+    sup_run();
+    sibling = kids.pid[0];
+    ref = start_kid(3, TRANSIENT);
+    assert_int_equal(err_of(ref), -EAGAIN);
+    assert_int_equal(kids.n_runs[3], 6);
+    assert_string_equal(kid_states(3), "SRSRSRSRSRSP");
+    for (unsigned i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
+        tw_run_us(seconds[i] * S - 1000);
+        assert_int_equal(kids.n_runs[3], 6 + i);
+        tw_run_us(1000);
+        assert_int_equal(kids.n_runs[3], 7 + i);
+    }
+    kids.init_fails[3] = 0;
+    tw_run_us(60 * S);
+    assert_int_equal(kids.n_runs[3], 15);
+    assert_non_null(strstr(kid_states(3), "PSU"));
+    assert_true(kids.pid[0] == sibling && kids.n_runs[0] == 1);
+    assert_null(sup_end_reason());
+    sup_over();
+}
+
+/* What came out of parking must live for ten seconds before it is trusted as any other. */
+static void test_probation(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    kids.init_fails[0] = 6;
+    sup_run();
+    (void)start_kid(0, PERMANENT);
+    tw_run_us(1 * S);
+    assert_string_equal(kid_states(0), "SRSRSRSRSRSPSU");
+    kid_end(0, EXIT_CRASH, 0);
+    assert_string_equal(kid_states(0), "SRSRSRSRSRSPSUP"); /* at once, for two seconds */
+    tw_run_us(2 * S + 10 * S + 1000);
+    tw.n_log = 0;
+    kid_end(0, EXIT_CRASH, 0);
+    assert_string_equal(kid_states(0), "RSU");
+    sup_over();
+}
+
+/* Many crashes far apart never park. */
+static void test_budget_heals(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    sup_run();
+    (void)start_kid(0, PERMANENT);
+    for (int i = 0; i < 20; i++) {
+        kid_end(0, EXIT_FAULT, 0);
+        tw_run_us(2100000);
+    }
+    assert_int_equal(kids.n_runs[0], 21);
+    assert_null(strchr(kid_states(0), 'P'));
+    sup_over();
+}
+
+static void test_static_child_with_its_own_budget_parks(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 3);
+    sup.child[1].own_budget = true;
+    kids.init_fails[1] = FOR_EVER;
+    sup_run();
+    assert_int_equal(kids.n_runs[1], 6);
+    assert_int_equal(kids.n_runs[2], 1); /* the start goes on without it */
+    assert_null(sup_end_reason());
+    assert_int_equal(err_of(ask(AWAIT, NULL)), 0);
+    kids.init_fails[1] = 0;
+    assert_int_equal(err_of(ask(AGAIN, "b")), 0);
+    assert_int_equal(kids.n_runs[1], 7);
+    sup_over();
+}
+
+/* Whoever can't live without it waits for it. */
+static void test_parked_elder_holds_back_the_rest(void **state)
+{
+    (void)state;
+    sup_prepare(REST_FOR_ONE, 3);
+    sup.child[1].own_budget = true;
+    sup_run();
+    (void)kids_trace();
+    kids.init_fails[1] = 6;
+    kid_end(1, EXIT_CRASH, 0);
+    assert_string_equal(kids_trace(), "-b -c +b -b +b -b +b -b +b -b +b -b");
+    assert_null(sup_end_reason());
+    assert_int_equal(err_of(ask(AWAIT, NULL)), 0); /* nothing more will happen for now */
+    tw_run_us(3 * S);
+    assert_string_equal(kids_trace(), "+b -b +b +c");
+    sup_over();
+}
+
+static void test_restart_child(void **state)
+{
+    proc_ref first, second;
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    kids.init_fails[0] = 6;
+    sup_run();
+    (void)start_kid(0, PERMANENT);
+    assert_string_equal(kid_states(0), "SRSRSRSRSRSP");
+    first = ask(AGAIN, "a");
+    assert_int_equal(err_of(first), 0);
+    assert_true(tw_answer(first)->child == kids.pid[0]);
+    second = ask(AGAIN, "a"); /* up already */
+    assert_int_equal(err_of(second), 0);
+    assert_int_equal(kids.n_runs[0], 7);
+    assert_int_equal(err_of(ask(AGAIN, "nobody")), -ENOENT);
+    kid_end(0, EXIT_CRASH, 0); /* its budget is whole, and it is not on probation */
+    assert_int_equal(kids.n_runs[0], 8);
+    tw_run_us(60 * S); /* the old timer is gone */
+    assert_int_equal(kids.n_runs[0], 8);
+    sup_over();
+}
+
+static void test_stop_of_a_parked_child(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    kids.init_fails[0] = FOR_EVER;
+    sup_run();
+    (void)start_kid(0, PERMANENT);
+    assert_int_equal(err_of(ask(STOP, "a")), 0);
+    tw_run_us(60 * S);
+    assert_int_equal(kids.n_runs[0], 6);
+    assert_int_equal(kid_states(0)[strlen(kid_states(0)) - 1], 'G');
+    sup_over();
+}
+
+static void test_end_with_a_parked_child(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 2);
+    sup.child[0].own_budget = true;
+    kids.init_fails[0] = FOR_EVER;
+    kids.init_fails[3] = FOR_EVER;
+    sup_run();
+    (void)start_kid(3, PERMANENT);
+    sup_signal(EXIT_SHUTDOWN);
+    assert_int_equal(sup_end_reason()->kind, EXIT_SHUTDOWN);
+    sup_over();
+}
+
+/* All at once, so that the slow ones take a second together and not each; then the static ones. */
+static void test_dynamic_children_stop_together(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    sup_run();
+    for (int i = 2; i < KIDS; i++) {
+        kids.is_slow[i] = true;
+        (void)start_kid(i, i % 2 ? TEMPORARY : PERMANENT);
+    }
+    (void)kids_trace();
+    sup_signal(EXIT_SHUTDOWN);
+    assert_string_equal(kids_trace(), "");
+    tw_run_us(1 * S + 1000);
+    {
+        const char *trace = kids_trace();
+
+        assert_int_equal(strlen(trace), 3 * 7 - 1);
+        assert_string_equal(trace + strlen(trace) - 2, "-a");
+    }
+    assert_non_null(sup_end_reason());
+    sup_over();
+}
+
+static void test_stubborn_dynamic_child_is_killed(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    kids.is_stubborn[1] = true;
+    sup_run();
+    (void)start_kid(1, TEMPORARY);
+    (void)kids_trace();
+    sup_signal(EXIT_SHUTDOWN);
+    tw_run_us(4 * S);
+    assert_string_equal(kids_trace(), "");
+    tw_run_us(1 * S + 1000);
+    assert_string_equal(kids_trace(), "-b");
+    sup_over();
+}
+
+static void test_significant_dynamic_child(void **state)
+{
+    struct request r = {.what = START};
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    sup_run();
+    r.spec = kid_spec(1, TEMPORARY);
+    r.spec.significant = true;
+    tw_do(request_in_root, &r);
+    kid_end(1, EXIT_CRASH, 0);
+    assert_int_equal(sup_end_reason()->kind, EXIT_SHUTDOWN);
+    assert_string_equal(kids_trace(), "+a +b -b -a");
+    sup_over();
+}
+
+/* A request that the supervisor owes an answer to when it ends is answered DOWN. */
+static void test_ending_answers_all(void **state)
+{
+    proc_ref stop, start;
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    kids.is_stubborn[0] = true;
+    sup_run();
+    (void)start_kid(0, PERMANENT);
+    stop = ask(STOP, "a");
+    sup_signal(EXIT_KILL);
+    start = start_kid(1, PERMANENT);
+    assert_int_equal(tw_answer(stop)->type, MSG_DOWN);
+    assert_int_equal(tw_answer(start)->type, MSG_DOWN);
+    assert_int_equal(tw_answer(start)->why.kind, EXIT_NOPROC);
+    kids.is_stubborn[0] = false;
+    tw_run_us(0);
+    rt_signal(kids.pid[0], EXIT_KILL, "it traps exits, and is nobody's now");
+    tw_run_us(0);
+    sup_over();
+}
+
+static void test_start_while_ending_is_refused(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    kids.is_slow[0] = true;
+    sup_run();
+    sup_signal(EXIT_SHUTDOWN);
+    assert_int_equal(err_of(start_kid(1, PERMANENT)), -ECANCELED);
+    tw_run_us(2 * S);
+    assert_non_null(sup_end_reason());
+    sup_over();
+}
+
+static void test_watcher_learns_pids_and_reasons(void **state)
+{
+    struct tw_entry *e = NULL;
+    proc_id first;
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    sup_run();
+    first = kids.pid[0];
+    kid_end(0, EXIT_CRASH, 42);
+    for (unsigned n = 0; (e = tw_find(MSG_CHILD_STATE, n)) && e->state != CHILD_RESTARTING;)
+        n++;
+    assert_non_null(e);
+    assert_true(e->child == first);
+    assert_int_equal(e->why.kind, EXIT_CRASH);
+    assert_int_equal(e->why.code, 42);
+    assert_int_equal((e + 1)->state, CHILD_STARTING);
+    assert_true((e + 1)->child == kids.pid[0] && (e + 2)->child == kids.pid[0]);
+    assert_int_equal((e + 2)->state, CHILD_UP);
+    sup_over();
+}
+
+static void test_inspect(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 2);
+    kids.init_fails[3] = FOR_EVER;
+    sup_run();
+    (void)start_kid(3, PERMANENT);
+    kid_end(1, EXIT_CRASH, 0);
+    assert_ptr_equal(inspect(),
+                     strstr(inspect(), "{\"strategy\":\"one_for_one\",\"n_children\":3,"));
+    assert_non_null(strstr(tw.text, "\"n_up\":2,\"n_parked\":1"));
+    assert_non_null(
+        strstr(tw.text, "[{\"id\":\"d\",\"state\":\"parked\",\"pid\":0,\"restarts\":5,"));
+    assert_non_null(strstr(tw.text, "planned failure of d's init"));
+    assert_non_null(strstr(tw.text, "{\"id\":\"b\",\"state\":\"up\""));
+    assert_non_null(strstr(tw.text, "told b to"));
+    assert_string_equal(tw.text + strlen(tw.text) - 3, "}]}");
+    sup_over();
+}
+
+/* Ids may hold anything; and a hundred thousand children do not fit: the text stays JSON. */
+static void test_inspect_escapes_and_is_cut(void **state)
+{
+    struct child_spec spec;
+    char id[64];
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    sup.child[0].id = "a \"b\" \\ \n";
+    sup.spec.watcher = 0;
+    sup_run();
+    assert_non_null(strstr(inspect(), "{\"id\":\"a \\\"b\\\" \\\\ \\u000a\",\"state\":\"up\""));
+    spec = kid_spec(1, PERMANENT);
+    for (int i = 0; i < 3000; i++) {
+        snprintf(id, sizeof(id), "a queue with a rather long name, number %d", i);
+        spec.id = id;
+        sup_cast_start_child(sup.pid, &spec);
+    }
+    tw_run_us(0);
+    (void)inspect();
+    assert_non_null(strstr(tw.text, "\"n_children\":3001"));
+    sup_over();
+}
+
+/* 100,000 in, found by id, out again: nothing in it is linear in their number. */
+static void test_a_hundred_thousand(void **state)
+{
+    struct child_spec spec;
+    struct timespec t0, t1;
+    char id[32];
+
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    sup.spec.watcher = 0;
+    sup_run();
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t0);
+    for (int i = 0; i < 100000; i++) {
+        spec = kid_spec(i % 2, i % 2 ? TEMPORARY : TRANSIENT);
+        snprintf(id, sizeof(id), "q%d", i);
+        spec.id = id;
+        sup_cast_start_child(sup.pid, &spec);
+        if (i % 1000 == 0)
+            tw_run_us(0);
+    }
+    tw_run_us(0);
+    assert_int_equal(rt_live_procs(), 100002);
+    for (int i = 0; i < 100000; i += 10) {
+        snprintf(id, sizeof(id), "q%d", i);
+        sup_cast_stop_child(sup.pid, id);
+    }
+    tw_run_us(0);
+    assert_int_equal(rt_live_procs(), 90002);
+    sup_signal(EXIT_SHUTDOWN);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t1);
+    printf("100,000 children in and out: %.2f s of CPU\n",
+           (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9);
+    assert_int_equal(rt_live_procs(), 1);
+    sup_over();
+}
+
+/* With real threads: a tree under fire from another thread, and nothing left at its end. */
+static atomic_uint n_fired, n_inits;
+static _Atomic proc_id target[64];
+
+static void soldier_init(void *state, const void *arg)
+{
+    (void)state;
+    atomic_fetch_add(&n_inits, 1);
+    atomic_store(&target[*(const int *)arg], proc_self());
+}
+
+static void soldier_handle(void *state, struct msg *m)
+{
+    (void)state;
+    if (m->type == KID_EXIT)
+        CHECK(m->type == 0);
+}
+
+static const struct proc_ops soldier_ops = {
+    .kind = "soldier",
+    .state_size = 8,
+    .init = soldier_init,
+    .handle = soldier_handle,
+};
+
+static void build_soldiers(const void *ctx)
+{
+    static const char *const name[] = {"s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"};
+
+    (void)ctx;
+    for (int i = 0; i < 8; i++) {
+        struct child_spec spec = {
+            .id = name[i],
+            .ops = &soldier_ops,
+            .arg = blob_copy(&i, sizeof(i)),
+            .restart = PERMANENT,
+            .shutdown_ms = 1000,
+            .scheduler = SCHED_ANY,
+        };
+
+        sup_add(&spec);
+        blob_unref(spec.arg);
+    }
+}
+
+static void silent(const struct crash_report *report)
+{
+    (void)report;
+}
+
+static void fire(unsigned n)
+{
+    const struct timespec nap = {.tv_nsec = 20000};
+
+    for (unsigned i = 0; i < n; i++) {
+        proc_id pid = atomic_load(&target[i % 8]);
+
+        if (pid)
+            rt_send(pid, MSG_NEW(KID_EXIT, struct msg));
+        atomic_fetch_add(&n_fired, 1);
+        nanosleep(&nap, NULL);
+    }
+}
+
+static void run_threads(enum sup_strategy strategy)
+{
+    struct sup_spec spec = {
+        .strategy = strategy, .intensity = 1000000, .period_ms = 1000, .build = build_soldiers};
+    struct rt_config config = {.schedulers = 2, .world = &world_real, .on_crash = silent};
+    struct spawn root = {
+        .ops = &supervisor_ops, .name = "root", .flags = PROC_SUPERVISOR | PROC_TRAP_EXIT};
+    struct exit_reason why;
+    proc_id pid;
+
+    root.arg = sup_new_arg(&spec, NULL, 0);
+    memset((void *)target, 0, sizeof(target));
+    atomic_store(&n_inits, 0);
+    assert_int_equal(rt_start(&config), 0);
+    pid = rt_spawn_root(&root);
+    fire(2000);
+    rt_signal(pid, EXIT_SHUTDOWN, "the test is over");
+    rt_wait(&why);
+    assert_int_equal(why.kind, EXIT_SHUTDOWN);
+    assert_true(atomic_load(&n_inits) > 100);
+    assert_int_equal(rt_live_procs(), 0);
+}
+
+static void test_with_threads(void **state)
+{
+    (void)state;
+    run_threads(ONE_FOR_ONE);
+    run_threads(ONE_FOR_ALL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_start_answers_when_init_has_returned),
+        cmocka_unit_test(test_start_of_an_existing_id),
+        cmocka_unit_test(test_start_that_dies_in_init),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_stop_that_takes_time),
+        cmocka_unit_test(test_casts),
+        cmocka_unit_test(test_dynamic_children_stand_alone),
+        cmocka_unit_test(test_group_restart_takes_dynamic_children_along),
+        cmocka_unit_test(test_start_during_a_group_restart_waits),
+        cmocka_unit_test(test_transient_dynamic_is_forgotten_when_done),
+        cmocka_unit_test(test_parks_and_tries_again),
+        cmocka_unit_test(test_probation),
+        cmocka_unit_test(test_budget_heals),
+        cmocka_unit_test(test_static_child_with_its_own_budget_parks),
+        cmocka_unit_test(test_parked_elder_holds_back_the_rest),
+        cmocka_unit_test(test_restart_child),
+        cmocka_unit_test(test_stop_of_a_parked_child),
+        cmocka_unit_test(test_end_with_a_parked_child),
+        cmocka_unit_test(test_dynamic_children_stop_together),
+        cmocka_unit_test(test_stubborn_dynamic_child_is_killed),
+        cmocka_unit_test(test_significant_dynamic_child),
+        cmocka_unit_test(test_ending_answers_all),
+        cmocka_unit_test(test_start_while_ending_is_refused),
+        cmocka_unit_test(test_watcher_learns_pids_and_reasons),
+        cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_inspect_escapes_and_is_cut),
+        cmocka_unit_test(test_a_hundred_thousand),
+        cmocka_unit_test(test_with_threads),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
