@@ -35,7 +35,7 @@ enum {
     MSG_F_ASKS = 1 << 0,    /* a call: `ref` is the caller's and must be answered */
     MSG_F_ANSWERS = 1 << 1, /* `ref` is the receiver's own */
     MSG_F_HIGH = 1 << 2,    /* sent in the high lane */
-    MSG_F_KEPT = 1 << 3,    /* kept by its receiver (proc_keep) */
+    MSG_F_KEPT = 1 << 3,    /* owned by a process: made by it, or proc_keep */
     MSG_F_SENT = 1 << 4,    /* sent on during the handler */
 };
 
@@ -53,7 +53,10 @@ struct msg {
 /*
  * Allocates a message of `size` bytes (struct msg first; the rest is zeroed only when `drop` is not
  * NULL or size is below 256) and sets type and drop. drop NULL: the message owns nothing but itself.
- * A drop function frees what the message carries and then calls msg_free.
+ * A drop function frees what the message carries and then calls msg_free. What process code makes
+ * belongs to the process until it is sent or dropped: a crash in between drops it. So a process may
+ * also hold an object of its own as a message that it never sends, and its drop runs however the
+ * process ends.
  */
 __attribute__((returns_nonnull)) void *msg_new(uint32_t type, size_t size,
                                                void (*drop)(struct msg *));

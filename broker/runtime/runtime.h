@@ -25,6 +25,9 @@ struct crash_report {
     bool leaked;           /* its heap was damaged; what could not be walked was left */
 };
 
+/* Writes the frames with their names, a line each, to a file descriptor. Any region and thread. */
+void crash_symbols(const struct crash_report *r, int fd);
+
 struct rt_config {
     unsigned schedulers;   /* 0: one for each core that machine and cgroup give */
     unsigned pool_threads; /* for blocking processes; 0: 4 */
