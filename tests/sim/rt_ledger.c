@@ -68,6 +68,11 @@ uint32_t ledger_count(uint32_t from, uint32_t to)
     return pair_of(from, to)->n;
 }
 
+uint32_t ledger_seen(uint32_t from, uint32_t to)
+{
+    return pair_of(from, to)->seen;
+}
+
 static void check_pair(struct pair *p, uint32_t through, const char *invariant)
 {
     for (uint32_t seq = p->seen + 1; seq <= through; seq++) {

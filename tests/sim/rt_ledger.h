@@ -24,6 +24,8 @@ void ledger_init(void);
 void ledger_fini(void);
 /* How many were sent from one to the other so far. */
 uint32_t ledger_count(uint32_t from, uint32_t to);
+/* The number of the last one seen. */
+uint32_t ledger_seen(uint32_t from, uint32_t to);
 /* All up to number `seq` (UINT32_MAX: all) were seen, or are answers nobody waits for any more. */
 void ledger_check_through(uint32_t from, uint32_t to, uint32_t seq);
 /* The same for every pair whose receiver lives. */

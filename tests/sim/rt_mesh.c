@@ -199,18 +199,16 @@ static void act_monitor(struct mesh *s, struct actor *to)
 
 static void act_link(struct mesh *s, struct actor *to)
 {
-    if (to == s->me)
-        return;
-    model_link(s->me, to);
-    proc_link(to->pid);
+    if (model_link(s->me, to, false))
+        proc_link(to->pid);
 }
 
-static void act_unlink(struct mesh *s, struct actor *to)
+static void act_unlink(struct mesh *s, struct actor *unused)
 {
-    if (s->me->n_link > 0)
-        to = model_actor(s->me->link[sim_below(SIM_ACTOR, s->me->n_link)]);
-    model_unlink(s->me, to);
-    if (!sim_is_planted("forget-unlink"))
+    struct actor *to = model_unlink_random(s->me);
+
+    (void)unused;
+    if (to && !sim_is_planted("forget-unlink"))
         proc_unlink(to->pid);
 }
 
@@ -261,7 +259,7 @@ static void act_spawn(struct mesh *s, struct actor *unused)
     if (flags & PROC_MONITOR)
         model_await(s->me, &w);
     if (flags & PROC_LINK)
-        model_link(s->me, a);
+        (void)model_link(s->me, a, true); /* a new pair, so always true */
 }
 
 static void act_suspend(struct mesh *s, struct actor *to)

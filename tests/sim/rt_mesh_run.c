@@ -53,6 +53,9 @@ void scenario_end(enum exit_kind root_ends_of)
     struct exit_reason why;
 
     sim_drain(DRAIN_LIMIT);
+    if (rt_live_procs() != 0)
+        sim_fail("nothing alive at the end", "%llu processes outlive the root",
+                 (unsigned long long)rt_live_procs());
     rt_wait(&why);
     if (why.kind != root_ends_of)
         sim_fail("exit signals", "the root ended of %s and not of %s", exit_kind_name(why.kind),
@@ -182,12 +185,25 @@ static void order_all(enum act what, bool with_root)
         mesh_act(model_actor(1), what, 1);
 }
 
+/* Whether somebody was suspended: whoever goes on may still have orders to suspend another. */
+static bool resume_all(void)
+{
+    bool any = false;
+
+    for (uint32_t uid = 2; uid <= model_n_actors(); uid++) {
+        if (!model_actor(uid)->suspended || model_actor(uid)->gone)
+            continue;
+        mesh_act(model_actor(1), ACT_RESUME, uid);
+        any = true;
+    }
+    drain_checked();
+    return any;
+}
+
 static void settle(void)
 {
-    for (uint32_t uid = 2; uid <= model_n_actors(); uid++)
-        if (model_actor(uid)->suspended && !model_actor(uid)->gone)
-            mesh_act(model_actor(1), ACT_RESUME, uid);
-    drain_checked();
+    while (resume_all())
+        continue;
     /* An answer may be a forward that is kept again: until nobody keeps anything. */
     for (int i = 0; i < 4; i++) {
         order_all(ACT_SETTLE, true);

@@ -18,19 +18,25 @@
 #include <string.h>
 
 #include "broker/runtime/runtime.h"
+#include "broker/runtime/u64map.h"
 #include "tests/sim/rt_ledger.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_world.h"
 
+enum link_past { LINKED = 1, UNLINKED };
+
 static struct {
     struct actor **actor; /* uid - 1 */
     uint32_t n_actors, cap_actors;
+    struct u64map linked; /* pairs that were linked once: enum link_past */
     uint32_t n_crashes; /* ordered by the world and seen to happen */
 } mo;
 
 void model_init(void)
 {
     memset(&mo, 0, sizeof(mo));
+    u64map_init(&mo.linked, realloc, free);
+    mo.n_crashes = sim_crash_count();
     ledger_init();
 }
 
@@ -43,6 +49,7 @@ void model_fini(void)
         free(mo.actor[i]);
     }
     free(mo.actor);
+    u64map_fini(&mo.linked);
     ledger_fini();
     memset(&mo, 0, sizeof(mo));
 }
@@ -214,7 +221,7 @@ static void due_del(struct actor *a, uint32_t i)
 static bool link_del(struct actor *a, uint32_t other)
 {
     for (uint32_t i = 0; i < a->n_link; i++) {
-        if (a->link[i] != other)
+        if (a->link[i].to != other)
             continue;
         a->link[i] = a->link[--a->n_link];
         return true;
@@ -222,32 +229,49 @@ static bool link_del(struct actor *a, uint32_t other)
     return false;
 }
 
-static bool is_linked(const struct actor *a, uint32_t other)
+static void link_put(struct actor *a, uint32_t other, bool is_known)
 {
-    for (uint32_t i = 0; i < a->n_link; i++)
-        if (a->link[i] == other)
-            return true;
-    return false;
-}
-
-void model_link(struct actor *a, struct actor *b)
-{
-    if (is_linked(a, b->uid))
-        return;
-    if (b->gone) {
-        due_add(a, &(struct due_exit){.from = b->uid, .kind = EXIT_NOPROC, .by_link = true});
+    for (uint32_t i = 0; i < a->n_link; i++) {
+        if (a->link[i].to != other)
+            continue;
+        a->link[i].is_known |= is_known;
         return;
     }
     GROW(a->link, a->n_link, a->cap_link);
-    a->link[a->n_link++] = b->uid;
-    GROW(b->link, b->n_link, b->cap_link);
-    b->link[b->n_link++] = a->uid;
+    a->link[a->n_link++] = (struct link){other, ledger_count(other, a->uid), is_known};
 }
 
-void model_unlink(struct actor *a, struct actor *b)
+static uint64_t pair_key(const struct actor *a, const struct actor *b)
 {
-    (void)link_del(a, b->uid); /* one that is not linked may say so too */
-    (void)link_del(b, a->uid);
+    return a->uid < b->uid ? (uint64_t)a->uid << 32 | b->uid : (uint64_t)b->uid << 32 | a->uid;
+}
+
+/*
+ * A pair that was linked once is linked again only while the link stands (twice is once). After a
+ * death two signals may be under way, one from each side's link, and the second would pass for the
+ * answer to a new link.
+ */
+bool model_link(struct actor *a, struct actor *b, bool at_spawn)
+{
+    const uint64_t *before = u64map_get(&mo.linked, pair_key(a, b));
+
+    if (a == b || (before && (b->gone || *before == UNLINKED)))
+        return false;
+    u64map_put(&mo.linked, pair_key(a, b), LINKED);
+    if (b->gone) {
+        due_add(a, &(struct due_exit){.from = b->uid, .kind = EXIT_NOPROC, .by_link = true});
+        return true;
+    }
+    link_put(a, b->uid, true);
+    link_put(b, a->uid, at_spawn);
+    return true;
+}
+
+static void unlink_from(struct actor *a, struct actor *b)
+{
+    u64map_put(&mo.linked, pair_key(a, b), UNLINKED);
+    (void)link_del(a, b->uid);
+    (void)link_del(b, a->uid); /* one that has died has none any more */
     for (uint32_t i = a->n_due; i-- > 0;) {
         if (a->due[i].from != b->uid || !a->due[i].by_link)
             continue;
@@ -256,6 +280,22 @@ void model_unlink(struct actor *a, struct actor *b)
         else
             due_del(a, i);
     }
+}
+
+struct actor *model_unlink_random(struct actor *a)
+{
+    uint32_t first = sim_below(SIM_ACTOR, a->n_link);
+
+    for (uint32_t i = 0; i < a->n_link; i++) {
+        const struct link *l = &a->link[(first + i) % a->n_link];
+        struct actor *b = model_actor(l->to);
+
+        if (!l->is_known && ledger_seen(l->to, a->uid) <= l->seq)
+            continue;
+        unlink_from(a, b);
+        return b;
+    }
+    return NULL;
 }
 
 void model_signal(struct actor *from, struct actor *to, enum exit_kind kind)
@@ -320,13 +360,13 @@ static void judge_reason(const struct actor *a)
 
     if (a->planned == a->kind || (kind == EXIT_KILLED && a->was_killed))
         return;
-    for (uint32_t i = 0; !a->traps && i < a->n_due; i++)
-        if (due_matches(&a->due[i], kind))
-            return;
     if (kind == EXIT_CRASH && mo.n_crashes < sim_crash_count()) {
         mo.n_crashes++;
         return;
     }
+    for (uint32_t i = 0; !a->traps && i < a->n_due; i++)
+        if (due_matches(&a->due[i], kind))
+            return;
     sim_fail("exit signals", "actor %u died of %s for no reason", a->uid, exit_kind_name(kind));
 }
 
@@ -338,7 +378,7 @@ static void judge(struct actor *a)
         a->kind = EXIT_KILLED; /* the one end of which nobody need report */
     judge_reason(a);
     while (a->n_link > 0) {
-        struct actor *y = model_actor(a->link[0]);
+        struct actor *y = model_actor(a->link[0].to);
         struct due_exit d = {.from = a->uid, .kind = (enum exit_kind)a->kind, .by_link = true,
                              .seq = ledger_count(a->uid, y->uid)};
 

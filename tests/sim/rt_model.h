@@ -34,6 +34,12 @@ struct due_exit { /* an exit signal under way */
     bool optional; /* trapped and unlinked meanwhile: both are right */
 };
 
+struct link {
+    uint32_t to;
+    uint32_t seq;  /* the other side knows of it once it has seen a later message than this */
+    bool is_known; /* this side asked for it, or has had it from the start */
+};
+
 struct actor {
     uint32_t uid, parent;
     proc_id pid;
@@ -45,7 +51,7 @@ struct actor {
     uint32_t n_await, cap_await;
     struct due_exit *due;
     uint32_t n_due, cap_due;
-    uint32_t *link;
+    struct link *link;
     uint32_t n_link, cap_link;
 };
 
@@ -80,8 +86,14 @@ void model_cancelled(struct actor *a, struct await *w);
 /* A message that carries a ref of a's own; ends the run when it is not owed. */
 void model_answer(struct actor *a, const struct msg *m);
 
-void model_link(struct actor *a, struct actor *b);
-void model_unlink(struct actor *a, struct actor *b);
+/* a asks for a link with b (at_spawn: b is born with it). Whether the runtime is to be asked. */
+bool model_link(struct actor *a, struct actor *b, bool at_spawn);
+/*
+ * a ends its link with one of those it surely knows of; NULL: none. An unlink that crosses a link
+ * on its way leaves it standing, as in OTP, so actors do not ask for that, and a pair that was
+ * unlinked once is not linked again.
+ */
+struct actor *model_unlink_random(struct actor *a);
 void model_signal(struct actor *from, struct actor *to, enum exit_kind kind);
 void model_exit_seen(struct actor *a, const struct msg *m);
 

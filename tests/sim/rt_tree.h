@@ -32,6 +32,7 @@ struct tree_run {
     proc_id pid, parent;
     uint64_t born, died; /* places in the order of all births and deaths; died 0: lives */
     int planned, kind;   /* -1: none, not known */
+    bool was_up;         /* its init returned */
 };
 
 /* The worker's orders. */
