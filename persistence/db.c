@@ -26,7 +26,6 @@ static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
                               "PRAGMA auto_vacuum = INCREMENTAL;"
                               "PRAGMA secure_delete = OFF;"
                               "PRAGMA synchronous = EXTRA;"
-                              "PRAGMA cache_size = -2048;"
                               "PRAGMA temp_store = MEMORY;"
                               "PRAGMA journal_size_limit = 67108864;"
                               "PRAGMA trusted_schema = OFF;";
@@ -131,27 +130,28 @@ static int make_dir(const char *dir)
 }
 
 /* Whether the file is one of ours and of a version that this program knows. */
-static int check_version(struct db *db, bool *ret_is_new, char *why, size_t why_size)
+static int check_version(struct sql *sql, const char *dir, bool *ret_is_new, char *why,
+                         size_t why_size)
 {
     int64_t id, version, n_tables;
-    int r = sql_number(db->sql, "PRAGMA application_id", &id);
+    int r = sql_number(sql, "PRAGMA application_id", &id);
 
     if (r == 0)
-        r = sql_number(db->sql, "PRAGMA user_version", &version);
+        r = sql_number(sql, "PRAGMA user_version", &version);
     if (r == 0)
-        r = sql_number(db->sql, "SELECT count(*) FROM sqlite_schema", &n_tables);
+        r = sql_number(sql, "SELECT count(*) FROM sqlite_schema", &n_tables);
     if (r < 0)
         return r;
     *ret_is_new = id == 0 && version == 0 && n_tables == 0;
     if (*ret_is_new)
         return 0;
     if (id != APPLICATION_ID) {
-        snprintf(why, why_size, "%s/%s is not a message store", db->config.dir, FILE_NAME);
-        return -EUCLEAN;
+        snprintf(why, why_size, "%s/%s is not a message store", dir, FILE_NAME);
+        return -EINVAL;
     }
     if (version > USER_VERSION) {
         snprintf(why, why_size, "%s is of a newer version (%d, this program knows %d)",
-                 db->config.dir, (int)version, USER_VERSION);
+                 dir, (int)version, USER_VERSION);
         return -ENOTSUP;
     }
     return 0;
@@ -228,7 +228,7 @@ static int load(struct db *db, char *why, size_t why_size)
     int r = enter_wal(db);
 
     if (r == 0)
-        r = check_version(db, &is_new, why, why_size);
+        r = check_version(db->sql, db->config.dir, &is_new, why, why_size);
     if (r == 0 && is_new)
         r = make_schema(db);
     /*
@@ -266,27 +266,61 @@ static struct db *db_new(const struct db_config *config)
     return db;
 }
 
-/* The error's one line, where nothing better was said. */
-static void say_why(struct db *db, int r, char *why, size_t why_size)
+/* The error's one line, where nothing better was said; text is what SQLite says, or NULL. */
+static void say_why(const char *dir, int r, const char *text, char *why, size_t why_size)
 {
-    const char *dir = db->config.dir;
-
     if (why[0])
         return;
     if (r == -EBUSY)
         snprintf(why, why_size, "%s is in use by another broker", dir);
-    else if (db->sql && db_error(db)[0])
-        snprintf(why, why_size, "%s: %s", dir, db_error(db));
     else
-        snprintf(why, why_size, "%s: %s", dir, strerror(-r));
+        snprintf(why, why_size, "%s: %s", dir, text && text[0] ? text : strerror(-r));
+}
+
+static int make_path(const char *dir, char *path, size_t size)
+{
+    int n = snprintf(path, size, "%s/%s", dir, FILE_NAME);
+
+    return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int db_probe(const char *dir, const char *vfs, char *why, size_t why_size)
+{
+    struct sql *sql = NULL;
+    char path[4096];
+    bool is_new;
+    int r = make_path(dir, path, sizeof(path));
+
+    why[0] = '\0';
+    if (r == 0 && !vfs && access(path, F_OK) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (r == 0)
+        r = sql_open(path, vfs, &sql, why, why_size);
+    if (r == 0)
+        r = sql_exec(sql, "PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE");
+    if (r == 0)
+        r = check_version(sql, dir, &is_new, why, why_size);
+    if (r < 0)
+        say_why(dir, r, sql ? sql_error(sql) : NULL, why, why_size);
+    sql_close(sql);
+    return r;
+}
+
+static int set_pragmas(struct db *db)
+{
+    uint64_t cache = db->config.cache_bytes ? db->config.cache_bytes : 2 << 20;
+    char text[64];
+    int r = sql_exec(db->sql, pragmas);
+
+    snprintf(text, sizeof(text), "PRAGMA cache_size = -%llu", (unsigned long long)cache / 1024);
+    return r < 0 ? r : sql_exec(db->sql, text);
 }
 
 int db_open(const struct db_config *config, struct db **ret, char *why, size_t why_size)
 {
     struct db *db = db_new(config);
     char path[4096];
-    int n = snprintf(path, sizeof(path), "%s/%s", config->dir, FILE_NAME);
-    int r = n < 0 || (size_t)n >= sizeof(path) ? -ENAMETOOLONG : 0;
+    int r = make_path(config->dir, path, sizeof(path));
 
     why[0] = '\0';
     if (r == 0 && !config->vfs)
@@ -294,11 +328,11 @@ int db_open(const struct db_config *config, struct db **ret, char *why, size_t w
     if (r == 0)
         r = sql_open(path, config->vfs, &db->sql, why, why_size);
     if (r == 0)
-        r = sql_exec(db->sql, pragmas);
+        r = set_pragmas(db);
     if (r == 0)
         r = load(db, why, why_size);
     if (r < 0) {
-        say_why(db, r, why, why_size);
+        say_why(config->dir, r, db->sql ? db_error(db) : NULL, why, why_size);
         db_abandon(db);
         return r;
     }
@@ -391,20 +425,23 @@ int db_checkpoint(struct db *db)
     return r < 0 ? db_fail(db, r) : 0;
 }
 
-int db_vacuum_step(struct db *db, uint32_t pages)
+int db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep)
 {
     char text[64];
-    int64_t left;
+    int64_t n_free;
     int r;
 
     if (sql_in_transaction(db->sql))
         return -EBUSY;
     sql_read_end(db->sql);
-    snprintf(text, sizeof(text), "PRAGMA incremental_vacuum(%u)", pages);
-    r = sql_exec(db->sql, text);
-    if (r == 0)
-        r = sql_number(db->sql, "PRAGMA freelist_count", &left);
+    r = sql_number(db->sql, "PRAGMA freelist_count", &n_free);
     if (r < 0)
         return db_fail(db, r);
-    return left > 0;
+    if (n_free <= keep)
+        return 0;
+    if (n_free - keep < pages)
+        pages = (uint32_t)(n_free - keep);
+    snprintf(text, sizeof(text), "PRAGMA incremental_vacuum(%u)", pages);
+    r = sql_exec(db->sql, text);
+    return r < 0 ? db_fail(db, r) : n_free - pages > keep;
 }

@@ -2,7 +2,7 @@
  * One database of messages and definitions: the store's plain part, without processes.
  *
  * A struct db is one directory with one SQLite database that nobody else may open. It gathers
- * operations into a group (db_add, db_ack, db_purge, db_put, db_del), which db_commit makes durable
+ * operations into a group (db_add, db_ack, db_ack_range, db_put, db_del), which db_commit makes durable
  * as one transaction, or which is lost as a whole. The bytes of a group are packed into segments;
  * for each live message there is one entry of 32 bytes in RAM.
  *
@@ -36,6 +36,7 @@ struct db;
 struct db_config {
     const char *dir; /* made if it is missing (its parent is not) */
     const char *vfs; /* SQLite VFS; NULL: the default. With another one `dir` is only a name. */
+    uint64_t cache_bytes; /* of SQLite's page cache; 0: 2 MiB */
     /*
      * Where the index and the pending group lie. Inside a process proc_realloc and proc_free, so
      * that they go with it; NULL: the program's.
@@ -51,9 +52,15 @@ struct db_config {
  * Opens, makes if need be, and recovers. On success the WAL is empty, a new epoch is durable, and
  * *ret is the caller's, to end with db_close or db_abandon. On failure one line in `why` says what
  * the operator should know: -EBUSY (in use by another broker), -ENOTSUP (of a newer version),
- * -EUCLEAN (not a store of ours, or damaged), or another -errno.
+ * -EINVAL (not a store of ours), -EUCLEAN (damaged), or another -errno.
  */
 int db_open(const struct db_config *config, struct db **ret, char *why, size_t why_size);
+
+/*
+ * Whether db_open would find the file free and of a version it knows; makes and changes nothing, and
+ * does not look for damage. The same errors; 0 also where there is no file yet.
+ */
+int db_probe(const char *dir, const char *vfs, char *why, size_t why_size);
 
 /* Checkpoints, marks the stop as clean and closes. What was not committed is lost. Returns 0, or the
  * error that kept the stop from being clean; the db is gone in any case. NULL is ignored. */
@@ -111,8 +118,9 @@ enum db_acked {
 /* Settles an entry. */
 enum db_acked db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us);
 
-/* Settles all entries of a queue with seq <= last; returns how many. UINT64_MAX: all. */
-uint64_t db_purge(struct db *db, uint64_t queue, uint64_t last, uint64_t now_us);
+/* Settles all entries of a queue with first <= seq <= last; returns how many. */
+uint64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last,
+                      uint64_t now_us);
 
 /*
  * Definitions: plain rows. The meaning of all fields but the keys is the caller's. A queue's and an
@@ -144,7 +152,7 @@ int db_put(struct db *db, const struct db_def *def);
 
 /*
  * Deletes the row with this key in the group. A queue or exchange takes the bindings from and to it
- * along; a queue's entries must be purged by db_purge. A row that is not there is no error.
+ * along; a queue's entries are to be settled by db_ack_range before. A row that is not there is no error.
  */
 int db_del(struct db *db, const struct db_def *def);
 
@@ -185,9 +193,11 @@ void db_each_queue(struct db *db, void (*fn)(void *ctx, uint64_t queue), void *c
 
 struct db_entry {
     uint64_t seq;
+    uint64_t segment; /* 0: not yet committed; then off and crc are 0 */
+    uint32_t off;
     uint32_t len;
+    uint32_t crc;
     struct seg_attr attr;
-    bool is_committed;
 };
 
 /*
@@ -214,8 +224,10 @@ uint64_t db_wal_bytes(const struct db *db);
  */
 int db_checkpoint(struct db *db);
 
-/* Gives at most `pages` free pages back to the file system; 1 if there are more, 0 if not. A commit
- * of its own. Not while something waits for a commit (-EBUSY). */
-int db_vacuum_step(struct db *db, uint32_t pages);
+/*
+ * Gives at most `pages` free pages back to the file system and keeps `keep` of them; 1 if more are
+ * to be given, 0 if not. A commit of its own. Not while something waits for a commit (-EBUSY).
+ */
+int db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep);
 
 #endif

@@ -134,6 +134,8 @@ int index_sort(struct queue_index *q);
 void index_settle(struct db *db, struct queue_index *q, struct entry *e);
 /* The first live entry with seq >= from, or NULL. */
 struct entry *index_next(const struct queue_index *q, uint64_t from);
+/* Frees what is kept of a queue, if it has no live entries. */
+void index_forget(struct db *db, uint64_t queue);
 void index_fini(struct db *db);
 
 struct segment *segment_new(struct db *db, uint64_t id, uint32_t n_entries);

@@ -106,6 +106,8 @@ static int del_row(struct db *db, const struct db_def *def)
     case DB_QUEUE:
     case DB_EXCHANGE:
         r = sql_run_id(db->sql, SQL_BINDINGS_DEL, def->id);
+        if (def->kind == DB_QUEUE)
+            index_forget(db, def->id);
         if (r == 0)
             r = sql_run_id(db->sql, def->kind == DB_QUEUE ? SQL_QUEUE_DEL : SQL_EXCHANGE_DEL,
                            def->id);

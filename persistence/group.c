@@ -180,13 +180,16 @@ enum db_acked db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_u
     return e ? settle(db, q, e, now_us) : DB_UNKNOWN;
 }
 
-uint64_t db_purge(struct db *db, uint64_t queue, uint64_t last, uint64_t now_us)
+uint64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last,
+                      uint64_t now_us)
 {
     struct queue_index *q = index_queue(db, queue);
     uint64_t n = 0;
+    struct entry *e;
 
-    while (q && q->n_live > 0 && q->v[q->head].seq <= last) {
-        (void)settle(db, q, &q->v[q->head], now_us); /* both ways of settling are right here */
+    while (q && (e = index_next(q, first)) && e->seq <= last) {
+        first = e->seq; /* the next is behind it, also where this is the largest seq of all */
+        (void)settle(db, q, e, now_us); /* both ways of settling are right here */
         n++;
     }
     return n;

@@ -69,6 +69,8 @@ struct entry *index_find(const struct queue_index *q, uint64_t seq)
 
 struct entry *index_next(const struct queue_index *q, uint64_t from)
 {
+    if (q->n_live == 0)
+        return NULL;
     for (uint32_t at = lower_bound(q, from); at < q->tail; at++) {
         if (q->v[at].state != ENTRY_SETTLED)
             return &q->v[at];
@@ -166,6 +168,17 @@ void index_settle(struct db *db, struct queue_index *q, struct entry *e)
         q->v = NULL;
         q->room = 0;
     }
+}
+
+void index_forget(struct db *db, uint64_t queue)
+{
+    struct queue_index *q = index_queue(db, queue);
+
+    if (!q || q->n_live > 0)
+        return;
+    u64map_del(&db->queues, queue, NULL);
+    db_free(db, q->v);
+    db_free(db, q);
 }
 
 struct segment *segment_new(struct db *db, uint64_t id, uint32_t n_entries)

@@ -88,7 +88,12 @@ int db_entries(struct db *db, uint64_t queue, uint64_t *from, struct db_entry *r
     while (q && n < max && (e = index_next(q, *from))) {
         bool is_committed = e->state == ENTRY_COMMITTED;
 
-        ret[n] = (struct db_entry){.seq = e->seq, .len = e->len, .is_committed = is_committed};
+        ret[n] = (struct db_entry){.seq = e->seq, .len = e->len};
+        if (is_committed) {
+            ret[n].segment = e->segment->id;
+            ret[n].off = e->off;
+            ret[n].crc = e->crc;
+        }
         if (e->has_attr && !is_committed)
             ret[n].attr = e->op->attr;
         else if (e->has_attr)

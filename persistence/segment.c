@@ -68,7 +68,7 @@ void seg_put(struct seg_writer *w, const struct seg_entry *e)
         p += 4;
     }
     if (mask & HAS_FLAGS)
-        *p++ = e->attr.flags;
+        p = put_varint(p, e->attr.flags);
     if (mask & HAS_PRIORITY)
         *p++ = e->attr.priority;
     if (mask & HAS_EXPIRY)
@@ -140,7 +140,7 @@ static int get_time(const uint8_t **p, const uint8_t *end, int64_t *ret)
 
 static int get_attr(struct seg_reader *r, uint8_t mask, struct seg_attr *attr)
 {
-    if (mask & HAS_FLAGS && get_byte(&r->p, r->end, &attr->flags) < 0)
+    if (mask & HAS_FLAGS && get_u32_varint(&r->p, r->end, &attr->flags) < 0)
         return -EBADMSG;
     if (mask & HAS_PRIORITY && get_byte(&r->p, r->end, &attr->priority) < 0)
         return -EBADMSG;

@@ -21,8 +21,8 @@ struct seg_attr {
     int64_t expiry_ms;     /* wall clock, 0: none */
     int64_t not_before_ms; /* wall clock, 0: none */
     uint32_t attempts;     /* deliveries that came back */
+    uint32_t flags;        /* the queue's own bits */
     uint8_t priority;
-    uint8_t flags; /* the queue's own bits */
 };
 
 struct seg_entry {

@@ -79,8 +79,9 @@ static int as_errno(int rc)
     case SQLITE_AUTH:
         return -EACCES;
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
         return -EUCLEAN;
+    case SQLITE_NOTADB:
+        return -EINVAL;
     default:
         return -EIO;
     }

@@ -115,7 +115,7 @@ static size_t settled_size(struct crash_fs *fs, struct db *db)
     size_t len = 0;
 
     assert_int_equal(db_commit(db), 0);
-    while (db_vacuum_step(db, 100) > 0)
+    while (db_vacuum_step(db, 100, 0) > 0)
         continue;
     assert_int_equal(db_checkpoint(db), 0);
     assert_non_null(crash_fs_file(fs, "d/store.sqlite", &len));
@@ -297,6 +297,8 @@ static void a_second_broker_is_refused(void **state)
     (void)state;
     assert_int_equal(db_open(&config, &other, why, sizeof(why)), -EBUSY);
     assert_non_null(strstr(why, "in use by another broker"));
+    assert_int_equal(db_probe("d", VFS, why, sizeof(why)), -EBUSY);
+    assert_non_null(strstr(why, "in use by another broker"));
     assert_int_equal(db_close(db), 0);
     assert_int_equal(db_close(open_db()), 0);
 }
@@ -319,7 +321,7 @@ static void strange_files_are_refused(void **state)
         const char *why;
     } table[] = {
         {"PRAGMA user_version = 2", -ENOTSUP, "newer version"},
-        {"PRAGMA user_version = 1; PRAGMA application_id = 5", -EUCLEAN, "not a message store"},
+        {"PRAGMA user_version = 1; PRAGMA application_id = 5", -EINVAL, "not a message store"},
         {"PRAGMA application_id = 1466004078; UPDATE entries SET data = x'00'", -EUCLEAN, "entries"},
         {"DELETE FROM entries", -EUCLEAN, "entries"},
         {"UPDATE header SET data = x'01'", -EUCLEAN, "header"},
@@ -334,6 +336,7 @@ static void strange_files_are_refused(void **state)
     assert_int_equal(db_close(db), 0);
     for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         spoil(table[i].sql);
+        assert_int_equal(db_probe("d", VFS, why, sizeof(why)), i < 2 ? table[i].r : 0);
         assert_int_equal(db_open(&config, &db, why, sizeof(why)), table[i].r);
         if (!strstr(why, table[i].why))
             fail_msg("%s: %s", table[i].sql, why);
@@ -437,7 +440,7 @@ static void random_operations_agree_with_the_model(void **state)
             }
         }
         n = db_queue_info(db, 1).n_live;
-        assert_true(db_purge(db, 1, UINT64_MAX, 0) == n);
+        assert_true(db_ack_range(db, 1, 0, UINT64_MAX, 0) == n);
         db_abandon(db);
         model_free(m);
         crash_fs_free(*state);

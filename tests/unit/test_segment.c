@@ -38,7 +38,7 @@ static void fill(struct seg_entry *e, const struct seg_entry *before)
     }
     if (rand() % 2)
         return;
-    e->attr.flags = (uint8_t)rand();
+    e->attr.flags = (uint32_t)any(32);
     e->attr.priority = rand() % 2 ? (uint8_t)rand() : 0;
     e->attr.expiry_ms = rand() % 2 ? (int64_t)any(62) : 0;
     e->attr.not_before_ms = rand() % 2 ? (int64_t)any(62) : 0;
@@ -108,7 +108,7 @@ static void the_largest_entry_fits_its_bound(void **state)
                           .off = UINT32_MAX - 5,
                           .len = 5,
                           .crc = UINT32_MAX,
-                          .attr = {INT64_MAX, INT64_MAX, UINT32_MAX, 255, 255}};
+                          .attr = {INT64_MAX, INT64_MAX, UINT32_MAX, UINT32_MAX, 255}};
     uint8_t buf[SEG_ENTRIES_MAX(1)];
 
     (void)state;

@@ -1,0 +1,317 @@
+/*
+ * The store process of one vhost: groups, commits, and what is told when.
+ *
+ * Duties: it alone opens the vhost's database. It gathers operations of queues and rows of the
+ * registry into a group, decides when to commit it, commits, and tells who waits. It copies the WAL
+ * back in pieces of about 20 ms and gives free pages back when it is idle.
+ *
+ * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ from queues; STORE_WRITE, _LOAD, _RESERVE from the
+ * registry; CONTINUE (recovery, the first one) and TIMEOUT from itself.
+ * Messages out: STORE_ENTRIES, _DURABLE to queues, and the replies.
+ * Links: its supervisor's. It monitors nobody: what a dead queue sent is kept until the next opening
+ * of that queue fences it.
+ *
+ * Invariants
+ * 1. It has its name only when it has recovered, so that whoever finds it finds all that is durable.
+ * 2. No reply or STORE_DURABLE leaves for an operation whose commit has not returned 0.
+ * 3. After any error of a writing call nothing more is done with the database: the process ends, and
+ *    its handle is closed by proc_at_exit, which touches no memory of the process.
+ * 4. A batch of operations is kept until none of its publishes needs its bytes. While it is here,
+ *    its `cap` counts those publishes (and one for the handler that is at work on it).
+ */
+#include "persistence/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/runtime/world.h"
+#include "persistence/commit_policy.h"
+#include "persistence/store_internal.h"
+
+#define CHECKPOINT_US        20000
+#define CHECKPOINT_MIN_BYTES (1 << 20)
+#define IDLE_US              1000000
+#define VACUUM_PAGES         64   /* a step: 1 MiB */
+#define VACUUM_KEEP          1024 /* free pages that are kept for the next burst: 16 MiB */
+#define VACUUM_PAUSE_US      20000
+
+static uint64_t now_us(void)
+{
+    return world()->now_ns() / 1000;
+}
+
+void store_fail(struct store *st, int r, const char *doing)
+{
+    proc_exit(EXIT_CRASH, r, "%s: %s", doing, db_error(st->db));
+}
+
+void store_wait(struct store *st, struct msg *request)
+{
+    if (st->n_waiting == st->room_waiting) {
+        st->room_waiting = st->room_waiting ? 2 * st->room_waiting : 16;
+        st->waiting = proc_realloc(st->waiting, st->room_waiting * sizeof(struct msg *));
+    }
+    proc_keep(request);
+    st->waiting[st->n_waiting++] = request;
+    st->is_due = true;
+}
+
+static void tell_queue(struct store *st, struct store_queue *q)
+{
+    struct msg_store_durable *m = MSG_NEW(STORE_DURABLE, struct msg_store_durable);
+
+    m->queue_id = q->id;
+    m->epoch = q->epoch;
+    m->up_to_seq = q->up_to;
+    m->group = db_group(st->db);
+    PROC_SEND(q->pid, m);
+}
+
+static void tell_queues(struct store *st)
+{
+    while (st->touched) {
+        struct store_queue *q = st->touched;
+
+        st->touched = q->next_touched;
+        q->is_touched = false;
+        if (q->is_gone)
+            proc_free(q);
+        else
+            tell_queue(st, q);
+    }
+}
+
+static void answer(struct msg *request)
+{
+    struct msg_store_reserve *ids;
+
+    switch (request->type) {
+    case STORE_SYNC:
+        proc_reply(request, msg_new(STORE_SYNCED, sizeof(struct msg), NULL));
+        break;
+    case STORE_WRITE:
+        proc_reply(request, msg_new(STORE_WRITTEN, sizeof(struct msg), NULL));
+        break;
+    case STORE_RESERVE:
+        ids = MSG_NEW(STORE_RESERVED, struct msg_store_reserve);
+        ids->first = MSG_OF(struct msg_store_reserve, request)->first;
+        ids->n = MSG_OF(struct msg_store_reserve, request)->n;
+        proc_reply(request, &ids->hdr);
+        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "request %u waited for a commit", request->type);
+    }
+    msg_drop(request);
+}
+
+/* Sizes the next checkpoint by what this one took, at most by half or double at once. */
+static void checkpoint(struct store *st)
+{
+    uint64_t bytes = db_wal_bytes(st->db);
+    uint64_t before = now_us(), took, fit;
+    int r = db_checkpoint(st->db);
+
+    if (r < 0)
+        store_fail(st, r, "checkpoint");
+    took = now_us() - before;
+    fit = took > 0 ? bytes * CHECKPOINT_US / took : 2 * st->checkpoint_bytes;
+    if (fit > 2 * st->checkpoint_bytes)
+        fit = 2 * st->checkpoint_bytes;
+    if (fit < st->checkpoint_bytes / 2)
+        fit = st->checkpoint_bytes / 2;
+    if (fit < CHECKPOINT_MIN_BYTES)
+        fit = CHECKPOINT_MIN_BYTES;
+    st->checkpoint_bytes = fit < st->arg.wal_bytes ? fit : st->arg.wal_bytes;
+}
+
+void store_commit(struct store *st)
+{
+    uint64_t before = now_us(), group = db_group(st->db);
+    int r = db_commit(st->db);
+
+    if (r < 0)
+        store_fail(st, r, "commit");
+    if (db_group(st->db) != group) {
+        st->n_groups++;
+        st->commit_us = now_us() - before;
+    }
+    st->is_due = false;
+    tell_queues(st);
+    for (uint32_t i = 0; i < st->n_waiting; i++)
+        answer(st->waiting[i]);
+    st->n_waiting = 0;
+    st->idle_due_us = now_us() + IDLE_US;
+    if (db_wal_bytes(st->db) >= st->checkpoint_bytes)
+        checkpoint(st);
+}
+
+/* When something is to be written or told: 0 is at once. */
+static uint64_t group_due(const struct store *st)
+{
+    uint64_t due = st->is_due ? 0 : db_pending(st->db).due_us;
+
+    return st->touched && st->touched_due_us < due ? st->touched_due_us : due;
+}
+
+/* Nothing happened for a while: gives free pages back, and at last copies the WAL. */
+static void on_idle(struct store *st)
+{
+    int r = db_vacuum_step(st->db, VACUUM_PAGES, VACUUM_KEEP);
+
+    if (r < 0)
+        store_fail(st, r, "vacuum");
+    st->idle_due_us = r > 0 ? now_us() + VACUUM_PAUSE_US : UINT64_MAX;
+    if (r == 0 && db_wal_bytes(st->db) > 0)
+        checkpoint(st);
+}
+
+static void set_timer(struct store *st, uint64_t due_us, uint64_t at_us)
+{
+    if (due_us == UINT64_MAX || (st->timer && st->timer_due_us <= due_us))
+        return;
+    if (st->timer)
+        proc_cancel(st->timer);
+    st->timer = proc_timer(due_us > at_us ? due_us - at_us : 0);
+    st->timer_due_us = due_us;
+}
+
+static void on_flush(void *state)
+{
+    struct store *st = state;
+    uint64_t now, due;
+
+    if (!st->db)
+        return;
+    now = now_us();
+    if (group_due(st) <= now)
+        store_commit(st);
+    due = group_due(st);
+    /* Idle work comes only when nothing waits; else the commit puts it off again. */
+    if (due == UINT64_MAX && st->idle_due_us <= now)
+        on_idle(st);
+    set_timer(st, due == UINT64_MAX ? st->idle_due_us : due, now);
+}
+
+/* Opens the database; long, so it comes after init. */
+static void on_start(struct store *st)
+{
+    const struct db_config config = {.dir = st->arg.dir,
+                                     .vfs = world()->vfs,
+                                     .cache_bytes = st->arg.cache_bytes,
+                                     .realloc = proc_realloc,
+                                     .free = proc_free,
+                                     .release = store_release,
+                                     .ctx = st};
+    char why[200], name[300];
+    int r;
+
+    CHECK(!st->db);
+    r = db_open(&config, &st->db, why, sizeof(why));
+    if (r < 0)
+        proc_exit(EXIT_CRASH, r, "%s", why);
+    proc_at_exit(db_handle_close, db_handle(st->db));
+    st->idle_due_us = now_us() + IDLE_US;
+    snprintf(name, sizeof(name), "store:%s", st->arg.vhost);
+    r = proc_register(name);
+    if (r < 0)
+        proc_exit(EXIT_CRASH, r, "the name %s is taken", name);
+}
+
+static void on_init(void *state, const void *arg)
+{
+    struct store *st = state;
+
+    memcpy(&st->arg, arg, sizeof(st->arg));
+    if (st->arg.wal_bytes == 0)
+        st->arg.wal_bytes = 64 << 20;
+    st->checkpoint_bytes = st->arg.wal_bytes;
+    u64map_init(&st->queues, proc_realloc, proc_free);
+    proc_continue();
+}
+
+static void on_handle(void *state, struct msg *m)
+{
+    struct store *st = state;
+
+    CHECK(st->db || m->type == MSG_CONTINUE); /* invariant 1: nobody knows this process yet */
+    switch (m->type) {
+    case MSG_CONTINUE:
+        on_start(st);
+        break;
+    case MSG_TIMEOUT:
+        if (m->ref == st->timer)
+            st->timer = 0; /* what is due is done when the turn ends */
+        break;
+    case STORE_OPEN_QUEUE:
+        store_on_open(st, m);
+        break;
+    case STORE_OPS:
+        store_on_ops(st, m);
+        break;
+    case STORE_SYNC:
+        store_wait(st, m);
+        break;
+    case STORE_READ:
+        store_on_read(st, m);
+        break;
+    case STORE_WRITE:
+        store_on_write(st, m);
+        break;
+    case STORE_LOAD:
+        store_on_load(st, m);
+        break;
+    case STORE_RESERVE:
+        store_on_reserve(st, m);
+        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "message %u is none of the store's", m->type);
+    }
+}
+
+/* An ordered stop: what came is committed, and the stop is marked as clean. */
+static void on_terminate(void *state, const struct exit_reason *why)
+{
+    struct store *st = state;
+
+    (void)why;
+    if (!st->db)
+        return;
+    store_commit(st);
+    proc_at_exit_cancel(db_handle_close, db_handle(st->db));
+    (void)db_close(st->db); /* a stop that is not clean is put right by the next opening */
+    st->db = NULL;
+}
+
+static size_t on_inspect(const void *state, char *out, size_t size)
+{
+    const struct store *st = state;
+    struct db_pending p;
+    int n;
+
+    if (!st->db)
+        return (size_t)snprintf(out, size, "{\"state\": \"recovering\"}");
+    p = db_pending(st->db);
+    n = snprintf(out, size,
+                 "{\"state\": \"up\", \"epoch\": %llu, \"group\": %llu, \"groups\": %llu, "
+                 "\"adds\": %llu, \"withdrawn\": %llu, \"acks\": %llu, \"stale\": %llu, "
+                 "\"pending_adds\": %u, \"pending_acks\": %u, \"pending_bytes\": %llu, "
+                 "\"wal_bytes\": %llu, \"commit_us\": %llu}",
+                 (unsigned long long)db_epoch(st->db), (unsigned long long)db_group(st->db),
+                 (unsigned long long)st->n_groups, (unsigned long long)st->n_adds,
+                 (unsigned long long)st->n_withdrawn, (unsigned long long)st->n_acks,
+                 (unsigned long long)st->n_stale, p.adds, p.acks, (unsigned long long)p.bytes,
+                 (unsigned long long)db_wal_bytes(st->db), (unsigned long long)st->commit_us);
+    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}
+
+const struct proc_ops store_ops = {
+    .kind = "store",
+    .state_size = sizeof(struct store),
+    .flags = PROC_OPS_BLOCKING,
+    .init = on_init,
+    .handle = on_handle,
+    .flush = on_flush,
+    .terminate = on_terminate,
+    .inspect = on_inspect,
+};

@@ -1,0 +1,59 @@
+/*
+ * What the files of the store process share. See store.c for its duties and invariants.
+ */
+#ifndef PERSISTENCE_STORE_INTERNAL_H
+#define PERSISTENCE_STORE_INTERNAL_H
+
+#include "broker/runtime/u64map.h"
+#include "persistence/db.h"
+#include "persistence/store.h"
+
+/* A queue that was opened. */
+struct store_queue {
+    struct store_queue *next_touched; /* while is_touched */
+    uint64_t id;
+    uint64_t epoch; /* of the newest opening; operations of others are ignored */
+    uint64_t up_to; /* largest seq published in this epoch */
+    proc_id pid;    /* who opened it last */
+    bool is_touched;
+    bool is_gone; /* deleted; freed when the group that it touched has been told of */
+};
+
+struct store {
+    struct store_arg arg;
+    struct db *db;        /* NULL until recovered */
+    struct u64map queues; /* id -> struct store_queue */
+    struct store_queue *touched; /* those that published since the last announcement */
+    uint64_t touched_due_us;     /* when they are told at the latest, though nothing is written */
+    struct msg **waiting;        /* kept requests that are answered when durable */
+    uint32_t n_waiting, room_waiting;
+    bool is_due; /* somebody waits for the commit */
+    proc_ref timer; /* 0: none */
+    uint64_t timer_due_us;
+    uint64_t idle_due_us; /* when the WAL is copied if nothing happens; UINT64_MAX: it is empty */
+    uint64_t checkpoint_bytes; /* size of WAL that took about 20 ms to copy */
+    uint64_t n_groups, n_adds, n_withdrawn, n_acks, n_stale; /* for inspect */
+    uint64_t commit_us; /* what the last one took */
+};
+
+/* store.c */
+
+/* The request is answered when what came so far is durable; takes it from the runtime. */
+void store_wait(struct store *st, struct msg *request);
+/* Commits now, whatever the policy says, and tells all who wait. */
+void store_commit(struct store *st);
+/* Ends the process over an error of the database. */
+__attribute__((noreturn)) void store_fail(struct store *st, int r, const char *doing);
+
+/* store_requests.c */
+
+void store_on_open(struct store *st, struct msg *m);
+void store_on_ops(struct store *st, struct msg *m);
+void store_on_read(struct store *st, struct msg *m);
+void store_on_write(struct store *st, struct msg *m);
+void store_on_load(struct store *st, struct msg *m);
+void store_on_reserve(struct store *st, struct msg *m);
+/* Gives back a batch of operations once none of its publishes needs its bytes (db_config.release). */
+void store_release(void *ctx, void *token);
+
+#endif

@@ -1,0 +1,350 @@
+/*
+ * What the store does for each message of a queue or of the registry.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "broker/runtime/blob.h"
+#include "persistence/commit_policy.h"
+#include "persistence/store_internal.h"
+
+#define ENTRIES_MAX 4096 /* in one STORE_ENTRIES */
+
+static struct store_queue *find_queue(const struct store *st, uint64_t id)
+{
+    uint64_t *at = u64map_get(&st->queues, id);
+
+    return at ? (struct store_queue *)(uintptr_t)*at : NULL;
+}
+
+static struct store_queue *make_queue(struct store *st, uint64_t id)
+{
+    struct store_queue *q = find_queue(st, id);
+
+    if (!q) {
+        q = proc_zalloc(sizeof(*q));
+        q->id = id;
+        u64map_put(&st->queues, id, (uintptr_t)q);
+    }
+    return q;
+}
+
+static void touch(struct store *st, struct store_queue *q, uint64_t seq)
+{
+    if (seq > q->up_to)
+        q->up_to = seq;
+    if (q->is_touched)
+        return;
+    if (!st->touched)
+        st->touched_due_us = proc_now_us() + COMMIT_ACK_HOLD_US;
+    q->is_touched = true;
+    q->next_touched = st->touched;
+    st->touched = q;
+}
+
+/* Sends the next piece of a queue's entries; how many it was. */
+static int send_entries(struct store *st, const struct store_queue *q, uint64_t *from,
+                        struct db_entry *entries)
+{
+    struct msg_store_entries *m;
+    int n = db_entries(st->db, q->id, from, entries, ENTRIES_MAX);
+
+    if (n < 0)
+        store_fail(st, n, "list of entries");
+    if (n == 0)
+        return 0;
+    m = msg_new(STORE_ENTRIES, sizeof(*m) + (size_t)n * sizeof(m->entry[0]), NULL);
+    m->queue_id = q->id;
+    m->epoch = q->epoch;
+    m->n = (uint32_t)n;
+    for (int i = 0; i < n; i++) {
+        const struct db_entry *e = &entries[i];
+
+        m->entry[i] = (struct store_entry){.seq = e->seq,
+                                           .flags = e->attr.flags,
+                                           .place = {.segment = e->segment,
+                                                     .offset = e->off,
+                                                     .len = e->len,
+                                                     .crc = e->crc}};
+    }
+    PROC_SEND(q->pid, m);
+    return n;
+}
+
+void store_on_open(struct store *st, struct msg *m)
+{
+    const struct msg_store_open *in = MSG_OF(struct msg_store_open, m);
+    struct store_queue *q = make_queue(st, in->queue_id);
+    struct db_entry *entries;
+    struct msg_store_opened *reply;
+    uint64_t from = 0, n = 0;
+    int got;
+
+    if (in->epoch < q->epoch) {
+        st->n_stale++;
+        return; /* of an incarnation that is gone; it is answered DOWN */
+    }
+    store_commit(st); /* the fence: what older epochs sent is written before it is told of */
+    q->epoch = in->epoch;
+    q->pid = m->from;
+    q->up_to = 0;
+    entries = proc_alloc(ENTRIES_MAX * sizeof(*entries));
+    while ((got = send_entries(st, q, &from, entries)) > 0)
+        n += (uint64_t)got;
+    proc_free(entries);
+
+    reply = MSG_NEW(STORE_OPENED, struct msg_store_opened);
+    reply->queue_id = q->id;
+    reply->epoch = q->epoch;
+    reply->next_seq = db_queue_info(st->db, q->id).max_seq + 1;
+    reply->n_entries = n;
+    proc_reply(m, &reply->hdr);
+}
+
+void store_release(void *ctx, void *token)
+{
+    struct msg_store_ops *ops = token;
+
+    (void)ctx;
+    if (--ops->cap == 0)
+        msg_drop(&ops->hdr);
+}
+
+static void on_publish(struct store *st, struct store_queue *q, struct msg_store_ops *m,
+                       const struct store_op *op)
+{
+    const struct db_add add = {
+        .queue = q->id,
+        .seq = op->seq,
+        .attr = {.flags = op->flags},
+        .iov = {{(void *)(uintptr_t)op->part[0], op->part_len[0]},
+                {(void *)(uintptr_t)op->part[1], op->part_len[1]}},
+        .key = op->owner,
+        .token = op->owner ? m : NULL,
+        .hold_us = commit_hold_us((uint32_t)(m->ack_time_us < UINT32_MAX ? m->ack_time_us : 0),
+                                  m->ack_time_us > 0),
+    };
+    int r;
+
+    if (op->owner)
+        m->cap++;
+    touch(st, q, op->seq);
+    r = db_add(st->db, &add, proc_now_us());
+    CHECK(r >= 0); /* longer than any message that a queue lets in */
+    st->n_adds++;
+    if (r == 1)
+        st->is_due = true; /* sent again: it is durable, and only that is to be told */
+}
+
+static void on_ack(struct store *st, const struct store_queue *q, const struct store_op *op)
+{
+    if (op->kind == STORE_OP_ACK_RANGE) {
+        st->n_acks += db_ack_range(st->db, q->id, op->seq, op->last_seq, proc_now_us());
+        return;
+    }
+    switch (db_ack(st->db, q->id, op->seq, proc_now_us())) {
+    case DB_WITHDRAWN:
+        st->n_withdrawn++;
+        break;
+    case DB_SETTLED:
+        st->n_acks++;
+        break;
+    case DB_UNKNOWN:
+        break; /* sent again after it was settled */
+    }
+}
+
+void store_on_ops(struct store *st, struct msg *m)
+{
+    struct msg_store_ops *in = MSG_OF(struct msg_store_ops, m);
+    struct store_queue *q = find_queue(st, in->queue_id);
+
+    if (!q || in->epoch != q->epoch) {
+        st->n_stale++;
+        return;
+    }
+    in->cap = 1; /* this handler's */
+    for (uint32_t i = 0; i < in->n; i++) {
+        if (in->op[i].kind == STORE_OP_PUBLISH)
+            on_publish(st, q, in, &in->op[i]);
+        else
+            on_ack(st, q, &in->op[i]);
+    }
+    if (--in->cap > 0)
+        proc_keep(m);
+}
+
+/* NULL in *ret where the record is gone or damaged; an error where the disk can't be read. */
+static int read_body(struct store *st, uint64_t queue, uint64_t seq, struct blob **ret)
+{
+    int64_t len = db_record_len(st->db, queue, seq);
+    struct blob *b;
+    uint8_t *bytes;
+    int64_t r;
+
+    *ret = NULL;
+    if (len < 0)
+        return 0;
+    b = blob_new((size_t)len, &bytes);
+    r = db_read(st->db, queue, seq, bytes);
+    if (r >= 0) {
+        *ret = b;
+        return 0;
+    }
+    blob_unref(b);
+    return r == -EUCLEAN ? 0 : (int)r;
+}
+
+static void drop_bodies(struct msg *m)
+{
+    struct msg_store_bodies *in = MSG_OF(struct msg_store_bodies, m);
+
+    for (uint32_t i = 0; i < in->n; i++)
+        blob_unref(in->body[i].bytes);
+    msg_free(m);
+}
+
+/* Goes by seq alone: the index knows each live entry, also one that was moved or is not yet written. */
+void store_on_read(struct store *st, struct msg *m)
+{
+    const struct msg_store_read *in = MSG_OF(struct msg_store_read, m);
+    struct msg_store_bodies *reply;
+
+    reply = msg_new(STORE_BODIES, sizeof(*reply) + in->n * sizeof(reply->body[0]), drop_bodies);
+    reply->queue_id = in->queue_id;
+    for (uint32_t i = 0; i < in->n; i++) {
+        uint64_t seq = in->want[i].seq;
+        int r = read_body(st, in->queue_id, seq, &reply->body[i].bytes);
+
+        if (r < 0) {
+            msg_drop(&reply->hdr);
+            store_fail(st, r, "read");
+        }
+        reply->body[i].seq = seq;
+        reply->n = i + 1;
+    }
+    proc_reply(m, &reply->hdr);
+}
+
+static struct db_bytes bytes_of(const struct blob *b)
+{
+    if (!b)
+        return (struct db_bytes){NULL, 0};
+    return (struct db_bytes){blob_bytes(b), blob_size(b)};
+}
+
+static struct db_def def_of(const struct store_row *row)
+{
+    struct db_def def = {.flags = row->flags, .args = bytes_of(row->args)};
+
+    switch (row->kind) {
+    case STORE_ROW_QUEUE:
+    case STORE_ROW_EXCHANGE:
+        def.kind = row->kind == STORE_ROW_QUEUE ? DB_QUEUE : DB_EXCHANGE;
+        def.id = row->id;
+        def.name = bytes_of(row->name);
+        def.type = bytes_of(row->type);
+        break;
+    case STORE_ROW_BINDING:
+        def.kind = DB_BINDING;
+        def.source = row->id;
+        def.dest = row->dest_id;
+        def.dest_type = row->dest_kind;
+        def.key = bytes_of(row->name);
+        break;
+    }
+    return def;
+}
+
+/* A queue that is deleted: its entries are settled, and what is still sent for it is ignored. */
+static void forget_queue(struct store *st, uint64_t id)
+{
+    struct store_queue *q = find_queue(st, id);
+
+    st->n_acks += db_ack_range(st->db, id, 0, UINT64_MAX, proc_now_us());
+    if (!q)
+        return;
+    u64map_del(&st->queues, id, NULL);
+    q->is_gone = true;
+    if (!q->is_touched)
+        proc_free(q);
+}
+
+void store_on_write(struct store *st, struct msg *m)
+{
+    const struct msg_store_rows *in = MSG_OF(struct msg_store_rows, m);
+
+    for (uint32_t i = 0; i < in->n; i++) {
+        const struct store_row *row = &in->row[i];
+        const struct db_def def = def_of(row);
+        int r;
+
+        if (row->remove && row->kind == STORE_ROW_QUEUE)
+            forget_queue(st, row->id);
+        r = row->remove ? db_del(st->db, &def) : db_put(st->db, &def);
+        if (r < 0)
+            store_fail(st, r, "definition");
+    }
+    store_wait(st, m);
+}
+
+static struct blob *blob_of(const struct db_bytes *b)
+{
+    return b->len > 0 ? blob_copy(b->p, b->len) : NULL;
+}
+
+static int count_def(void *ctx, const struct db_def *def)
+{
+    *(uint32_t *)ctx += def->kind != DB_SETTING;
+    return 0;
+}
+
+static int take_def(void *ctx, const struct db_def *def)
+{
+    struct msg_store_rows *rows = ctx;
+    struct store_row *row = &rows->row[rows->n];
+    bool is_binding = def->kind == DB_BINDING;
+
+    if (def->kind == DB_SETTING)
+        return 0;
+    *row = (struct store_row){.kind = is_binding                 ? STORE_ROW_BINDING
+                                      : def->kind == DB_EXCHANGE ? STORE_ROW_EXCHANGE
+                                                                 : STORE_ROW_QUEUE,
+                              .id = is_binding ? def->source : def->id,
+                              .dest_id = def->dest,
+                              .dest_kind = def->dest_type,
+                              .flags = def->flags,
+                              .name = blob_of(is_binding ? &def->key : &def->name),
+                              .type = blob_of(&def->type),
+                              .args = blob_of(&def->args)};
+    rows->n++;
+    return 0;
+}
+
+void store_on_load(struct store *st, struct msg *m)
+{
+    struct msg_store_rows *reply;
+    uint32_t n = 0;
+    int r = db_each_def(st->db, count_def, &n);
+
+    if (r < 0)
+        store_fail(st, r, "definitions");
+    reply = store_rows_new(STORE_ROWS, n);
+    r = db_each_def(st->db, take_def, reply);
+    if (r < 0) {
+        msg_drop(&reply->hdr);
+        store_fail(st, r, "definitions");
+    }
+    proc_reply(m, &reply->hdr);
+}
+
+/* The request keeps its own answer until the commit. */
+void store_on_reserve(struct store *st, struct msg *m)
+{
+    struct msg_store_reserve *in = MSG_OF(struct msg_store_reserve, m);
+    int r = db_reserve_ids(st->db, in->n, &in->first);
+
+    if (r < 0)
+        store_fail(st, r, "ids");
+    store_wait(st, m);
+}
