@@ -58,7 +58,7 @@ static struct blob *routing_key(const struct exchange *x, const struct exchange_
 static void apply(struct exchange *x, const struct exchange_change *c)
 {
     struct blob *at = routing_key(x, c);
-    const void *key = at ? blob_bytes(at) : "";
+    const void *key = at ? (const void *)blob_bytes(at) : "";
     size_t len = at ? blob_size(at) : 0;
     struct binding b = { .dest = c->dest, .key = c->key, .args = c->args, .durable = c->durable };
     struct route_set *old = table_get(x->cell->routes, key, len), *set;

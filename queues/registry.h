@@ -94,6 +94,8 @@ struct msg_exchange_hello { /* HELLO */
     uint64_t exchange_id;
 };
 
+void registry_reply_drop(struct msg *reply);
+
 struct exchange_change {
     bool remove;
     bool durable;

@@ -57,6 +57,12 @@ struct msg_registry_bind *registry_bind_new(uint32_t type)
     return msg_new(type, sizeof(struct msg_registry_bind), drop_bind);
 }
 
+void registry_reply_drop(struct msg *msg)
+{
+    cell_unref(MSG_OF(struct msg_registry_reply, msg)->cell);
+    msg_free(msg);
+}
+
 static void drop_watch(struct msg *msg)
 {
     cell_unref(MSG_OF(struct msg_registry_watch, msg)->cell);

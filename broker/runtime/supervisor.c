@@ -305,6 +305,29 @@ static void on_await(struct supervisor *s, struct msg *m)
     sup_advance(s); /* it may be held back by a parked child: that is settled, too */
 }
 
+/* The reason is the one that listings show: the whole one was told to the watcher before. */
+static void tell_parked(struct supervisor *s, struct child *c)
+{
+    struct exit_reason why = {.kind = EXIT_CRASH};
+
+    if (c->phase != PHASE_PARKED)
+        return;
+    if (c->launch && c->launch->last_crash)
+        snprintf(why.text, sizeof(why.text), "%s", c->launch->last_crash);
+    sup_tell(s, c, CHILD_PARKED, 0, &why);
+}
+
+static void on_watch(struct supervisor *s, proc_id watcher)
+{
+    struct child *c;
+
+    s->watcher = watcher;
+    TAILQ_FOREACH(c, &s->cs.statics, link)
+    tell_parked(s, c);
+    TAILQ_FOREACH(c, &s->cs.dynamics[PHASE_PARKED], link)
+    tell_parked(s, c);
+}
+
 static void handle(void *state, struct msg *m)
 {
     struct supervisor *s = state;
@@ -339,6 +362,9 @@ static void handle(void *state, struct msg *m)
         break;
     case SUP_AWAIT:
         on_await(s, m);
+        break;
+    case SUP_WATCH:
+        on_watch(s, m->from);
         break;
     default:
         proc_exit(EXIT_CRASH, (int)m->type, "a supervisor knows no message %u", m->type);

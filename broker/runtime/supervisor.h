@@ -71,7 +71,7 @@ struct sup_spec {
      * PROC; calls sup_add for each. May be NULL. `ctx` are the bytes of sup_new_arg's ctx.
      */
     void (*build)(const void *ctx);
-    proc_id watcher;            /* gets MSG_CHILD_STATE of every child; 0: nobody */
+    proc_id watcher;            /* as if it had called sup_watch; 0: nobody */
     size_t ctx_size;            /* the bytes that follow this struct in the arg blob */
 };
 
@@ -84,13 +84,19 @@ struct blob *sup_new_arg(const struct sup_spec *spec, const void *ctx, size_t ct
 void sup_add(const struct child_spec *child);
 
 enum { MSG_CHILD_STATE = MSG_SUP_REPLY + 1 };
-struct msg_child_state { /* to spec.watcher, in order for each child */
+struct msg_child_state { /* to the watcher, in order for each child */
     struct msg hdr;
     uint64_t tag;
     proc_id pid; /* of the run it speaks of */
     enum child_state state;
     struct exit_reason why; /* RESTARTING, PARKED, GONE */
 };
+
+/*
+ * Makes the running process the supervisor's watcher, instead of the one before: it gets a
+ * MSG_CHILD_STATE for each child that is parked now, and for each change from then on.
+ */
+void sup_watch(proc_id sup);
 
 /* Replies to these calls are MSG_SUP_REPLY. */
 struct msg_sup_reply {

@@ -55,6 +55,11 @@ proc_ref sup_await(proc_id sup, uint64_t timeout_us)
     return proc_call(sup, MSG_NEW(SUP_AWAIT, struct msg), timeout_us);
 }
 
+void sup_watch(proc_id sup)
+{
+    proc_send(sup, MSG_NEW(SUP_WATCH, struct msg));
+}
+
 void sup_cast_start_child(proc_id sup, const struct child_spec *child)
 {
     proc_send(sup, start_new(child));

@@ -15,6 +15,7 @@ enum {
     SUP_STOP,                        /* struct msg_sup_name */
     SUP_AGAIN,                       /* struct msg_sup_name */
     SUP_AWAIT,                       /* struct msg */
+    SUP_WATCH,                       /* struct msg, a cast */
 };
 
 struct msg_sup_start {

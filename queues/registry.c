@@ -1,0 +1,256 @@
+/*
+ * The registry of a vhost: all changes of its topology, one at a time in memory, many to a commit.
+ *
+ * Duties: declares, deletes, binds, unbinds; starts and stops the processes of queues and exchanges;
+ * keeps cells' states true; deletes what belongs to a connection that has gone.
+ * Messages in: REGISTRY_*, EXCHANGE_HELLO, CHILD_STATE, answers to its calls. Out: REGISTRY_REPLY,
+ * EXCHANGE_SET, QUEUE_DELETE, STORE_LOAD, _RESERVE, _WRITE, calls to both supervisors.
+ * Monitors: the store, both supervisors of children, connections that own exclusive queues.
+ *
+ * Numbered invariants stand in registry_impl.h.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/runtime/blob.h"
+#include "broker/runtime/table.h"
+#include "queues/queue.h"
+#include "queues/registry_impl.h"
+
+static void await(const char *what, const char *vhost)
+{
+    char name[300];
+
+    snprintf(name, sizeof(name), "%s:%s", what, vhost);
+    (void)proc_await(name);
+}
+
+static void registry_init(void *state, const void *arg)
+{
+    struct registry *r = state;
+
+    snprintf(r->vhost, sizeof(r->vhost), "%s", ((const struct registry_arg *)arg)->vhost);
+    vhost_tables_open(r->vhost, &r->tables);
+    u64map_init(&r->by_ref, proc_realloc, proc_free);
+    u64map_init(&r->by_id, proc_realloc, proc_free);
+    u64map_init(&r->by_owner, proc_realloc, proc_free);
+    u64map_init(&r->by_hash, proc_realloc, proc_free);
+    lanes_init(&r->lanes);
+    TAILQ_INIT(&r->jobs);
+    TAILQ_INIT(&r->watchers);
+    await("store", r->vhost);
+    await("queues", r->vhost);
+    await("exchanges", r->vhost);
+}
+
+static bool has_name(const struct registry *r, proc_id pid, const char *what)
+{
+    char name[300];
+
+    snprintf(name, sizeof(name), "%s:%s", what, r->vhost);
+    return proc_whereis(name) == pid;
+}
+
+static void on_partner(struct registry *r, proc_id pid)
+{
+    enum partner with = WITH_NOBODY;
+
+    if (has_name(r, pid, "store")) {
+        r->store = pid;
+        with = WITH_STORE;
+    } else if (has_name(r, pid, "queues")) {
+        r->queues = pid;
+        with = WITH_QUEUES;
+    } else if (has_name(r, pid, "exchanges")) {
+        r->exchanges = pid;
+        with = WITH_EXCHANGES;
+    }
+    proc_monitor(pid); /* also one that died meanwhile: its DOWN awaits the next */
+    if (with == WITH_QUEUES || with == WITH_EXCHANGES)
+        sup_watch(pid);
+    if (!r->store || !r->queues || !r->exchanges)
+        return;
+    if (!r->is_running) {
+        load_begin(r);
+        return;
+    }
+    reserve_ids(r);
+    job_resume(r, with, 0);
+}
+
+static int fall(void *ctx, const void *key, size_t len, void *value)
+{
+    struct cell *c = value;
+
+    (void)ctx, (void)key, (void)len;
+    cell_set(c, 0, 0, CELL_RESTARTING, NULL);
+    return 0;
+}
+
+static int start_again(void *ctx, const void *key, size_t len, void *value)
+{
+    struct cell *c = value;
+
+    (void)key, (void)len;
+    if (c->kind == CELL_QUEUE)
+        queue_child_start(ctx, c);
+    else
+        exchange_child_start(ctx, c);
+    return 0;
+}
+
+/* A supervisor takes its children with it; dynamic ones are for us to start again. */
+static void on_down(struct registry *r, proc_id pid)
+{
+    struct owner *o = owner_find(r, pid);
+
+    if (pid == r->store) {
+        r->store = 0;
+        await("store", r->vhost);
+    } else if (pid == r->queues) {
+        r->queues = 0;
+        table_each(r->tables.queues, fall, r);
+        await("queues", r->vhost);
+    } else if (pid == r->exchanges) {
+        r->exchanges = 0;
+        table_each(r->tables.exchanges, fall, r);
+        await("exchanges", r->vhost);
+    } else if (o) {
+        owner_is_dead(r, o);
+    }
+}
+
+static void on_named(struct registry *r, proc_id pid)
+{
+    bool was_running = r->is_running;
+
+    on_partner(r, pid);
+    if (!was_running)
+        return;
+    if (pid == r->queues)
+        table_each(r->tables.queues, start_again, r);
+    else if (pid == r->exchanges)
+        table_each(r->tables.exchanges, start_again, r);
+}
+
+static void on_child_state(struct registry *r, const struct msg_child_state *m)
+{
+    struct subject *s = subject_find(r, m->tag);
+    bool fell = false;
+
+    if (!s)
+        return;
+    if (m->state == CHILD_RESTARTING)
+        fell = cell_fell(s->cell, m->pid, CELL_RESTARTING, NULL);
+    else if (m->state == CHILD_PARKED)
+        fell = cell_fell(s->cell, m->pid, CELL_PARKED, m->why.text);
+    if (!fell)
+        return;
+    job_on_cell(r, s->cell);
+    if (m->state == CHILD_PARKED)
+        job_resume(r, WITH_EXCHANGE, m->tag);
+}
+
+static void on_cell_up(struct registry *r, const struct msg_registry_cell_up *m)
+{
+    struct subject *s = subject_find(r, m->id);
+
+    if (s)
+        job_on_cell(r, s->cell);
+}
+
+static void on_hello(struct registry *r, const struct msg_exchange_hello *m)
+{
+    struct subject *x = subject_find(r, m->exchange_id);
+
+    if (!x)
+        return;
+    exchange_reset(r, x, m->hdr.from);
+    job_resume(r, WITH_EXCHANGE, m->exchange_id);
+}
+
+static void on_request(struct registry *r, struct msg *m)
+{
+    switch (m->type) {
+    case REGISTRY_QUEUE_DECLARE:
+        on_queue_declare(r, m);
+        return;
+    case REGISTRY_QUEUE_DELETE:
+        on_queue_delete(r, m);
+        return;
+    case REGISTRY_EXCHANGE_DECLARE:
+        on_exchange_declare(r, m);
+        return;
+    case REGISTRY_EXCHANGE_DELETE:
+        on_exchange_delete(r, m);
+        return;
+    case REGISTRY_BIND:
+        on_bind(r, m);
+        return;
+    case REGISTRY_UNBIND:
+        on_unbind(r, m);
+        return;
+    case REGISTRY_WATCH:
+        on_watch(r, m);
+        return;
+    case REGISTRY_RELEASE_OWNER:
+        on_release_owner(r, m);
+        return;
+    default:
+        proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
+    }
+}
+
+static void on_info(struct registry *r, struct msg *m)
+{
+    switch (m->type) {
+    case MSG_NAMED:
+        on_named(r, m->from);
+        return;
+    case MSG_DOWN:
+        on_down(r, m->from);
+        return;
+    case MSG_CHILD_STATE:
+        on_child_state(r, MSG_OF(struct msg_child_state, m));
+        return;
+    case EXCHANGE_HELLO:
+        on_hello(r, MSG_OF(struct msg_exchange_hello, m));
+        return;
+    case REGISTRY_CELL_UP:
+        on_cell_up(r, MSG_OF(struct msg_registry_cell_up, m));
+        return;
+    case REGISTRY_QUEUE_UNUSED:
+        on_queue_unused(r, m);
+        return;
+    default:
+        on_request(r, m);
+    }
+}
+
+static void registry_handle(void *state, struct msg *m)
+{
+    struct registry *r = state;
+
+    if (load_on_answer(r, m) || job_on_answer(r, m))
+        return;
+    if (m->flags & MSG_F_ANSWERS)
+        return; /* of a call whose outcome nobody waits for */
+    on_info(r, m);
+}
+
+static size_t registry_inspect(const void *state, char *out, size_t size)
+{
+    const struct registry *r = state;
+    int n = snprintf(out, size, "{\"running\":%s,\"subjects\":%u,\"bindings\":%u,\"owners\":%u}",
+                     r->is_running ? "true" : "false", r->by_id.n, r->by_hash.n, r->by_owner.n);
+
+    return n > 0 && (size_t)n < size ? (size_t)n : 0;
+}
+
+const struct proc_ops registry_ops = {
+    .kind = "registry",
+    .state_size = sizeof(struct registry),
+    .init = registry_init,
+    .handle = registry_handle,
+    .inspect = registry_inspect,
+};

@@ -1,0 +1,202 @@
+/*
+ * Deleting a queue: asking it, taking it out of everybody's sight, its row, its process.
+ */
+#include <string.h>
+
+#include "broker/runtime/blob.h"
+#include "broker/runtime/supervisor.h"
+#include "broker/runtime/table.h"
+#include "queues/queue.h"
+#include "queues/registry_impl.h"
+
+static void deleted(struct registry *r, struct job *j, struct msg *m)
+{
+    job_act after = j->after_delete;
+
+    (void)m;
+    j->after_delete = NULL;
+    if (after)
+        after(r, j);
+    else
+        job_finish(r, j);
+}
+
+static void stop_child(struct registry *r, struct job *j)
+{
+    struct child_spec spec;
+    char id[32];
+
+    cell_child_spec(j->cell, &queue_ops, id, &spec);
+    job_expect(r, j, sup_stop_child(r->queues, id, PROC_NO_TIMEOUT));
+    blob_unref(spec.arg);
+}
+
+static void row_removed(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m;
+    job_act_with(r, j, WITH_QUEUES, stop_child, deleted);
+}
+
+static void remove_row(struct registry *r, struct job *j)
+{
+    job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, true)->hdr, PROC_NO_TIMEOUT));
+}
+
+static void unbound(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m;
+    if (j->cell->flags & CELL_DURABLE)
+        job_act_with(r, j, WITH_STORE, remove_row, row_removed);
+    else
+        row_removed(r, j, NULL);
+}
+
+/* One message for each exchange: bindings of one source lie together only by chance, so one each. */
+static void tell_exchange(struct registry *r, struct job *j, const struct bound *b)
+{
+    const struct cell_at *at = cell_at(b->source);
+    struct msg_exchange_set *m;
+
+    if (at->state != CELL_UP)
+        return; /* its next run gets a reset, in which this binding is not */
+    m = exchange_set_new(1);
+    exchange_set_add(&m, &b->binding, true);
+    job_expect(r, j, proc_call(at->pid, &m->hdr, PROC_NO_TIMEOUT));
+}
+
+static void unbind_all(struct registry *r, struct job *j)
+{
+    struct subject *q = subject_find(r, j->cell->id);
+    struct bound *b;
+
+    j->with = WITH_NOBODY;
+    j->then = unbound;
+    while (q && (b = LIST_FIRST(&q->as_dest)) != NULL) {
+        struct subject *x = subject_find(r, b->source->id);
+
+        tell_exchange(r, j, b);
+        bound_remove(r, b);
+        exchange_is_unused(r, x);
+    }
+    subject_remove(r, j->cell);
+    if (j->n_waiting == 0)
+        unbound(r, j, NULL);
+}
+
+static void out_of_sight(struct registry *r, struct job *j)
+{
+    struct cell *q = j->cell;
+
+    if (vhost_find_queue(&r->tables, cell_name(q), q->name_len) == q) {
+        table_del(r->tables.queues, cell_name(q), q->name_len);
+        cell_set(q, 0, 0, CELL_DELETED, NULL);
+        job_on_cell(r, q);
+    }
+    unbind_all(r, j);
+}
+
+static void on_queue_answer(struct registry *r, struct job *j, struct msg *m)
+{
+    struct msg_queue_reply *reply = MSG_OF(struct msg_queue_reply, m);
+
+    if (m && reply->code) {
+        refuse(&j->refusal, reply->code, "%s", reply->text);
+        job_finish(r, j);
+        return;
+    }
+    j->messages = m ? reply->messages : 0; /* one that died over it is deleted without it */
+    out_of_sight(r, j);
+}
+
+static void ask_queue(struct registry *r, struct job *j)
+{
+    struct msg_queue_delete *m = MSG_NEW(QUEUE_DELETE, struct msg_queue_delete);
+
+    m->if_unused = j->if_unused;
+    m->if_empty = j->if_empty;
+    job_expect(r, j, proc_call(cell_at(j->cell)->pid, &m->hdr, PROC_NO_TIMEOUT));
+}
+
+/* Conditions need the queue's own word; one that is being restarted is waited for. */
+static void run_when_settled(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m;
+    if (cell_at(j->cell)->state == CELL_UP)
+        job_act_with(r, j, WITH_QUEUE, ask_queue, on_queue_answer);
+    else
+        out_of_sight(r, j);
+}
+
+void queue_delete_run(struct registry *r, struct job *j)
+{
+    if (cell_at(j->cell)->state == CELL_RESTARTING && (j->if_unused || j->if_empty))
+        job_watch(r, j, run_when_settled);
+    else
+        run_when_settled(r, j, NULL);
+}
+
+/* For the registry's own reasons. The name may mean another queue by now. */
+static void own_begin(struct registry *r, struct job *j)
+{
+    if (cell_at(j->cell)->state == CELL_DELETED)
+        job_finish(r, j);
+    else
+        queue_delete_run(r, j);
+}
+
+static void own_start(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m;
+    job_start(r, j);
+}
+
+void queue_delete_job(struct registry *r, struct cell *q, bool if_unused, struct job *waiter)
+{
+    struct job *j = job_new(r, NULL, own_begin);
+    struct blob *name = blob_copy(cell_name(q), q->name_len);
+
+    j->cell = cell_ref(q);
+    j->if_unused = if_unused;
+    j->waiter = waiter;
+    job_claim(j, lane_of(CELL_QUEUE, name), false);
+    blob_unref(name);
+    job_later(r, j, own_start);
+}
+
+static void delete_begin(struct registry *r, struct job *j)
+{
+    struct msg_registry_delete *d = MSG_OF(struct msg_registry_delete, j->request);
+    struct cell *q =
+        d->name ? vhost_find_queue(&r->tables, blob_bytes(d->name), blob_size(d->name)) : NULL;
+
+    if (!q) {
+        job_finish(r, j); /* deleting what is not there succeeds */
+        return;
+    }
+    if (is_locked_for(q, d->owner)) {
+        job_refuse(r, j, 405, "cannot obtain exclusive access to locked queue '%s' in vhost '%s'",
+                   cell_name(q), r->vhost);
+        return;
+    }
+    j->cell = cell_ref(q);
+    queue_delete_run(r, j);
+}
+
+void on_queue_delete(struct registry *r, struct msg *m)
+{
+    struct msg_registry_delete *d = MSG_OF(struct msg_registry_delete, m);
+    struct job *j = job_new(r, m, delete_begin);
+
+    j->if_unused = d->if_unused;
+    j->if_empty = d->if_empty;
+    job_claim(j, lane_of(CELL_QUEUE, d->name), false);
+    job_start(r, j);
+}
+
+void on_queue_unused(struct registry *r, struct msg *m)
+{
+    struct subject *q = subject_find(r, MSG_OF(struct msg_queue_unused, m)->queue_id);
+
+    if (q && q->cell->flags & CELL_AUTO_DELETE)
+        queue_delete_job(r, q->cell, true, NULL);
+}

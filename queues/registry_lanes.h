@@ -1,0 +1,43 @@
+/*
+ * registry_lanes.h - who may touch a name now: shared or exclusive locks, in order of arrival. Pure.
+ *
+ * A claim takes its names in ascending order, each as soon as those before it in that name's line
+ * let it, so that no two claims wait for each other.
+ */
+#ifndef QUEUES_REGISTRY_LANES_H
+#define QUEUES_REGISTRY_LANES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/runtime/u64map.h"
+
+enum { LANE_MAX = 3 };
+
+struct lane_claim {
+    uint64_t name[LANE_MAX]; /* ascending once lanes_take was called */
+    bool shared[LANE_MAX];
+    unsigned n, n_held;
+    struct lane_claim *next; /* in the line of name[n_held] */
+};
+
+struct lanes {
+    struct u64map by_name; /* to struct lane */
+};
+
+void lanes_init(struct lanes *l);
+
+/* Adds a name (not 0) to a claim that was not taken yet. */
+void lane_add(struct lane_claim *c, uint64_t name, bool shared);
+
+/* Starts taking all names; true: has them all. Else lanes_give hands it out later. */
+bool lanes_take(struct lanes *l, struct lane_claim *c);
+
+/*
+ * Gives all names back; calls `granted` for each claim that now has all its names, which may in turn
+ * give back its own.
+ */
+void lanes_give(struct lanes *l, struct lane_claim *c,
+                void (*granted)(void *ctx, struct lane_claim *c), void *ctx);
+
+#endif

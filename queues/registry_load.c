@@ -1,0 +1,246 @@
+/*
+ * How a registry learns what there is: rows from the store for what lasts, the tables for the rest.
+ *
+ * It begins when the store and both supervisors of children have their names, and ends by taking its
+ * own, which is what everybody else waits for.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/core/log.h"
+#include "broker/runtime/blob.h"
+#include "broker/runtime/table.h"
+#include "queues/registry_impl.h"
+#include "queues/route_set.h"
+
+enum { IDS_AT_ONCE = 1024, IDS_LOW = 128 };
+
+void reserve_ids(struct registry *r)
+{
+    struct msg_store_reserve *m;
+
+    if (r->ids_left > IDS_LOW || r->reserve_ref || !r->store)
+        return;
+    m = MSG_NEW(STORE_RESERVE, struct msg_store_reserve);
+    m->n = IDS_AT_ONCE;
+    r->reserve_ref = proc_call(r->store, &m->hdr, PROC_NO_TIMEOUT);
+}
+
+void load_begin(struct registry *r)
+{
+    r->load_ref = proc_call(r->store, msg_new(STORE_LOAD, sizeof(struct msg), NULL),
+                            PROC_NO_TIMEOUT);
+    reserve_ids(r);
+}
+
+struct msg_store_rows *row_of_cell(struct cell *c, bool remove)
+{
+    struct msg_store_rows *m = store_rows_new(STORE_WRITE, 1);
+    bool is_queue = c->kind == CELL_QUEUE;
+    const char *type = exchange_type_name(c->type);
+
+    m->row[m->n++] = (struct store_row){
+        .kind = is_queue ? STORE_ROW_QUEUE : STORE_ROW_EXCHANGE,
+        .remove = remove,
+        .id = c->id,
+        .flags = c->flags,
+        .name = blob_copy(cell_name(c), c->name_len),
+        .type = is_queue ? NULL : blob_copy(type, strlen(type)),
+        .args = blob_ref(c->args),
+    };
+    return m;
+}
+
+/*
+ * Rows to cells
+ */
+
+static void load_queue(struct registry *r, const struct store_row *row)
+{
+    struct cell_spec spec = { .kind = CELL_QUEUE, .id = row->id, .flags = row->flags,
+                              .args = row->args, .vhost = r->vhost,
+                              .vhost_len = (uint8_t)strlen(r->vhost),
+                              .name = (const char *)blob_bytes(row->name),
+                              .name_len = (uint8_t)blob_size(row->name) };
+    struct cell *q = vhost_find_queue(&r->tables, spec.name, spec.name_len);
+
+    if (q && q->id == row->id) {
+        subject_add(r, q);
+        return;
+    }
+    q = cell_new(&spec);
+    table_put(r->tables.queues, spec.name, spec.name_len, q);
+    subject_add(r, q);
+}
+
+static void load_exchange(struct registry *r, const struct store_row *row)
+{
+    struct refusal refusal;
+    enum exchange_type type;
+    struct cell *x = vhost_find_exchange(&r->tables, blob_bytes(row->name), blob_size(row->name));
+
+    if (x && x->id == row->id) {
+        subject_add(r, x);
+        return;
+    }
+    if (exchange_type_of(row->type, &type, &refusal)) {
+        log_error("vhost '%s': a stored exchange was left out: %s", r->vhost, refusal.text);
+        return;
+    }
+    x = exchange_make(r, row->id, row->name, row->flags, type, row->args);
+    table_put(r->tables.exchanges, cell_name(x), x->name_len, x);
+    subject_add(r, x);
+}
+
+static void load_binding(struct registry *r, const struct store_row *row)
+{
+    struct subject *x = subject_find(r, row->id), *q = subject_find(r, row->dest_id);
+    struct binding b = { .key = row->name, .args = row->args, .durable = true };
+
+    if (!x || !q)
+        return; /* of a queue whose removal came after */
+    b.dest = q->cell;
+    bound_add(r, x->cell, &b);
+}
+
+static void load_rows(struct registry *r, const struct msg_store_rows *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (m->row[i].kind == STORE_ROW_QUEUE)
+            load_queue(r, &m->row[i]);
+        else if (m->row[i].kind == STORE_ROW_EXCHANGE)
+            load_exchange(r, &m->row[i]);
+    }
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (m->row[i].kind == STORE_ROW_BINDING)
+            load_binding(r, &m->row[i]);
+    }
+}
+
+/*
+ * What a forerunner left in the tables
+ */
+
+static int adopt_cell(void *ctx, const void *key, size_t len, void *value)
+{
+    struct registry *r = ctx;
+    struct cell *c = value;
+
+    (void)key, (void)len;
+    if (subject_find(r, c->id)) {
+        owner_adopt(r, subject_find(r, c->id));
+        return 0;
+    }
+    /* Durable, and no row: its deletion was under way, or its row never became durable. */
+    if (!(c->flags & CELL_DURABLE)) {
+        owner_adopt(r, subject_add(r, c));
+        return 0;
+    }
+    subject_add(r, c);
+    if (c->kind == CELL_QUEUE)
+        queue_delete_job(r, c, false, NULL);
+    else
+        exchange_delete_job(r, c);
+    return 0;
+}
+
+struct adopting {
+    struct registry *r;
+    struct cell *source;
+};
+
+static int adopt_set(void *ctx, const void *key, size_t len, void *value)
+{
+    struct adopting *a = ctx;
+    const struct route_set *set = value;
+
+    (void)key, (void)len;
+    for (uint32_t i = 0; i < set->n; i++) {
+        if (!set->binding[i].durable) /* durable ones are known by their rows */
+            bound_add(a->r, a->source, &set->binding[i]);
+    }
+    return 0;
+}
+
+static int adopt_bindings(void *ctx, const void *key, size_t len, void *value)
+{
+    struct adopting a = { ctx, value };
+
+    (void)key, (void)len;
+    table_each(a.source->routes, adopt_set, &a);
+    return 0;
+}
+
+static int start_queue(void *ctx, const void *key, size_t len, void *value)
+{
+    (void)key, (void)len;
+    queue_child_start(ctx, value);
+    return 0;
+}
+
+static int start_exchange(void *ctx, const void *key, size_t len, void *value)
+{
+    (void)key, (void)len;
+    exchange_child_start(ctx, value);
+    return 0;
+}
+
+/*
+ * The exchanges that every vhost has (0-9-1 3.1.3). They are durable, so that bindings to them are.
+ */
+static void predeclare(struct registry *r, const char *name, enum exchange_type type)
+{
+    struct blob *text = blob_copy(name, strlen(name));
+    struct cell *x;
+
+    if (!vhost_find_exchange(&r->tables, name, strlen(name))) {
+        x = exchange_make(r, r->next_id++, text, CELL_DURABLE | CELL_PREDECLARED, type, NULL);
+        r->ids_left--;
+        table_put(r->tables.exchanges, name, strlen(name), x);
+        subject_add(r, x);
+        (void)proc_call(r->store, &row_of_cell(x, false)->hdr, PROC_NO_TIMEOUT);
+    }
+    blob_unref(text);
+}
+
+static void take_over(struct registry *r)
+{
+    char name[272];
+
+    load_rows(r, MSG_OF(struct msg_store_rows, r->rows));
+    msg_drop(r->rows);
+    r->rows = NULL;
+    table_each(r->tables.exchanges, adopt_cell, r);
+    table_each(r->tables.queues, adopt_cell, r);
+    table_each(r->tables.exchanges, adopt_bindings, r);
+    predeclare(r, "amq.direct", EXCHANGE_DIRECT);
+    predeclare(r, "amq.fanout", EXCHANGE_FANOUT);
+    table_each(r->tables.exchanges, start_exchange, r);
+    table_each(r->tables.queues, start_queue, r);
+    snprintf(name, sizeof(name), "registry:%s", r->vhost);
+    CHECK(proc_register(name) == 0);
+    r->is_running = true;
+}
+
+bool load_on_answer(struct registry *r, struct msg *m)
+{
+    if (m->ref && m->ref == r->load_ref) {
+        r->load_ref = 0;
+        if (m->type == STORE_ROWS) {
+            proc_keep(m);
+            r->rows = m;
+        }
+    } else if (m->ref && m->ref == r->reserve_ref) {
+        r->reserve_ref = 0;
+        if (m->type == STORE_RESERVED) {
+            r->next_id = MSG_OF(struct msg_store_reserve, m)->first;
+            r->ids_left = MSG_OF(struct msg_store_reserve, m)->n;
+            job_resume(r, WITH_IDS, 0);
+        }
+    } else {
+        return false;
+    }
+    if (!r->is_running && r->rows && r->ids_left > 0)
+        take_over(r);
+    return true;
+}

@@ -1,0 +1,312 @@
+/*
+ * Queues: declaring, deleting, and those that belong to a connection.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/runtime/blob.h"
+#include "broker/runtime/supervisor.h"
+#include "broker/runtime/table.h"
+#include "broker/runtime/runtime.h"
+#include "queues/queue.h"
+#include "queues/registry_impl.h"
+
+static struct msg_registry_declare *declare_of(struct job *j)
+{
+    return MSG_OF(struct msg_registry_declare, j->request);
+}
+
+static struct cell *find(struct registry *r, const struct blob *name)
+{
+    return name ? vhost_find_queue(&r->tables, blob_bytes(name), blob_size(name)) : NULL;
+}
+
+bool is_locked_for(const struct cell *q, proc_id connection)
+{
+    return q->flags & CELL_EXCLUSIVE && q->owner != connection;
+}
+
+static void refuse_locked(struct registry *r, struct job *j, const struct cell *q)
+{
+    job_refuse(r, j, 405,
+               "cannot obtain exclusive access to locked queue '%s' in vhost '%s'. It could be "
+               "originally declared on another connection or the exclusive property value does not "
+               "match that of the original declaration.",
+               cell_name(q), r->vhost);
+}
+
+/*
+ * Owners
+ */
+
+struct owner *owner_find(struct registry *r, proc_id pid)
+{
+    uint64_t *at = u64map_get(&r->by_owner, pid);
+
+    return at ? (struct owner *)(uintptr_t)*at : NULL;
+}
+
+void owner_adopt(struct registry *r, struct subject *q)
+{
+    struct owner *o = owner_find(r, q->cell->owner);
+
+    if (!(q->cell->flags & CELL_EXCLUSIVE) || q->is_owned)
+        return;
+    if (!o) {
+        o = proc_zalloc(sizeof(*o));
+        o->pid = q->cell->owner;
+        o->monitor = proc_monitor(o->pid);
+        LIST_INIT(&o->queues);
+        u64map_put(&r->by_owner, o->pid, (uintptr_t)o);
+    }
+    LIST_INSERT_HEAD(&o->queues, q, by_owner);
+    q->is_owned = true;
+}
+
+static void delete_all_of(struct registry *r, struct owner *o, struct job *waiter)
+{
+    struct subject *q;
+
+    LIST_FOREACH(q, &o->queues, by_owner) {
+        if (waiter)
+            waiter->n_waiting++;
+        queue_delete_job(r, q->cell, false, waiter);
+    }
+}
+
+static void owner_forget(struct registry *r, struct owner *o)
+{
+    struct subject *q;
+
+    while ((q = LIST_FIRST(&o->queues)) != NULL) {
+        LIST_REMOVE(q, by_owner);
+        q->is_owned = false;
+    }
+    u64map_del(&r->by_owner, o->pid, NULL);
+    proc_free(o);
+}
+
+void owner_is_dead(struct registry *r, struct owner *o)
+{
+    delete_all_of(r, o, NULL);
+    owner_forget(r, o);
+}
+
+static void released(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m;
+    job_finish(r, j);
+}
+
+void on_release_owner(struct registry *r, struct msg *m)
+{
+    struct owner *o = owner_find(r, MSG_OF(struct msg_registry_owner, m)->owner);
+    struct job *j = job_new(r, m, NULL);
+
+    if (!o) {
+        job_finish(r, j);
+        return;
+    }
+    j->then = released;
+    j->n_waiting = 1; /* ours, until all have been started */
+    proc_cancel(o->monitor);
+    delete_all_of(r, o, j);
+    owner_forget(r, o);
+    if (--j->n_waiting == 0)
+        released(r, j, NULL);
+}
+
+/*
+ * Declaring
+ */
+
+static void answer_declare(struct registry *r, struct job *j, struct msg *m)
+{
+    const struct cell_at *at = cell_at(j->cell);
+
+    (void)m;
+    if (at->state == CELL_UP)
+        job_finish(r, j);
+    else if (at->state == CELL_PARKED)
+        job_refuse(r, j, 404, "queue '%s' in vhost '%s' is down: %s", cell_name(j->cell), r->vhost,
+                   at->reason);
+    else
+        job_refuse(r, j, 404, "queue '%s' in vhost '%s' was deleted", cell_name(j->cell), r->vhost);
+}
+
+static void declare_existing(struct registry *r, struct job *j, struct cell *q)
+{
+    struct msg_registry_declare *d = declare_of(j);
+
+    if (!d->passive && check_queue_equivalence(q, d->flags, d->args, &j->refusal)) {
+        job_finish(r, j);
+        return;
+    }
+    j->cell = cell_ref(q);
+    job_watch(r, j, answer_declare);
+}
+
+static void declare_begin(struct registry *r, struct job *j);
+
+/* The owner of a locked queue was asked whether it lives. */
+static void on_owner_probe(struct registry *r, struct job *j, struct msg *m)
+{
+    struct cell *q = find(r, declare_of(j)->name);
+
+    if (m && q) {
+        refuse_locked(r, j, q);
+        return;
+    }
+    if (q) { /* the deletion is under way behind us, or has not begun: it is done here */
+        j->cell = cell_ref(q);
+        j->after_delete = declare_begin;
+        queue_delete_run(r, j);
+        return;
+    }
+    declare_begin(r, j);
+}
+
+static void probe_owner(struct registry *r, struct job *j)
+{
+    struct cell *q = find(r, declare_of(j)->name);
+
+    job_expect(r, j, rt_inspect(q->owner, PROC_NO_TIMEOUT));
+}
+
+static void child_started(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m; /* one that was parked at once is told by its cell */
+    job_watch(r, j, answer_declare);
+}
+
+static void start_child(struct registry *r, struct job *j)
+{
+    struct child_spec spec;
+    char id[32];
+
+    cell_child_spec(j->cell, &queue_ops, id, &spec);
+    job_expect(r, j, sup_start_child(r->queues, &spec, PROC_NO_TIMEOUT));
+    blob_unref(spec.arg);
+}
+
+void queue_child_start(struct registry *r, struct cell *q)
+{
+    struct child_spec spec;
+    char id[32];
+
+    cell_child_spec(q, &queue_ops, id, &spec);
+    sup_cast_start_child(r->queues, &spec);
+    blob_unref(spec.arg);
+}
+
+static void row_written(struct registry *r, struct job *j, struct msg *m)
+{
+    struct cell *q = j->cell;
+
+    (void)m;
+    table_put(r->tables.queues, cell_name(q), q->name_len, cell_ref(q));
+    owner_adopt(r, subject_add(r, q));
+    job_act_with(r, j, WITH_QUEUES, start_child, child_started);
+}
+
+static void write_row(struct registry *r, struct job *j)
+{
+    job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, false)->hdr, PROC_NO_TIMEOUT));
+}
+
+static void declare_new(struct registry *r, struct job *j)
+{
+    struct msg_registry_declare *d = declare_of(j);
+    struct cell_spec spec = { .kind = CELL_QUEUE, .flags = d->flags, .args = d->args,
+                              .vhost = r->vhost, .vhost_len = (uint8_t)strlen(r->vhost),
+                              .name = (const char *)blob_bytes(d->name),
+                              .name_len = (uint8_t)blob_size(d->name) };
+
+    if (spec.flags & CELL_EXCLUSIVE) {
+        spec.flags &= ~(uint32_t)CELL_DURABLE; /* it goes with its connection */
+        spec.owner = d->owner;
+    }
+    spec.id = r->next_id++;
+    r->ids_left--;
+    reserve_ids(r);
+    j->cell = cell_new(&spec);
+    if (spec.flags & CELL_DURABLE)
+        job_act_with(r, j, WITH_STORE, write_row, row_written);
+    else
+        row_written(r, j, NULL);
+}
+
+static void ids_are_there(struct registry *r, struct job *j)
+{
+    declare_new(r, j);
+}
+
+static bool has_reserved_prefix(const struct blob *name)
+{
+    return blob_size(name) >= 4 && memcmp(blob_bytes(name), "amq.", 4) == 0;
+}
+
+static void declare_begin(struct registry *r, struct job *j)
+{
+    struct msg_registry_declare *d = declare_of(j);
+    struct cell *q = find(r, d->name);
+    char text[256];
+
+    cell_unref(j->cell);
+    j->cell = NULL;
+    if (q && is_locked_for(q, d->owner)) {
+        job_act_with(r, j, WITH_QUEUE, probe_owner, on_owner_probe);
+    } else if (q) {
+        declare_existing(r, j, q);
+    } else if (d->passive) {
+        job_refuse(r, j, 404, "no queue '%s' in vhost '%s'", name_text(text, d->name), r->vhost);
+    } else if (check_queue_args(r->vhost, d->name, d->args, &j->refusal)) {
+        job_finish(r, j);
+    } else {
+        job_with_ids(r, j, ids_are_there);
+    }
+}
+
+/* "amq.gen-" and 22 characters: 128 random bits, as RabbitMQ's clients know them. */
+static struct blob *make_name(void)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint64_t bits[2] = { proc_random(), proc_random() };
+    char name[31] = "amq.gen-";
+
+    for (int i = 0; i < 22; i++) {
+        unsigned at = (unsigned)i * 6;
+        uint64_t v = at < 64 ? bits[0] >> at : bits[1] >> (at - 64);
+
+        if (at < 64 && at > 58)
+            v |= bits[1] << (64 - at);
+        name[8 + i] = digits[v & 63];
+    }
+    return blob_copy(name, 30);
+}
+
+void on_queue_declare(struct registry *r, struct msg *m)
+{
+    struct msg_registry_declare *d = MSG_OF(struct msg_registry_declare, m);
+    bool is_named = d->name && blob_size(d->name) > 0;
+    struct job *j = job_new(r, m, declare_begin);
+
+    if (!is_named && d->passive) {
+        job_refuse(r, j, 404, "no queue '' in vhost '%s'", r->vhost);
+        return;
+    }
+    if (is_named && has_reserved_prefix(d->name) && !d->passive && !find(r, d->name)) {
+        char text[256];
+
+        job_refuse(r, j, 403, "queue name '%s' contains reserved prefix 'amq.*'",
+                   name_text(text, d->name));
+        return;
+    }
+    if (!is_named) {
+        blob_unref(d->name);
+        d->name = make_name();
+    }
+    job_claim(j, lane_of(CELL_QUEUE, d->name), false);
+    job_start(r, j);
+}

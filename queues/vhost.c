@@ -1,0 +1,91 @@
+/*
+ * The supervisor of a vhost.
+ */
+#include "queues/vhost.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/runtime/blob.h"
+#include "persistence/store.h"
+#include "queues/queue.h"
+#include "queues/registry.h"
+#include "queues/registry_hash.h"
+#include "queues/registry_impl.h"
+
+struct vhost_ctx {
+    char name[256];
+    char dir[400];
+};
+
+/* A supervisor of dynamic children that others find by its name. */
+static void named_init(void *state, const void *arg)
+{
+    supervisor_ops.init(state, arg);
+    CHECK(proc_register(proc_name()) == 0);
+}
+
+static const struct proc_ops *named_supervisor_ops(void)
+{
+    static struct proc_ops ops; /* supervisor_ops, but for its init */
+
+    ops = supervisor_ops;
+    ops.init = named_init;
+    return &ops;
+}
+
+static void add(const char *what, const struct vhost_ctx *v, const struct proc_ops *ops,
+                struct blob *arg)
+{
+    char id[300];
+    struct child_spec spec = { .id = id, .ops = ops, .arg = arg, .own_budget = true,
+                               .shutdown_ms = ops->init == named_init ? SUP_WAIT : 5000,
+                               .scheduler = SCHED_SAME };
+
+    snprintf(id, sizeof(id), "%s:%s", what, v->name);
+    sup_add(&spec);
+    blob_unref(arg);
+}
+
+static void build(const void *ctx)
+{
+    const struct vhost_ctx *v = ctx;
+    struct sup_spec children = { .strategy = ONE_FOR_ONE };
+    struct store_arg store = { 0 };
+    struct registry_arg registry;
+
+    snprintf(store.vhost, sizeof(store.vhost), "%s", v->name);
+    snprintf(store.dir, sizeof(store.dir), "%s", v->dir);
+    snprintf(registry.vhost, sizeof(registry.vhost), "%s", v->name);
+    add("store", v, &store_ops, blob_copy(&store, sizeof(store)));
+    add("exchanges", v, named_supervisor_ops(), sup_new_arg(&children, NULL, 0));
+    add("queues", v, named_supervisor_ops(), sup_new_arg(&children, NULL, 0));
+    add("registry", v, &registry_ops, blob_copy(&registry, sizeof(registry)));
+}
+
+void vhost_child_spec(const char *name, const char *data_dir, struct child_spec *ret)
+{
+    static char id[300]; /* lent until the next call; sup_add copies it */
+    struct sup_spec sup = { .strategy = ONE_FOR_ONE, .build = build };
+    struct vhost_ctx v;
+
+    snprintf(v.name, sizeof(v.name), "%s", name);
+    snprintf(v.dir, sizeof(v.dir), "%.300s/vhosts/%016llx", data_dir,
+             (unsigned long long)registry_hash(0, name, strlen(name)));
+    snprintf(id, sizeof(id), "vhost:%s", name);
+    *ret = (struct child_spec){ .id = id, .ops = &supervisor_ops,
+                                .arg = sup_new_arg(&sup, &v, sizeof(v)), .restart = PERMANENT,
+                                .shutdown_ms = SUP_WAIT, .scheduler = SCHED_SAME };
+}
+
+void cell_child_spec(struct cell *c, const struct proc_ops *ops, char id[32],
+                     struct child_spec *ret)
+{
+    struct queue_arg arg = { c }; /* struct exchange_arg has the same one member */
+
+    snprintf(id, 32, "%s %llu", c->kind == CELL_QUEUE ? "queue" : "exchange",
+             (unsigned long long)c->id);
+    *ret = (struct child_spec){ .id = id, .ops = ops, .arg = blob_copy(&arg, sizeof(arg)),
+                                .restart = TRANSIENT, .shutdown_ms = 5000, .own_budget = true,
+                                .scheduler = SCHED_ANY, .tag = c->id };
+}
