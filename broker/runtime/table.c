@@ -47,7 +47,7 @@ static struct table *table_new(const char *name, void (*free_value)(void *))
     size_t len = strlen(name) + 1;
     struct table *t = rt_zalloc(sizeof(*t) + len);
 
-    t->seed = world()->random();
+    t->seed = world()->random ? world()->random() : 1; /* 1: before rt_start */
     t->free_value = free_value;
     memcpy(t->name, name, len);
     return t;

@@ -575,6 +575,7 @@ static void test_a_hundred_thousand(void **state)
 
     (void)state;
     sup_prepare(ONE_FOR_ONE, 0);
+    tw.is_fifo = true;
     sup.spec.watcher = 0;
     sup_run();
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t0);

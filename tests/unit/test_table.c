@@ -1,474 +1,495 @@
 /*
- * test_table.c - field tables: each type by its bytes, limits, equivalence, and random tables that
- * are walked and built again.
+ * test_table.c - the trie by itself, tables against a naive model, and readers on other threads.
  */
-#include "amqp/codec/table.h"
+#include "broker/runtime/table.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
-#include "tests/unit/codec_gen.h"
+#include "test_world.h"
 
-enum { BUF = 32 * 1024 };
+#include "broker/runtime/alloc.h"
+#include "broker/runtime/hamt.h"
 
-/* A C string literal with NULs in it. */
-#define LIT(s) amqp_bytes(s, sizeof(s) - 1)
+/* The trie. Hashes are chosen by the test, so that they collide as they please. */
 
-static void test_each_type(void **state)
+static hamt_ref put_string(hamt_ref root, uint64_t hash, const char *key, void *value)
 {
-    const struct {
-        struct amqp_bytes entry; /* of a table, its key "k" */
-        struct ftable_value want;
-    } rows[] = {
-        {LIT("\1kt\1"), {.type = 't', .b = true}},
-        {LIT("\1kt\0"), {.type = 't', .b = false}},
-        {LIT("\1kt\x7f"), {.type = 't', .b = true}},
-        {LIT("\1kb\xff"), {.type = 'b', .i = -1}},
-        {LIT("\1kB\xff"), {.type = 'B', .i = 255}},
-        {LIT("\1ks\x80\0"), {.type = 's', .i = -32768}},
-        {LIT("\1ku\x80\0"), {.type = 'u', .i = 32768}},
-        {LIT("\1kI\xff\xff\xff\xfe"), {.type = 'I', .i = -2}},
-        {LIT("\1ki\xff\xff\xff\xfe"), {.type = 'i', .i = 4294967294}},
-        {LIT("\1kl\xff\xff\xff\xff\xff\xff\xff\xfd"), {.type = 'l', .i = -3}},
-        {LIT("\1kL\0\0\0\1\0\0\0\0"), {.type = 'L', .i = 1LL << 32}},
-        {LIT("\1kf\x3f\x80\0\0"), {.type = 'f', .d = 1.0}},
-        {LIT("\1kd\xbf\xf8\0\0\0\0\0\0"), {.type = 'd', .d = -1.5}},
-        {LIT("\1kD\2\xff\xff\xff\xff"), {.type = 'D', .scale = 2, .i = -1}},
-        {LIT("\1kS\0\0\0\2hi"), {.type = 'S', .bytes = LIT("hi")}},
-        {LIT("\1kx\0\0\0\2\0\1"), {.type = 'x', .bytes = LIT("\0\1")}},
-        {LIT("\1kT\0\0\0\0\x5f\0\0\0"), {.type = 'T', .seconds = 0x5f000000}},
-        {LIT("\1kA\0\0\0\1V"), {.type = 'A', .bytes = LIT("V")}},
-        {LIT("\1kF\0\0\0\3\1aV"), {.type = 'F', .bytes = LIT("\1aV")}},
-        {LIT("\1kV"), {.type = 'V'}},
-    };
+    struct hamt_garbage garbage;
+
+    root = hamt_put(root, hamt_leaf_new(hash, key, strlen(key), value), &garbage);
+    hamt_garbage_free(&garbage, NULL);
+    return root;
+}
+
+static void *get_string(hamt_ref root, uint64_t hash, const char *key)
+{
+    struct hamt_leaf *leaf = hamt_get(root, hash, key, strlen(key));
+
+    return leaf ? leaf->value : NULL;
+}
+
+static hamt_ref del_string(hamt_ref root, uint64_t hash, const char *key, bool want)
+{
+    struct hamt_garbage garbage;
+
+    root = hamt_del(root, hash, key, strlen(key), &garbage);
+    assert_int_equal(garbage.leaf != NULL, want);
+    hamt_garbage_free(&garbage, NULL);
+    return root;
+}
+
+static void test_trie_of_equal_hashes(void **state)
+{
+    static const char *const key[] = {"a", "b", "c", "dd", ""};
+    static const uint64_t hashes[] = {0, UINT64_MAX, 0x123456789abcdef0u};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct ftable_iter it = ftable_begin(rows[i].entry);
-        struct amqp_bytes key;
-        struct ftable_value v;
+    for (size_t h = 0; h < 3; h++) {
+        hamt_ref root = 0;
 
-        assert_int_equal(ftable_validate(rows[i].entry), 0);
-        assert_int_equal(ftable_next(&it, &key, &v), 1);
-        assert_true(amqp_bytes_is(key, "k"));
-        assert_int_equal(v.type, rows[i].want.type);
-        assert_int_equal(v.scale, rows[i].want.scale);
-        assert_true(ftable_value_equal(&v, &rows[i].want));
-        assert_int_equal(ftable_next(&it, &key, &v), 0);
-        for (uint32_t len = 1; len < rows[i].entry.len; len++)
-            assert_int_equal(ftable_validate(amqp_bytes(rows[i].entry.p, len)), AMQP_ERR_TRUNCATED);
+        for (size_t i = 0; i < 5; i++)
+            root = put_string(root, hashes[h], key[i], (void *)key[i]);
+        root = put_string(root, hashes[h], "c", (void *)key[0]); /* replaces */
+        assert_ptr_equal(get_string(root, hashes[h], "c"), key[0]);
+        assert_null(get_string(root, hashes[h], "cc"));
+        assert_null(get_string(root, hashes[h] ^ 1, "c"));
+        root = del_string(root, hashes[h], "x", false);
+        for (size_t i = 0; i < 5; i++) {
+            assert_non_null(get_string(root, hashes[h], key[i]));
+            root = del_string(root, hashes[h], key[i], true);
+            assert_null(get_string(root, hashes[h], key[i]));
+        }
+        assert_true(root == 0);
     }
 }
 
-static void test_damage(void **state)
+/* Hashes that differ only in their last bits make the deepest path; it folds up again. */
+static void test_trie_of_nearly_equal_hashes(void **state)
 {
-    const struct {
-        struct amqp_bytes table;
-        int want;
-    } rows[] = {
-        {LIT(""), 0},
-        {LIT("\0V"), 0},
-        {LIT("\1aV\1aV"), 0},
-        {LIT("\1aZ\0\0\0\0"), AMQP_ERR_TABLE_TYPE},
-        {LIT("\1a\0"), AMQP_ERR_TABLE_TYPE},
-        {LIT("\5aV"), AMQP_ERR_TRUNCATED},
-        {LIT("\1aS\0\0\0\3hi"), AMQP_ERR_TRUNCATED},
-        {LIT("\1aS\xff\xff\xff\xffhi"), AMQP_ERR_TRUNCATED},
-        {LIT("\1aF\0\0\0\3\1bV"), 0},
-        {LIT("\1aF\0\0\0\2\1bV"), AMQP_ERR_TRUNCATED}, /* cut inside the nested one */
-        {LIT("\1aF\0\0\0\3\1bZ"), AMQP_ERR_TABLE_TYPE},
-        {LIT("\1aA\0\0\0\3VtV"), 0}, /* the last V is the bool's octet */
-        {LIT("\1aA\0\0\0\2Vt"), AMQP_ERR_TRUNCATED},
-    };
+    const uint64_t low = 0x0fffffffffffffffu;
+    hamt_ref root = 0;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_int_equal(ftable_validate(rows[i].table), rows[i].want);
-    assert_int_equal(ftable_lookup(rows[3].table, "a", &(struct ftable_value){0}),
-                     AMQP_ERR_TABLE_TYPE);
+    root = put_string(root, low, "a", "a");
+    root = put_string(root, low | UINT64_C(1) << 60, "b", "b");
+    root = put_string(root, low | UINT64_C(1) << 63, "c", "c");
+    assert_string_equal(get_string(root, low, "a"), "a");
+    assert_string_equal(get_string(root, low | UINT64_C(1) << 60, "b"), "b");
+    assert_string_equal(get_string(root, low | UINT64_C(1) << 63, "c"), "c");
+    root = del_string(root, low | UINT64_C(1) << 60, "b", true);
+    root = del_string(root, low | UINT64_C(1) << 63, "c", true);
+    assert_true(root & 1); /* a leaf is the root again: no chain of single children is left */
+    root = del_string(root, low, "a", true);
+    assert_true(root == 0);
 }
 
-/* n nested tables, the outermost included, in buf from its end backwards. */
-static struct amqp_bytes nested(uint8_t *buf, size_t cap, unsigned n)
+/* A version that a reader holds stays as it was while the next ones are made. */
+static void test_trie_versions(void **state)
 {
-    size_t at = cap;
-
-    while (--n > 0) {
-        uint32_t len = (uint32_t)(cap - at);
-
-        at -= 7;
-        (void)put_u32(put_u8(put_shortstr(buf + at, amqp_str("k")), 'F'), len);
-    }
-    return amqp_bytes(buf + at, cap - at);
-}
-
-static void test_limits(void **state)
-{
-    static uint8_t buf[FTABLE_MAX_SIZE + 8];
-    struct amqp_bytes big = amqp_bytes(buf, FTABLE_MAX_SIZE);
-
-    (void)state;
-    assert_int_equal(ftable_validate(nested(buf, 4096, FTABLE_MAX_DEPTH)), 0);
-    assert_int_equal(ftable_validate(nested(buf, 4096, FTABLE_MAX_DEPTH + 1)),
-                     AMQP_ERR_TABLE_DEPTH);
-    assert_int_equal(ftable_validate_bounded(nested(buf, 4096, 3), 3, 4096), 0);
-    assert_int_equal(ftable_validate_bounded(nested(buf, 4096, 3), 2, 4096), AMQP_ERR_TABLE_DEPTH);
-    assert_int_equal(ftable_validate_bounded(nested(buf, 4096, 1), 0, 4096), AMQP_ERR_TABLE_DEPTH);
-    assert_int_equal(ftable_validate_bounded(nested(buf, 4096, 3), 1000, 4096), 0);
-    assert_int_equal(ftable_validate_bounded(nested(buf, 4096, 3), 3, 13), AMQP_ERR_TABLE_SIZE);
-
-    memset(buf, 'V', sizeof(buf));
-    (void)put_u32(put_u8(put_shortstr(buf, amqp_str("k")), 'A'), FTABLE_MAX_SIZE - 7);
-    assert_int_equal(ftable_validate(big), 0); /* a million elements of no width */
-    big.len++;
-    assert_int_equal(ftable_validate(big), AMQP_ERR_TABLE_SIZE);
-}
-
-static void test_getters(void **state)
-{
-    struct ftable_builder b;
-    struct amqp_bytes t, bytes;
-    struct ftable_value v;
-    uint8_t buf[256];
-    int64_t i = -7;
-    bool flag;
-
-    (void)state;
-    ftable_build(&b, buf, sizeof(buf));
-    ftable_put(&b, "byte", &(struct ftable_value){.type = 'b', .i = -5});
-    ftable_put(&b, "long", &(struct ftable_value){.type = 'i', .i = 4000000000});
-    ftable_put_string(&b, "text", "hello");
-    ftable_put_bool(&b, "flag", true);
-    ftable_put_double(&b, "real", 2.5);
-    ftable_put_seconds(&b, "when", 77);
-    ftable_put_int(&b, "text", 5); /* the first counts */
-    ftable_open_array(&b, "list");
-    ftable_put_int(&b, NULL, 1);
-    ftable_end(&b);
-    ftable_open_table(&b, "nest");
-    ftable_put_void(&b, "x");
-    ftable_end(&b);
-    assert_int_equal(ftable_finish(&b, &t), 0);
-    assert_int_equal(ftable_validate(t), 0);
-
-    assert_int_equal(ftable_get_int(t, "byte", &i), 1);
-    assert_int_equal(i, -5);
-    assert_int_equal(ftable_get_int(t, "long", &i), 1);
-    assert_int_equal(i, 4000000000);
-    assert_int_equal(ftable_get_int(t, "text", &i), AMQP_ERR_WRONG_TYPE);
-    assert_int_equal(ftable_get_int(t, "real", &i), AMQP_ERR_WRONG_TYPE);
-    assert_int_equal(ftable_get_int(t, "when", &i), AMQP_ERR_WRONG_TYPE);
-    assert_int_equal(ftable_get_int(t, "none", &i), 0);
-    assert_int_equal(i, 4000000000);
-    assert_int_equal(ftable_get_string(t, "text", &bytes), 1);
-    assert_true(amqp_bytes_is(bytes, "hello"));
-    assert_int_equal(ftable_get_string(t, "flag", &bytes), AMQP_ERR_WRONG_TYPE);
-    assert_int_equal(ftable_get_bool(t, "flag", &flag), 1);
-    assert_true(flag);
-    assert_int_equal(ftable_get_bool(t, "byte", &flag), AMQP_ERR_WRONG_TYPE);
-    assert_int_equal(ftable_get_bool(t, "fla", &flag), 0);
-    assert_int_equal(ftable_get_array(t, "list", &bytes), 1);
-    assert_int_equal(bytes.len, 9);
-    assert_int_equal(ftable_get_table(t, "list", &bytes), AMQP_ERR_WRONG_TYPE);
-    assert_int_equal(ftable_get_table(t, "nest", &bytes), 1);
-    assert_int_equal(ftable_lookup(bytes, "x", &v), 1);
-    assert_int_equal(v.type, 'V');
-}
-
-static void test_value_equivalence(void **state)
-{
-    const struct ftable_value l1000 = {.type = 'l', .i = 1000}, s1000 = {.type = 's', .i = 1000};
-    const struct {
-        struct ftable_value a, b;
-        bool want;
-    } rows[] = {
-        {l1000, s1000, true},
-        {l1000, {.type = 'd', .d = 1000.0}, false},
-        {{.type = 'f', .d = 0.5}, {.type = 'd', .d = 0.5}, true},
-        {{.type = 'd', .d = NAN}, {.type = 'f', .d = NAN}, true},
-        {{.type = 'd', .d = NAN}, {.type = 'd', .d = 1}, false},
-        {{.type = 'b', .i = -1}, {.type = 'B', .i = 255}, false},
-        {{.type = 'D', .scale = 2, .i = 1000}, {.type = 'I', .i = 10}, true},
-        {{.type = 'D', .scale = 2, .i = 1001}, {.type = 'I', .i = 10}, false},
-        {{.type = 'D', .scale = 2, .i = 150}, {.type = 'D', .scale = 1, .i = 15}, true},
-        {{.type = 'D', .scale = 255, .i = 0}, {.type = 'B', .i = 0}, true},
-        {{.type = 'D', .scale = 0, .i = 1000}, l1000, true},
-        {{.type = 't', .b = true}, {.type = 'B', .i = 1}, false},
-        {{.type = 't', .b = true}, {.type = 't', .b = true}, true},
-        {{.type = 'S', .bytes = LIT("a")}, {.type = 'S', .bytes = LIT("a")}, true},
-        {{.type = 'S', .bytes = LIT("a")}, {.type = 'x', .bytes = LIT("a")}, false},
-        {{.type = 'S', .bytes = LIT("a")}, {.type = 'S', .bytes = LIT("b")}, false},
-        {{.type = 'T', .seconds = 5}, {.type = 'l', .i = 5}, false},
-        {{.type = 'T', .seconds = 5}, {.type = 'T', .seconds = 5}, true},
-        {{.type = 'V'}, {.type = 'V'}, true},
-        {{.type = 'A', .bytes = LIT("B\1")}, {.type = 'A', .bytes = LIT("b\1")}, true},
-        {{.type = 'A', .bytes = LIT("B\1")}, {.type = 'A', .bytes = LIT("B\1V")}, false},
-        {{.type = 'A', .bytes = LIT("B")}, {.type = 'A', .bytes = LIT("B")}, false},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (ftable_value_equal(&rows[i].a, &rows[i].b) != rows[i].want ||
-            ftable_value_equal(&rows[i].b, &rows[i].a) != rows[i].want)
-            fail_msg("row %zu", i);
-}
-
-static void test_table_equivalence(void **state)
-{
-    const struct {
-        struct amqp_bytes a, b;
-        bool want;
-    } rows[] = {
-        {LIT(""), LIT(""), true},
-        {LIT("\1aV"), LIT(""), false},
-        {LIT("\1aV\1bB\1"), LIT("\1bb\1\1aV"), true},
-        {LIT("\1aV\1bB\1"), LIT("\1bb\2\1aV"), false},
-        {LIT("\1aV"), LIT("\1aV\1bV"), false},
-        {LIT("\1aB\1\1aB\2"), LIT("\1aB\1"), true},
-        {LIT("\1aB\1\1aB\2"), LIT("\1aB\2\1aB\1"), false},
-        {LIT("\1aF\0\0\0\3\1bV"), LIT("\1aF\0\0\0\3\1bV"), true},
-        {LIT("\1aF\0\0\0\3\1bV"), LIT("\1aF\0\0\0\3\1cV"), false},
-        {LIT("\1aZ"), LIT("\1aZ"), false},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (ftable_equal(rows[i].a, rows[i].b) != rows[i].want ||
-            ftable_equal(rows[i].b, rows[i].a) != rows[i].want)
-            fail_msg("row %zu", i);
-}
-
-static struct amqp_bytes numbered(uint8_t *buf, size_t cap, int first, int n, int step)
-{
-    struct amqp_bytes t = {0};
-    struct ftable_builder b;
+    struct hamt_garbage garbage[100];
+    hamt_ref version[101] = {0};
     char key[16];
 
-    ftable_build(&b, buf, cap);
-    for (; n > 0; n--, first += step) {
-        (void)snprintf(key, sizeof(key), "k%d", first);
-        ftable_put_int(&b, key, first);
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "%d", i);
+        version[i + 1] = hamt_put(version[i],
+                                  hamt_leaf_new(hamt_hash(1, key, strlen(key)), key, strlen(key),
+                                                (void *)(intptr_t)(i + 1)),
+                                  &garbage[i]);
     }
-    assert_int_equal(ftable_finish(&b, &t), 0);
-    return t;
-}
-
-/* In any order up to the limit, in the same order above it. */
-static void test_equivalence_of_long_tables(void **state)
-{
-    static uint8_t up[BUF], down[BUF];
-    int n = FTABLE_MAX_UNORDERED;
-
-    (void)state;
-    assert_true(ftable_equal(numbered(up, BUF, 0, n, 1), numbered(down, BUF, n - 1, n, -1)));
-    n++;
-    assert_false(ftable_equal(numbered(up, BUF, 0, n, 1), numbered(down, BUF, n - 1, n, -1)));
-    assert_true(ftable_equal(numbered(up, BUF, 0, n, 1), numbered(down, BUF, 0, n, 1)));
-}
-
-/* Each level is looked at once: a comparison that doubled with each would not end. */
-static void test_equivalence_of_deep_tables(void **state)
-{
-    static uint8_t a[4096], b[4096], c[4096];
-
-    (void)state;
-    assert_true(ftable_equal(nested(a, 4096, FTABLE_MAX_DEPTH), nested(b, 4096, FTABLE_MAX_DEPTH)));
-    assert_false(
-        ftable_equal(nested(a, 4096, FTABLE_MAX_DEPTH), nested(c, 4096, FTABLE_MAX_DEPTH - 1)));
-    assert_false(
-        ftable_equal(nested(a, 4096, FTABLE_MAX_DEPTH + 1), nested(b, 4096, FTABLE_MAX_DEPTH + 1)));
-}
-
-/* Walks `from`, as array or table, and adds all of it to b, opening nested ones one by one. */
-static void copy_entries(struct ftable_builder *b, struct amqp_bytes from, bool is_array)
-{
-    struct ftable_iter it = ftable_begin(from);
-    struct amqp_bytes key = {0};
-    struct ftable_value v;
-    char text[256];
-
-    while ((is_array ? ftable_next_element(&it, &v) : ftable_next(&it, &key, &v)) > 0) {
-        if (v.type != 'A' && v.type != 'F') {
-            if (is_array)
-                ftable_put(b, NULL, &v);
-            else
-                ftable_put_entry(b, key, &v);
-            continue;
+    for (int v = 0; v <= 100; v++) {
+        for (int i = 0; i < 100; i++) {
+            snprintf(key, sizeof(key), "%d", i);
+            assert_ptr_equal(get_string(version[v], hamt_hash(1, key, strlen(key)), key),
+                             i < v ? (void *)(intptr_t)(i + 1) : NULL);
         }
-        (void)snprintf(text, sizeof(text), "%.*s", (int)key.len, (const char *)key.p);
-        if (v.type == 'A')
-            ftable_open_array(b, is_array ? NULL : text);
-        else
-            ftable_open_table(b, is_array ? NULL : text);
-        copy_entries(b, v.bytes, v.type == 'A');
-        ftable_end(b);
+    }
+    for (int i = 0; i < 100; i++)
+        hamt_garbage_free(&garbage[i], NULL);
+    hamt_free(version[100], NULL);
+}
+
+static void test_hash_depends_on_all(void **state)
+{
+    (void)state;
+    assert_true(hamt_hash(1, "abcdefghi", 9) != hamt_hash(2, "abcdefghi", 9));
+    assert_true(hamt_hash(1, "abcdefghi", 9) != hamt_hash(1, "abcdefghj", 9));
+    assert_true(hamt_hash(1, "abcdefghi", 9) != hamt_hash(1, "bbcdefghi", 9));
+    assert_true(hamt_hash(1, "", 0) != hamt_hash(1, "\0", 1));
+}
+
+/* Tables, in a process of the test world. */
+
+static int n_freed;
+
+static void count_free(void *p)
+{
+    (void)p;
+    n_freed++;
+}
+
+static struct table *table;
+
+static void open_table(void *arg)
+{
+    (void)arg;
+    table = table_open("test", count_free);
+}
+
+static void test_open_by_name(void **state)
+{
+    struct table *first;
+
+    (void)state;
+    tw_start(1);
+    tw_do(open_table, NULL);
+    first = table;
+    tw_do(open_table, NULL);
+    assert_ptr_equal(table, first);
+    tw_stop();
+}
+
+static void put_two_and_close(void *arg)
+{
+    (void)arg;
+    table_put(table, "a", 1, "one");
+    table_put(table, "b", 1, "two");
+    table_close(table);
+    table = table_open("test", count_free);
+    CHECK(table_count(table) == 0);
+}
+
+static void test_close_frees_after_the_turn(void **state)
+{
+    (void)state;
+    tw_start(1);
+    n_freed = 0;
+    tw_do(open_table, NULL);
+    tw_do(put_two_and_close, NULL);
+    tw_run_us(1000000);
+    assert_int_equal(n_freed, 2);
+    tw_stop();
+}
+
+/* What table_get gave stays valid until the handler returns, though the writer replaced it. */
+static char *stale;
+
+static void free_string(void *p)
+{
+    rt_free(p);
+    n_freed++;
+}
+
+static void replace_and_look(void *arg)
+{
+    (void)arg;
+    table = table_open("strings", free_string);
+    table_put(table, "k", 1, strcpy(rt_alloc(8), "old"));
+    stale = table_get(table, "k", 1);
+    table_put(table, "k", 1, strcpy(rt_alloc(8), "new"));
+    (void)table_del(table, "k", 1);
+    CHECK(n_freed == 0 && strcmp(stale, "old") == 0);
+    table_put(table, "k", 1, strcpy(rt_alloc(8), "last"));
+    table_put(table, "k", 1, table_get(table, "k", 1)); /* the same again: not freed */
+}
+
+static void look_again(void *arg)
+{
+    (void)arg;
+    CHECK(strcmp(table_get(table, "k", 1), "last") == 0);
+}
+
+static void test_grace_period(void **state)
+{
+    (void)state;
+    tw_start(1);
+    n_freed = 0;
+    tw_do(replace_and_look, NULL);
+    tw_run_us(1000000);
+    tw_do(look_again, NULL);
+    assert_int_equal(tw.n_crashes, 0);
+    assert_int_equal(n_freed, 2);
+    tw_stop();
+    assert_int_equal(n_freed, 3); /* with the program's end */
+}
+
+/* The naive model: values of keys 0..RANGE-1, 0 for none. */
+enum { RANGE = 300, OPS = 20000 };
+static uintptr_t model[RANGE];
+
+static int each_entry(void *ctx, const void *key, size_t len, void *v)
+{
+    int k;
+
+    CHECK(len == sizeof(k));
+    memcpy(&k, key, sizeof(k));
+    CHECK(model[k] == (uintptr_t)v);
+    ++*(size_t *)ctx;
+    return 0;
+}
+
+static void check_model(void)
+{
+    size_t n = 0, want = 0;
+
+    for (int k = 0; k < RANGE; k++)
+        want += model[k] != 0;
+    CHECK(table_count(table) == want);
+    CHECK(table_each(table, each_entry, &n) == 0 && n == want);
+}
+
+static void run_model(void *arg)
+{
+    (void)arg;
+    memset(model, 0, sizeof(model));
+    table = table_open("model", count_free);
+    for (uintptr_t i = 1; i <= OPS; i++) {
+        int k = (int)(proc_random() % RANGE);
+
+        CHECK((uintptr_t)table_get(table, &k, sizeof(k)) == model[k]);
+        if (proc_random() % 3 < (i / 2000) % 2 + 1) {
+            table_put(table, &k, sizeof(k), (void *)i);
+            model[k] = i;
+        } else {
+            CHECK(table_del(table, &k, sizeof(k)) == (model[k] != 0));
+            model[k] = 0;
+        }
+        if (i % 500 == 0)
+            check_model();
+    }
+    check_model();
+}
+
+static void test_against_model(void **state)
+{
+    uint64_t seed = tw_seed();
+
+    (void)state;
+    for (uint64_t n = 0; n < 10; n++) {
+        tw_start(seed + 2 * n);
+        tw_do(run_model, NULL);
+        assert_int_equal(tw.n_crashes, 0);
+        tw_stop();
     }
 }
 
-static void test_random_tables_round_trip(void **state)
+static int stop_at_three(void *ctx, const void *key, size_t len, void *v)
 {
-    static uint8_t buf[BUF], copy[BUF];
+    (void)key;
+    (void)len;
+    (void)v;
+    return ++*(int *)ctx == 3 ? 33 : 0;
+}
 
+static void each_stops(void *arg)
+{
+    int n = 0;
+
+    (void)arg;
+    table = table_open("each", NULL);
+    for (int k = 0; k < 10; k++)
+        table_put(table, &k, sizeof(k), table);
+    CHECK(table_each(table, stop_at_three, &n) == 33 && n == 3);
+}
+
+static void test_each_stops(void **state)
+{
     (void)state;
-    gen_seed("table round trip");
-    for (int i = 0; i < 5000; i++) {
-        struct amqp_bytes t = gen_table(buf, sizeof(buf), 5), u = {0};
-        struct ftable_builder b;
+    tw_start(1);
+    tw_do(each_stops, NULL);
+    assert_int_equal(tw.n_crashes, 0);
+    tw_stop();
+}
 
-        assert_int_equal(ftable_validate(t), 0);
-        assert_true(ftable_equal(t, t));
-        ftable_build(&b, NULL, 0);
-        copy_entries(&b, t, false);
-        assert_int_equal(b.len, t.len); /* measured without a buffer */
-        assert_int_equal(ftable_finish(&b, &u), t.len ? AMQP_ERR_NO_ROOM : 0);
-        ftable_build(&b, copy, sizeof(copy));
-        copy_entries(&b, t, false);
-        assert_int_equal(ftable_finish(&b, &u), 0);
-        assert_true(amqp_bytes_equal(t, u));
+static void fill(void *arg)
+{
+    char key[32];
+
+    (void)arg;
+    table = table_open("large", NULL);
+    for (int i = 0; i < 100000; i++) {
+        int len = snprintf(key, sizeof(key), "queue.number.%d", i);
+
+        table_put(table, key, (size_t)len, table);
     }
+    CHECK(table_count(table) == 100000);
 }
 
-/* A buffer one byte too small is never written beyond, wherever it ends. */
-static void test_builder_without_room(void **state)
+static void test_a_hundred_thousand(void **state)
 {
-    static uint8_t buf[BUF];
+    struct timespec t0, t1;
 
     (void)state;
-    gen_seed("builder without room");
-    for (int i = 0; i < 300; i++) {
-        struct amqp_bytes t = gen_table(buf, sizeof(buf), 3), u;
-        size_t cap = t.len ? gen_below(t.len) : 0;
-        uint8_t *small = malloc(cap ? cap : 1);
-        struct ftable_builder b;
+    tw_start(1);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t0);
+    tw_do(fill, NULL);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t1);
+    printf("100,000 puts: %.3f s of CPU\n",
+           (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9);
+    assert_int_equal(tw.n_crashes, 0);
+    tw_stop();
+}
 
-        ftable_build(&b, small, cap);
-        copy_entries(&b, t, false);
-        assert_int_equal(b.len, t.len);
-        if (t.len)
-            assert_int_equal(ftable_finish(&b, &u), AMQP_ERR_NO_ROOM);
-        free(small);
+/*
+ * Threads: one writer changes all keys over and over, readers on every scheduler and in the pool
+ * look. A value knows its key and its round: a reader sees whole values, never older ones than
+ * before.
+ */
+enum { KEYS = 64, ROUNDS = 300, READERS = 4 };
+
+struct fact {
+    uint32_t key, round, twice; /* twice == 2 * round, while it lives */
+};
+
+static atomic_uint n_done, n_live_facts, n_looks, n_bad;
+
+static void fact_free(void *p)
+{
+    struct fact *f = p;
+
+    f->twice = 0;
+    rt_free(f);
+    atomic_fetch_sub(&n_live_facts, 1);
+}
+
+struct writer {
+    struct table *t;
+    uint32_t round;
+};
+
+static void writer_round(void *state, struct msg *m)
+{
+    struct writer *w = state;
+
+    (void)m;
+    w->t = table_open("facts", fact_free);
+    w->round++;
+    for (uint32_t k = 0; k < KEYS; k++) {
+        struct fact *f = rt_alloc(sizeof(*f));
+
+        *f = (struct fact){k, w->round, 2 * w->round};
+        atomic_fetch_add(&n_live_facts, 1);
+        if (w->round % 8 == 0 && k % 4 == 0)
+            (void)table_del(w->t, &k, sizeof(k));
+        table_put(w->t, &k, sizeof(k), f);
     }
+    if (w->round < ROUNDS)
+        proc_continue();
+    else
+        atomic_fetch_add(&n_done, 1);
 }
 
-static int finish_after(void (*fill)(struct ftable_builder *b))
-{
-    struct ftable_builder b;
-    struct amqp_bytes t;
-    uint8_t buf[4096];
-
-    ftable_build(&b, buf, sizeof(buf));
-    fill(&b);
-    return ftable_finish(&b, &t);
-}
-
-static void fill_unended(struct ftable_builder *b)
-{
-    ftable_open_table(b, "a");
-}
-
-static void fill_over_ended(struct ftable_builder *b)
-{
-    ftable_end(b);
-}
-
-static void fill_too_deep(struct ftable_builder *b)
-{
-    for (int i = 0; i < FTABLE_MAX_DEPTH; i++)
-        ftable_open_array(b, i ? NULL : "a");
-    for (int i = 0; i < FTABLE_MAX_DEPTH - 1; i++)
-        ftable_end(b);
-}
-
-static void fill_deep(struct ftable_builder *b)
-{
-    for (int i = 0; i < FTABLE_MAX_DEPTH - 1; i++)
-        ftable_open_array(b, i ? NULL : "a");
-    for (int i = 0; i < FTABLE_MAX_DEPTH - 1; i++)
-        ftable_end(b);
-}
-
-static void fill_long_key(struct ftable_builder *b)
-{
-    char key[257];
-
-    memset(key, 'k', 256);
-    key[256] = '\0';
-    ftable_put_void(b, key);
-}
-
-static void fill_no_key(struct ftable_builder *b)
-{
-    ftable_put_void(b, NULL);
-}
-
-static void fill_no_type(struct ftable_builder *b)
-{
-    ftable_put(b, "k", &(struct ftable_value){.type = 'Z'});
-}
-
-static void test_builder_mistakes(void **state)
+static void writer_init(void *state, const void *arg)
 {
     (void)state;
-    assert_int_equal(finish_after(fill_deep), 0);
-    assert_int_equal(finish_after(fill_unended), AMQP_ERR_TABLE_DEPTH);
-    assert_int_equal(finish_after(fill_over_ended), AMQP_ERR_TABLE_DEPTH);
-    assert_int_equal(finish_after(fill_too_deep), AMQP_ERR_TABLE_DEPTH);
-    assert_int_equal(finish_after(fill_long_key), AMQP_ERR_SHORTSTR);
-    assert_int_equal(finish_after(fill_no_key), AMQP_ERR_WRONG_TYPE);
-    assert_int_equal(finish_after(fill_no_type), AMQP_ERR_TABLE_TYPE);
+    (void)arg;
+    proc_continue();
 }
 
-/* A valid table with some bytes changed: no crash, and equal to itself only where it is valid. */
-static void test_changed_bytes(void **state)
+struct reader {
+    uint32_t seen[KEYS];
+};
+
+static void reader_look(void *state, struct msg *m)
 {
-    static uint8_t buf[BUF];
-    int n_valid = 0;
+    struct reader *r = state;
+    struct table *t = table_open("facts", fact_free);
+    bool is_over = atomic_load(&n_done) > 0;
 
-    (void)state;
-    gen_seed("table changed bytes");
-    for (int i = 0; i < 20000; i++) {
-        struct amqp_bytes t = gen_table(buf, sizeof(buf), 3);
-        uint8_t *p = malloc(t.len + 1);
-        struct ftable_value v;
-        int64_t number;
-        bool is_valid;
+    (void)m;
+    for (uint32_t k = 0; k < KEYS; k++) {
+        struct fact *f = table_get(t, &k, sizeof(k));
 
-        if (t.len)
-            memcpy(p, t.p, t.len);
-        for (size_t n = gen_below(4); n > 0 && t.len; n--)
-            p[gen_below(t.len)] = (uint8_t)gen_number();
-        p = realloc(p, t.len ? t.len : 1);
-        t.p = p;
-        is_valid = ftable_validate(t) == 0;
-        n_valid += is_valid;
-        if (is_valid)
-            assert_true(ftable_equal(t, t));
-        (void)ftable_equal(t, t);
-        (void)ftable_lookup(t, "k1", &v);
-        (void)ftable_get_int(t, "k2", &number);
-        free(p);
+        if (!f)
+            continue;
+        if (f->key != k || f->twice != 2 * f->round || f->round < r->seen[k])
+            atomic_fetch_add(&n_bad, 1);
+        r->seen[k] = f->round;
+        atomic_fetch_add(&n_looks, 1);
     }
-    assert_true(n_valid > 1000 && n_valid < 20000);
+    if (!is_over)
+        proc_continue();
+    else
+        atomic_fetch_add(&n_done, 1);
+}
+
+static const struct proc_ops writer_ops = {.kind = "writer",
+                                           .state_size = sizeof(struct writer),
+                                           .init = writer_init,
+                                           .handle = writer_round};
+static const struct proc_ops reader_ops = {.kind = "reader",
+                                           .state_size = sizeof(struct reader),
+                                           .init = writer_init,
+                                           .handle = reader_look};
+static const struct proc_ops pool_reader_ops = {.kind = "pool_reader",
+                                                .state_size = sizeof(struct reader),
+                                                .flags = PROC_OPS_BLOCKING,
+                                                .init = writer_init,
+                                                .handle = reader_look};
+
+static void readers_init(void *state, const void *arg)
+{
+    struct spawn spec = {.ops = &writer_ops, .scheduler = 0};
+
+    (void)state;
+    (void)arg;
+    (void)proc_spawn(&spec);
+    for (int i = 0; i < READERS; i++) {
+        spec.ops = i == 0 ? &pool_reader_ops : &reader_ops;
+        spec.scheduler = i % 2;
+        (void)proc_spawn(&spec);
+    }
+    (void)proc_timer(1000);
+}
+
+static void readers_wait(void *state, struct msg *m)
+{
+    (void)state;
+    (void)m;
+    if (atomic_load(&n_done) > READERS)
+        proc_exit(EXIT_NORMAL, 0, "all have finished");
+    (void)proc_timer(1000);
+}
+
+static void test_readers_on_other_threads(void **state)
+{
+    static const struct proc_ops ops = {
+        .kind = "test", .state_size = 1, .init = readers_init, .handle = readers_wait};
+    struct rt_config config = {.schedulers = 2, .pool_threads = 1, .world = &world_real};
+    struct spawn root = {.ops = &ops};
+    struct exit_reason why;
+
+    (void)state;
+    assert_int_equal(rt_start(&config), 0);
+    (void)rt_spawn_root(&root);
+    rt_wait(&why);
+    assert_int_equal(why.kind, EXIT_NORMAL);
+    assert_int_equal(atomic_load(&n_bad), 0);
+    assert_true(atomic_load(&n_looks) > 0);
+    assert_int_equal(atomic_load(&n_live_facts), 0); /* all were freed, the last at the end */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_type),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_getters),
-        cmocka_unit_test(test_value_equivalence),
-        cmocka_unit_test(test_table_equivalence),
-        cmocka_unit_test(test_equivalence_of_long_tables),
-        cmocka_unit_test(test_equivalence_of_deep_tables),
-        cmocka_unit_test(test_random_tables_round_trip),
-        cmocka_unit_test(test_builder_without_room),
-        cmocka_unit_test(test_builder_mistakes),
-        cmocka_unit_test(test_changed_bytes),
+        cmocka_unit_test(test_trie_of_equal_hashes),
+        cmocka_unit_test(test_trie_of_nearly_equal_hashes),
+        cmocka_unit_test(test_trie_versions),
+        cmocka_unit_test(test_hash_depends_on_all),
+        cmocka_unit_test(test_open_by_name),
+        cmocka_unit_test(test_close_frees_after_the_turn),
+        cmocka_unit_test(test_grace_period),
+        cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_each_stops),
+        cmocka_unit_test(test_a_hundred_thousand),
+        cmocka_unit_test(test_readers_on_other_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,7 @@ struct tw_entry {
 static struct tw {
     uint64_t now_ns, limit_ns, seed;
     bool is_stalled; /* the next timer lies beyond the limit */
+    bool is_fifo;    /* processes run in the order in which they became ready: for large numbers */
     proc_id root;
     unsigned n_crashes;
     struct crash_report last_crash; /* but its pointers */
@@ -74,7 +75,7 @@ static uint64_t tw_random(void)
 
 static uint32_t tw_pick(uint32_t n)
 {
-    return (uint32_t)(tw_random() % n);
+    return tw.is_fifo ? 0 : (uint32_t)(tw_random() % n);
 }
 
 static void tw_on_crash(const struct crash_report *report)
