@@ -48,7 +48,7 @@ static __attribute__((noinline)) uint64_t overflow(uint64_t depth)
 
 void inject_fault(enum rt_fault how)
 {
-    int *volatile nowhere = NULL;
+    volatile int *volatile nowhere = NULL; /* the store itself must not be optimised away */
 
     turn_enter(rt_me);
     switch (how) {
