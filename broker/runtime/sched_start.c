@@ -10,9 +10,11 @@
 
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/internal.h"
+#include "broker/runtime/table_impl.h"
 
 #define MAX_SCHEDS 250U
 #define STACK_SIZE ((RT_SANITIZED ? 4U : 1U) << 20)
+#define GUARD_SIZE 65536U /* more than a page, so that a large frame cannot step over it */
 
 /* The quota of a cgroup's cpu.max, in whole cores; 0: none. */
 static unsigned cgroup_cores(void)
@@ -111,6 +113,8 @@ static void sched_fini(struct sched *s)
 
 static void everything_free(void)
 {
+    if (rt.simulated)
+        guard_thread_fini(&rt.scheds[0].w);
     for (unsigned i = 0; i < rt.n_scheds; i++)
         sched_fini(&rt.scheds[i]);
     for (unsigned i = 0; i < rt.n_workers; i++) {
@@ -148,7 +152,7 @@ int thread_start(pthread_t *ret, void *(*fn)(void *), void *arg)
 
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_SIZE);
-    pthread_attr_setguardsize(&attr, (size_t)sysconf(_SC_PAGESIZE));
+    pthread_attr_setguardsize(&attr, GUARD_SIZE);
     r = pthread_create(ret, &attr, fn, arg);
     pthread_attr_destroy(&attr);
     return -r;
@@ -183,6 +187,8 @@ int rt_start(const struct rt_config *config)
         r = pool_init(rt.n_pool);
     if (r >= 0 && rt.simulated)
         r = guard_install();
+    if (r >= 0 && rt.simulated)
+        guard_thread_init(&rt.scheds[0].w);
     if (r >= 0 && !rt.simulated)
         r = threads_start();
     if (r < 0) {
@@ -240,6 +246,7 @@ static void everything_drop(void)
         slots_each(pool_home(), discard, w);
     for (unsigned i = 0; i < rt.n_workers; i++)
         grace_finish(rt.workers[i]);
+    tables_fini();
     rt_me = before;
 }
 
