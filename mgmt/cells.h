@@ -1,0 +1,37 @@
+/*
+ * cells.h - the cells of queues, held over several turns, and what their counters say.
+ */
+#ifndef MGMT_CELLS_H
+#define MGMT_CELLS_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cell;
+
+struct cells { /* all zero: none. Each is a reference */
+    struct cell **cell;
+    size_t n, size;
+};
+
+void cells_fini(struct cells *c);
+/* Adds the queues of a vhost, which there must be. */
+void cells_add_queues(struct cells *c, const char *vhost);
+/* Calls fn with each vhost's name. */
+void cells_each_vhost(void (*fn)(void *ctx, const char *vhost), void *ctx);
+
+/* The counters of one queue, or of many added up. */
+struct queue_sums {
+    uint64_t ready, unacked, consumers, ready_bytes, unacked_bytes;
+    uint64_t published, confirmed, delivered, delivered_no_ack, got, acked, redelivered;
+};
+
+void queue_sums_add(struct queue_sums *s, const struct cell *c);
+/* The members of "message_stats". The caller's reference. */
+json_t *queue_sums_stats(const struct queue_sums *s);
+
+/* A queue as the API shows it; node: the name of this node. The caller's reference. */
+json_t *queue_json(const struct cell *c, const char *node);
+
+#endif

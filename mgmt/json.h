@@ -1,0 +1,24 @@
+/*
+ * json.h - JSON values from what the broker holds. Results are the caller's references.
+ */
+#ifndef MGMT_JSON_H
+#define MGMT_JSON_H
+
+#include <jansson.h>
+
+#include "amqp/codec/bytes.h"
+
+/* A string; what is not UTF-8 becomes U+FFFD, byte by byte, so that every name can be shown. */
+json_t *json_text(const void *bytes, size_t len);
+/* The same of a C string; NULL gives null. */
+json_t *json_text_str(const char *s);
+/* An unsigned number; above what JSON readers hold, the largest. */
+json_t *json_count(uint64_t n);
+
+/*
+ * A field table as an object: the first of repeated keys counts, a decimal becomes a real, what is
+ * no JSON number becomes null. A damaged table shows as far as it can be read.
+ */
+json_t *json_ftable(struct amqp_bytes table);
+
+#endif

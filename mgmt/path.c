@@ -1,0 +1,82 @@
+/*
+ * Cutting and matching of paths.
+ */
+#include "mgmt/path.h"
+
+#include <event2/http.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/runtime/region.h"
+
+/* Puts the decoded form of raw[0..len) at `at`, which has room for it and a NUL; its length. */
+static size_t decode(const char *raw, size_t len, char *at)
+{
+    RUNTIME_REGION();
+    char *decoded;
+    size_t size;
+
+    memcpy(at, raw, len);
+    at[len] = '\0';
+    decoded = evhttp_uridecode(at, 0, &size);
+    if (!decoded)
+        return len; /* no memory: it stays as it is */
+    memcpy(at, decoded, size);
+    at[size] = '\0';
+    free(decoded);
+    return size;
+}
+
+bool path_split(const char *raw, struct path *ret)
+{
+    size_t left = strlen(raw);
+    char *at = ret->text;
+
+    ret->n = 0;
+    if (*raw != '/' || left + PATH_SEGMENTS >= PATH_SIZE)
+        return false;
+    while (*raw == '/' && raw[1]) {
+        size_t len = strcspn(++raw, "/");
+
+        if (ret->n == PATH_SEGMENTS)
+            return false;
+        ret->segment[ret->n] = (struct path_segment){at, decode(raw, len, at)};
+        at += ret->segment[ret->n++].len + 1;
+        raw += len;
+    }
+    return true;
+}
+
+static bool is_any(const char *pattern, size_t len)
+{
+    return len == 1 && *pattern == 'x';
+}
+
+bool path_matches(const struct path *path, const char *pattern)
+{
+    unsigned i = 0;
+
+    for (; i < path->n && *pattern; i++) {
+        size_t len = strcspn(pattern, "/");
+        const struct path_segment *s = &path->segment[i];
+
+        if (!is_any(pattern, len) && (s->len != len || memcmp(s->p, pattern, len)))
+            return false;
+        pattern += len + (pattern[len] == '/');
+    }
+    return i == path->n && !*pattern;
+}
+
+bool query_has(const char *query, const char *part)
+{
+    size_t len = strlen(part);
+
+    while (query && *query) {
+        size_t n = strcspn(query, "&");
+
+        if (n == len && !memcmp(query, part, n))
+            return true;
+        query += n + (query[n] == '&');
+    }
+    return false;
+}

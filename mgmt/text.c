@@ -1,0 +1,67 @@
+/*
+ * A growing text.
+ */
+#include "mgmt/text.h"
+
+#include <string.h>
+
+#include "broker/runtime/alloc.h"
+#include "broker/runtime/region.h"
+
+void text_fini(struct text *t)
+{
+    rt_free(t->p);
+    *t = (struct text){0};
+}
+
+static void make_room(struct text *t, size_t more)
+{
+    if (t->size - t->len >= more)
+        return;
+    t->size = (t->len + more) * 2;
+    t->p = rt_realloc(t->p, t->size);
+}
+
+void text_add(struct text *t, const char *bytes, size_t len)
+{
+    if (!len)
+        return;
+    make_room(t, len);
+    memcpy(t->p + t->len, bytes, len);
+    t->len += len;
+}
+
+void text_add_str(struct text *t, const char *s)
+{
+    text_add(t, s, strlen(s));
+}
+
+void text_add_comma(struct text *t)
+{
+    char last = t->len ? t->p[t->len - 1] : '[';
+
+    if (last != '[' && last != '{')
+        text_add(t, ",", 1);
+}
+
+static int add_chunk(const char *bytes, size_t len, void *t)
+{
+    text_add(t, bytes, len);
+    return 0;
+}
+
+void text_add_json(struct text *t, json_t *value)
+{
+    RUNTIME_REGION();
+
+    /* It fails only for what is no JSON value at all: such a member shows as null. */
+    if (json_dump_callback(value, add_chunk, t, JSON_COMPACT | JSON_ENCODE_ANY) < 0)
+        text_add_str(t, "null");
+    json_decref(value);
+}
+
+void text_add_open_object(struct text *t, json_t *value)
+{
+    text_add_json(t, value);
+    t->len--;
+}

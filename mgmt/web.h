@@ -1,0 +1,33 @@
+/*
+ * web.h - the HTTP server of the event loop, as the listener's process sees it.
+ *
+ * A foreign object: its callbacks run between turns on the scheduler whose process made it, in
+ * region RUNTIME, and only turn requests into messages. All functions are called in region RUNTIME
+ * on that scheduler.
+ */
+#ifndef MGMT_WEB_H
+#define MGMT_WEB_H
+
+#include <stdint.h>
+
+#include "broker/runtime/msg.h"
+
+struct event_base;
+struct msg_http_response;
+struct web;
+
+/* NULL: no memory. Each request becomes a HTTP_REQUEST to `owner`. */
+struct web *web_new(struct event_base *base, proc_id owner);
+/* Closes all; requests under way get no answer. NULL is ignored. */
+void web_free(void *web);
+
+/* Takes a listening socket: 0, or -ENOMEM and the socket stays the caller's. */
+int web_listen(struct web *w, int fd);
+
+/*
+ * Answers the request with this id; nothing happens when it is gone, because its client is. The
+ * response is lent, its body referenced.
+ */
+void web_answer(struct web *w, uint64_t id, const struct msg_http_response *response);
+
+#endif
