@@ -8,8 +8,8 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
 
-/* Program-wide because epochs of all cells come from one counter: rule 3 of STYLE has no room for
- * a process that everybody would have to ask before it may serve. */
+/* A global that changes, against the rule: an epoch is never used twice in a program's life, and
+ * nobody can wait for an answer before it may serve. */
 static _Atomic uint64_t last_epoch;
 
 static struct cell_at *at_new(proc_id pid, uint64_t epoch, enum cell_state state,
@@ -56,6 +56,8 @@ void cell_unref(struct cell *c)
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
         return;
     blob_unref(c->args);
+    if (c->routes)
+        table_close(c->routes);
     /* Nobody reads it any more: readers hold references or read within a grace period of one. */
     rt_free((void *)(uintptr_t)atomic_load_explicit(&c->at, memory_order_relaxed));
     rt_free(c);
@@ -68,6 +70,24 @@ void cell_set(struct cell *c, proc_id pid, uint64_t epoch, enum cell_state state
         &c->at, at_new(state == CELL_UP ? pid : 0, epoch, state, reason), memory_order_acq_rel);
 
     grace_retire(rt_free, (void *)(uintptr_t)old);
+}
+
+bool cell_fell(struct cell *c, proc_id dead, enum cell_state state, const char *reason)
+{
+    const struct cell_at *old = cell_at(c);
+    struct cell_at *now;
+
+    if (old->state == CELL_DELETED || (old->pid && old->pid != dead))
+        return false;
+    now = at_new(0, 0, state, reason);
+    /* A run that came up meanwhile has the last word. */
+    if (!atomic_compare_exchange_strong_explicit(&c->at, &old, now, memory_order_acq_rel,
+                                                 memory_order_acquire)) {
+        rt_free(now);
+        return false;
+    }
+    grace_retire(rt_free, (void *)(uintptr_t)old);
+    return true;
 }
 
 uint64_t epoch_next(void)

@@ -1,0 +1,153 @@
+/*
+ * basic.get: one message as the reply of a call. A reply that is dropped gives its message back.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "queues/queue_impl.h"
+
+struct got_box { /* what really is allocated for a QUEUE_GOT */
+    struct msg_queue_got got;
+    proc_id asker;
+};
+
+static void drop_given_back(struct msg *m)
+{
+    record_unref(MSG_OF(struct msg_queue_given_back, m)->record);
+    msg_free(m);
+}
+
+/* Nobody took the message out of the reply: it goes home, unseen. */
+static void drop_got(struct msg *m)
+{
+    struct got_box *box = MSG_OF(struct got_box, m);
+    struct msg_queue_given_back *back;
+
+    if (box->got.record) {
+        back = msg_new(QUEUE_GIVEN_BACK, sizeof(*back), drop_given_back);
+        back->epoch = box->got.epoch;
+        back->seq = box->got.seq;
+        back->asker = box->asker;
+        back->no_ack = box->got.no_ack;
+        back->redelivered = box->got.redelivered;
+        back->record = box->got.record;
+        proc_send(box->got.queue, &back->hdr);
+    }
+    msg_free(m);
+}
+
+static struct msg_queue_got *got_new(const struct queue *q, proc_id asker, bool no_ack)
+{
+    struct got_box *box = msg_new(QUEUE_GOT, sizeof(*box), drop_got);
+
+    box->asker = asker;
+    box->got.no_ack = no_ack;
+    box->got.queue_id = q->cell->id;
+    box->got.epoch = q->epoch;
+    box->got.queue = proc_self();
+    return &box->got;
+}
+
+/* Answers with the head, whose record is here, or with nothing. */
+static void answer(struct queue *q, struct reply_to to, bool no_ack)
+{
+    struct msg_queue_got *got = got_new(q, to.pid, no_ack);
+    struct entry *e = backlog_head(&q->backlog);
+
+    got->empty = !e;
+    if (e) {
+        got->seq = entry_seq(e);
+        got->redelivered = e->flags & ENTRY_REDELIVERED;
+        q->redelivered += got->redelivered;
+        q->got++;
+        if (no_ack) {
+            got->record = settle_take_record(q, e);
+            settle_done(q, e);
+        } else {
+            backlog_take(&q->backlog, e, &taker_got(q, peer_get(q, to.pid))->consumer.holder);
+            got->record = record_ref(e->record);
+        }
+    }
+    got->ready = q->backlog.n_ready;
+    proc_reply_to(to, &got->hdr);
+}
+
+/* Whether the head's bytes must be read back first. */
+static bool must_read(struct queue *q)
+{
+    const struct entry *e = backlog_head(&q->backlog);
+
+    return e && !e->record;
+}
+
+void on_get(struct queue *q, struct msg *m)
+{
+    const struct msg_queue_get *in = MSG_OF(struct msg_queue_get, m);
+
+    if (in->epoch != q->epoch)
+        return;
+    (void)peer_get(q, m->from); /* its end must be known, to give back what it gets */
+    if (q->n_gets == 0 && !must_read(q)) {
+        bool no_ack = in->no_ack;
+
+        answer(q, proc_defer(m), no_ack);
+        return;
+    }
+    ARRAY_ROOM(q->gets, q->n_gets, q->cap_gets);
+    q->gets[q->n_gets] = (struct waiting_get){.to = proc_defer(m), .no_ack = in->no_ack};
+    q->n_gets++;
+    read_ahead(q);
+}
+
+void get_serve(struct queue *q)
+{
+    uint32_t n = 0;
+
+    if (q->phase != PHASE_SERVING || q->returning)
+        return;
+    while (n < q->n_gets && !must_read(q)) {
+        answer(q, q->gets[n].to, q->gets[n].no_ack);
+        n++;
+    }
+    memmove(q->gets, q->gets + n, (q->n_gets - n) * sizeof(*q->gets));
+    q->n_gets -= n;
+    if (q->n_gets > 0)
+        read_ahead(q);
+}
+
+void get_forget(struct queue *q, proc_id asker)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < q->n_gets; i++) {
+        if (q->gets[i].to.pid == asker)
+            proc_refuse(q->gets[i].to);
+        else
+            q->gets[n++] = q->gets[i];
+    }
+    q->n_gets = n;
+}
+
+void on_given_back(struct queue *q, struct msg *m)
+{
+    struct msg_queue_given_back *in = MSG_OF(struct msg_queue_given_back, m);
+    struct record *record = in->record;
+    struct peer *p = peer_find(q, in->asker);
+    struct entry *e;
+
+    if (in->epoch != q->epoch || q->phase == PHASE_DELETING)
+        return;
+    if (in->no_ack) {
+        in->record = NULL;
+        e = backlog_restore(&q->backlog, in->seq, record, (uint32_t)record_stored_size(record));
+        e->flags |= in->redelivered ? ENTRY_REDELIVERED : 0;
+        return;
+    }
+    e = backlog_find(&q->backlog, in->seq);
+    /* If the asker's end was heard of before, the message is back already. */
+    if (!e || e->state != ENTRY_UNACKED || !p || !p->got ||
+        e->holder != &p->got->consumer.holder)
+        return;
+    backlog_return(&q->backlog, e);
+    taker_free_if_done(q, p->got);
+}

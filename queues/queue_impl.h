@@ -1,0 +1,256 @@
+/*
+ * queue_impl.h - the state of a queue process and what its files share. Nobody else includes it.
+ *
+ * Words: a *peer* is a channel that publishes, consumes or holds something. A *taker* is one of a
+ * peer's consumers, or the one that stands for its basic.gets; a cancelled one lives on while it
+ * holds something.
+ *
+ * Rules
+ *   1. A reference is taken out of where it lay before it is put elsewhere, so that an end between
+ *      the two leaks it and never gives it back twice (queue_give_back runs after every crash).
+ *   2. An entry is ENTRY_STORED if the store was told of it, and then told of its end too.
+ *   3. A STORED entry that is not DURABLE has an item in `pending`, and no other entry has.
+ *   4. Of an entry without record the bytes are with the store: it is DURABLE.
+ *   5. What a turn has for a peer is gathered there and sent by flush: at most one delivery, one
+ *      confirm and one credit message. A reply that must come behind deliveries sends them first.
+ */
+#ifndef QUEUES_QUEUE_IMPL_H
+#define QUEUES_QUEUE_IMPL_H
+
+#include "amqp/codec/record.h"
+#include "broker/runtime/proc.h"
+#include "broker/runtime/u64map.h"
+#include "persistence/store.h"
+#include "queues/backlog.h"
+#include "queues/cell.h"
+#include "queues/consumers.h"
+#include "queues/credit.h"
+#include "queues/invariant.h"
+#include "queues/pending.h"
+#include "queues/queue.h"
+#include "queues/ranges.h"
+
+enum {
+    QUEUE_GIVEN_BACK = 0x13f, /* a dropped QUEUE_GOT to its queue: nobody has seen the message */
+
+    RESIDENT_BYTES = 1024 * 1024, /* of durable messages kept in memory; the rest is read back */
+    READ_MESSAGES = 256,
+    READ_BYTES = 1024 * 1024,
+    STEP = 1024, /* entries that one step of a long job handles */
+    ATTACH_WINDOW_US = 1000 * 1000,
+    PEER_MAGIC = 0x70656572,
+    TAKER_MAGIC = 0x74616b65,
+};
+
+struct msg_queue_given_back {
+    struct msg hdr;
+    uint64_t epoch, seq;
+    proc_id asker; /* whose QUEUE_GET it was */
+    bool no_ack, redelivered;
+    struct record *record;
+};
+
+struct peer;
+
+struct taker {
+    uint32_t magic;
+    struct taker *prev, *next; /* of the same peer, or among those returning */
+    struct consumer consumer;  /* consumer.owner is the peer, NULL among those returning */
+};
+
+struct peer {
+    uint32_t magic;
+    struct peer *prev, *next;
+    struct peer *next_dirty;
+    proc_id pid;
+    proc_ref monitor;
+    struct taker *takers;
+    struct taker *got; /* one of the takers, for basic.get; NULL: none yet */
+    struct credit credit;
+    struct msg_queue_deliver *deliver; /* gathered in this turn; NULL: nothing */
+    struct ranges confirms;            /* gathered in this turn */
+    uint32_t n_pending;                /* items in `pending` that name this peer */
+    bool publishes;
+    bool is_dirty; /* in the list of those that flush visits */
+    bool is_gone;  /* only `pending` still knows it */
+};
+
+enum queue_phase {
+    PHASE_OPENING,   /* the store has not yet said what is there; everything waits */
+    PHASE_ATTACHING, /* channels of the last incarnation come back; nothing is delivered */
+    PHASE_SERVING,
+    PHASE_DELETING,
+};
+
+struct waiting_get { /* a basic.get whose message is being read back */
+    struct reply_to to;
+    bool no_ack;
+};
+
+struct waiting_sync {
+    struct reply_to to;
+    proc_ref ref; /* of the STORE_SYNC that will answer it; 0: not asked yet */
+};
+
+struct job { /* a purge or the deletion, in steps */
+    bool is_on;
+    struct reply_to to;
+    uint64_t limit_seq; /* purge: what came later stays */
+    uint64_t n;         /* how many were ready */
+};
+
+struct queue {
+    struct cell *cell; /* a reference */
+    uint64_t epoch;
+    enum queue_phase phase;
+    bool is_durable;
+    bool had_consumer; /* what auto-delete waits for */
+    uint64_t next_seq;
+    struct backlog backlog;
+    struct pending pending;
+    struct consumers consumers;
+    struct credit_pool pool;
+
+    struct u64map peers; /* pid to peer */
+    struct peer *first_peer, *last_found, *dirty;
+    struct taker *returning; /* of peers that went: what they held goes back to its place */
+
+    proc_id store; /* 0: waiting for its name */
+    bool store_ready; /* it has opened the queue: publishes may be sent */
+    bool was_opened;  /* the first STORE_OPENED has come */
+    proc_ref await_ref, open_ref, store_monitor, read_ref;
+    struct msg_store_ops *ops; /* gathered in this turn */
+    uint64_t resident_bytes;   /* of durable messages whose records are here */
+    uint64_t read_from;        /* nothing paged and unasked is ready between cursor and here */
+    uint32_t read_left;        /* about how many of those read back are still to be delivered */
+    uint32_t n_reading;
+    uint64_t *reading; /* seqs of the read under way, READ_MESSAGES of them */
+    uint64_t sample_seq, sample_us; /* one delivery whose time to ack is measured */
+    uint64_t ack_time_us;           /* smoothed */
+
+    struct waiting_get *gets;
+    struct waiting_sync *syncs;
+    struct msg **postponed; /* kept; handled again when the phase or job that they wait for ends */
+    uint32_t n_gets, cap_gets, n_syncs, cap_syncs, n_postponed, cap_postponed;
+    struct job purge, deletion;
+
+    uint64_t expect_consumers, expect_unacked; /* of the last incarnation */
+    uint64_t n_attached, n_reattached;         /* consumers, held messages that came back */
+    proc_ref window_timer, unused_ref, registry_monitor;
+    uint64_t published, delivered, delivered_no_ack, got, acked, redelivered, confirmed, lost;
+};
+
+/* queue.c */
+void queue_postpone(struct queue *q, struct msg *m);
+/* Handles again what was postponed. */
+void queue_resume(struct queue *q);
+void queue_flush(struct queue *q);
+/* "queue 'q' in vhost '/'" */
+const char *queue_title(const struct queue *q, char out[600]);
+struct msg_queue_reply *queue_reply_new(const struct queue *q, uint16_t code);
+
+/* queue_peer.c */
+struct peer *peer_find(struct queue *q, proc_id pid);
+struct peer *peer_get(struct queue *q, proc_id pid); /* made when missing, and monitored */
+void peer_touch(struct queue *q, struct peer *p);    /* flush will visit it */
+void peer_forget(struct queue *q, struct peer *p);   /* gives back what it holds */
+void peer_flush(struct queue *q, struct peer *p);
+/* Puts a delivery into the peer's message; moves the record. */
+void peer_deliver(struct queue *q, struct peer *p, const struct delivery *d);
+void peer_send_deliveries(struct peer *p);
+/* The tag is confirmed (0: nobody asked). */
+void peer_confirm(struct queue *q, struct peer *p, uint64_t tag);
+void peer_unpend(struct queue *q, struct peer *p);
+struct taker *taker_new(struct queue *q, struct peer *p, const struct consumer_spec *spec);
+struct taker *taker_find(const struct peer *p, uint32_t cid); /* those not cancelled */
+struct taker *taker_got(struct queue *q, struct peer *p);     /* the one for basic.get */
+void taker_cancel(struct queue *q, struct taker *t);
+void taker_free_if_done(struct queue *q, struct taker *t);
+static inline struct consumer *consumer_of(struct holder *h)
+{
+    return (struct consumer *)((char *)h - offsetof(struct consumer, holder));
+}
+static inline struct taker *taker_of(struct consumer *c)
+{
+    return (struct taker *)((char *)c - offsetof(struct taker, consumer));
+}
+
+/* queue_intake.c */
+void on_publish(struct queue *q, struct msg *m);
+void intake_raise_credit(struct queue *q, struct peer *p);
+void intake_raise_all(struct queue *q);
+
+/* queue_deliver.c */
+void deliver_pump(struct queue *q); /* hands out what can be handed out now */
+/* Hands e, which is READY with its record here, to a consumer that was picked. */
+void deliver_entry(struct queue *q, struct consumer *c, struct entry *e);
+void deliver_record(struct queue *q, struct consumer *c, struct record *record, uint64_t seq);
+void on_permit(struct queue *q, struct msg *m);
+void on_consume(struct queue *q, struct msg *m);
+void on_cancel(struct queue *q, struct msg *m);
+
+/* queue_get.c */
+void on_get(struct queue *q, struct msg *m);
+void on_given_back(struct queue *q, struct msg *m);
+void get_serve(struct queue *q); /* those that waited for a body */
+void get_forget(struct queue *q, proc_id asker);
+
+/* queue_settle.c */
+void settle_done(struct queue *q, struct entry *e); /* acked, dropped, purged: it is over */
+void settle_return(struct queue *q, struct entry *e); /* back to its place, redelivered */
+struct record *settle_take_record(struct queue *q, struct entry *e);
+void settle_step_returning(struct queue *q);
+void on_settle(struct queue *q, struct msg *m);
+
+/* queue_store.c */
+void store_start(struct queue *q);
+void store_publish(struct queue *q, struct entry *e, uint64_t tag, struct peer *p);
+void store_ack(struct queue *q, uint64_t seq);
+void store_send(struct queue *q);
+void on_store_named(struct queue *q, struct msg *m);
+void on_store_entries(struct queue *q, struct msg *m);
+void on_store_opened(struct queue *q, struct msg *m);
+void on_store_durable(struct queue *q, struct msg *m);
+void on_store_down(struct queue *q, struct msg *m); /* of the process or of a call to it */
+bool store_owns_ref(const struct queue *q, proc_ref ref);
+
+/* queue_read.c */
+void read_ahead(struct queue *q);
+void read_again(struct queue *q); /* what the last store did not answer */
+void on_store_bodies(struct queue *q, struct msg *m);
+
+/* queue_sync.c */
+void on_sync(struct queue *q, struct msg *m);
+void sync_ask(struct queue *q);
+void sync_forget_store(struct queue *q);
+void on_store_synced(struct queue *q, struct msg *m);
+
+/* queue_attach.c */
+void attach_begin(struct queue *q); /* the queue is recovered: UP, and a window if any is to come */
+void attach_end(struct queue *q);
+void on_attach(struct queue *q, struct msg *m);
+
+/* queue_admin.c */
+void on_stat(struct queue *q, struct msg *m);
+void on_purge(struct queue *q, struct msg *m);
+void on_delete(struct queue *q, struct msg *m);
+void admin_step(struct queue *q);
+void admin_check_unused(struct queue *q); /* auto-delete */
+void on_registry_named(struct queue *q, struct msg *m);
+
+/* queue_invariant.c */
+void queue_invariant(struct queue *q);
+
+/* queue_inspect.c */
+size_t queue_inspect(const void *state, char *out, size_t size);
+
+/* Room for one more in an array of process memory. */
+#define ARRAY_ROOM(array, n, cap) \
+    do { \
+        if ((n) == (cap)) { \
+            (cap) = (cap) ? 2 * (cap) : 4; \
+            (array) = proc_realloc((array), (cap) * sizeof(*(array))); \
+        } \
+    } while (0)
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * What must be true of a queue between two messages; checked after each when the simulation asks.
+ */
+#include <string.h>
+
+#include "queues/queue_impl.h"
+
+bool queue_check_invariants;
+enum queue_plant queue_plant;
+
+bool queue_plant_set(const char *name)
+{
+    static const char *const names[] = {
+        [PLANT_NONE] = "none",
+        [PLANT_REQUEUE_UNFLAGGED] = "requeue-unflagged",
+        [PLANT_CONFIRM_EARLY] = "confirm-early",
+        [PLANT_LOSE_ON_DOWN] = "lose-on-down",
+        [PLANT_DOUBLE_READY] = "double-ready",
+    };
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            queue_plant = (enum queue_plant)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each unacked message is in the hands of one taker; prefetch and windows hold. */
+static void check_holders(const struct queue *q)
+{
+    uint64_t held = 0;
+    uint32_t n = 0;
+
+    for (const struct peer *p = q->first_peer; p; p = p->next) {
+        for (const struct taker *t = p->takers; t; t = t->next) {
+            const struct consumer *c = &t->consumer;
+
+            CHECK(c->owner == p);
+            CHECK(c->is_gone || c->sent_messages <= c->window_messages);
+            CHECK(!c->no_ack || c->holder.n == 0);
+            CHECK(c->is_gone || c->prefetch == 0 || c->holder.n <= c->prefetch);
+            held += c->holder.n;
+            n += !c->is_gone;
+        }
+    }
+    for (const struct taker *t = q->returning; t; t = t->next)
+        held += t->consumer.holder.n;
+    CHECK(held == q->backlog.n_unacked);
+    CHECK(n == q->consumers.n);
+}
+
+/* Rules 2 to 4 of queue_impl.h, and what counts as resident. */
+static void check_entries(struct queue *q)
+{
+    uint64_t pending = 0, resident = 0;
+
+    for (struct entry *e = backlog_from(&q->backlog, 0); e; e = backlog_after(e)) {
+        bool waits = e->flags & ENTRY_STORED && !(e->flags & ENTRY_DURABLE);
+
+        CHECK(e->record || e->flags & ENTRY_DURABLE);
+        CHECK(!(e->flags & ENTRY_DURABLE) || e->flags & ENTRY_STORED);
+        CHECK(entry_seq(e) < q->next_seq || !q->was_opened);
+        CHECK(!waits || pending_at(&q->pending, e->pending)->seq == entry_seq(e));
+        pending += waits;
+        resident += e->record && e->flags & ENTRY_DURABLE ? e->size : 0;
+    }
+    CHECK(pending == q->pending.n);
+    CHECK(resident == q->resident_bytes);
+}
+
+static void check_pending(const struct queue *q)
+{
+    const struct pending_item *item;
+    uint64_t at = 0, of_living = 0, counted = 0;
+
+    while ((item = pending_next(&q->pending, &at))) {
+        const struct peer *p = item->owner;
+
+        CHECK(p->magic == PEER_MAGIC && p->n_pending > 0);
+        of_living += !p->is_gone;
+    }
+    for (const struct peer *p = q->first_peer; p; p = p->next)
+        counted += p->n_pending;
+    CHECK(counted == of_living);
+    for (const struct peer *p = q->first_peer; p; p = p->next)
+        CHECK(!p->is_gone && p->credit.taken_messages <= p->credit.granted_messages);
+}
+
+void queue_invariant(struct queue *q)
+{
+    CHECK(backlog_is_sound(&q->backlog)); /* nothing is both ready and unacked; sums are right */
+    check_holders(q);
+    check_entries(q);
+    check_pending(q);
+    CHECK(q->phase != PHASE_SERVING || q->was_opened || !q->is_durable);
+}

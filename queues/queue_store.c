@@ -1,0 +1,234 @@
+/*
+ * The queue's side of the store: opening, what is sent to it, how far it is durable, and what to
+ * send again to a new incarnation.
+ *
+ * The queue awaits the store's name, opens with its own epoch, and is told what is there. From the
+ * request on acks may be sent, for they come behind it; publishes only once it is answered, because
+ * STORE_DURABLE speaks of all seqs up to one, so that what the last store did not confirm goes first.
+ * Acks that the last store may have lost are found by comparing: what a store has and the queue has
+ * not was settled.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "queues/queue_impl.h"
+
+static void unref_record(void *owner)
+{
+    record_unref(owner);
+}
+
+/* Room for one more operation in this turn's message. */
+static struct store_op *next_op(struct queue *q)
+{
+    struct msg_store_ops *ops = q->ops;
+
+    if (!ops || ops->n == ops->cap) {
+        uint32_t cap = ops ? 2 * ops->cap : 32;
+        struct msg_store_ops *grown = store_ops_new(q->cell->id, q->epoch, cap, unref_record);
+
+        if (ops) {
+            q->ops = NULL;
+            memcpy(grown->op, ops->op, ops->n * sizeof(ops->op[0]));
+            grown->n = ops->n;
+            ops->n = 0; /* the references moved */
+            msg_drop(&ops->hdr);
+        }
+        q->ops = ops = grown;
+    }
+    memset(&ops->op[ops->n], 0, sizeof(ops->op[0]));
+    return &ops->op[ops->n];
+}
+
+static void put_publish(struct queue *q, const struct entry *e)
+{
+    struct store_op *op = next_op(q);
+    struct amqp_bytes part[2];
+
+    record_stored_parts(e->record, part);
+    op->kind = STORE_OP_PUBLISH;
+    op->seq = op->last_seq = entry_seq(e);
+    for (int i = 0; i < 2; i++) {
+        op->part[i] = part[i].p;
+        op->part_len[i] = part[i].len;
+    }
+    op->owner = record_ref(e->record);
+    q->ops->n++;
+}
+
+void store_publish(struct queue *q, struct entry *e, uint64_t tag, struct peer *p)
+{
+    e->flags |= ENTRY_STORED;
+    e->pending = pending_push(&q->pending, entry_seq(e), tag, p, e->size);
+    p->n_pending++;
+    if (q->store_ready)
+        put_publish(q, e);
+}
+
+void store_ack(struct queue *q, uint64_t seq)
+{
+    struct store_op *op, *last = q->ops && q->ops->n > 0 ? &q->ops->op[q->ops->n - 1] : NULL;
+
+    if (!q->store || q->phase == PHASE_DELETING)
+        return; /* the comparison at the next opening finds it; a deleted queue's go with its row */
+    if (last && last->kind != STORE_OP_PUBLISH && last->last_seq + 1 == seq) {
+        last->kind = STORE_OP_ACK_RANGE;
+        last->last_seq = seq;
+        return;
+    }
+    op = next_op(q);
+    op->kind = STORE_OP_ACK;
+    op->seq = op->last_seq = seq;
+    q->ops->n++;
+}
+
+void store_send(struct queue *q)
+{
+    struct msg_store_ops *ops = q->ops;
+
+    q->ops = NULL;
+    if (!ops)
+        return;
+    ops->ack_time_us = q->consumers.n == 0 ? 0 : q->ack_time_us ? q->ack_time_us : 1;
+    proc_send(q->store, &ops->hdr);
+}
+
+void store_start(struct queue *q)
+{
+    char name[300];
+
+    snprintf(name, sizeof(name), "store:%s", cell_vhost(q->cell));
+    q->await_ref = proc_await(name);
+}
+
+void on_store_named(struct queue *q, struct msg *m)
+{
+    struct msg_store_open *open = MSG_NEW(STORE_OPEN_QUEUE, struct msg_store_open);
+
+    q->await_ref = 0;
+    q->store = m->from;
+    q->store_monitor = proc_monitor(q->store);
+    open->queue_id = q->cell->id;
+    open->epoch = q->epoch;
+    q->open_ref = proc_call(q->store, &open->hdr, PROC_NO_TIMEOUT);
+}
+
+/* A publish became durable: confirmed, and its body may leave the memory. */
+static void made_durable(struct queue *q, const struct pending_item *item)
+{
+    struct entry *e = backlog_find(&q->backlog, item->seq);
+    struct peer *p = item->owner;
+
+    CHECK(e && !(e->flags & ENTRY_DURABLE)); /* settled ones left the ring (rule 3) */
+    e->flags |= ENTRY_DURABLE;
+    if (e->record)
+        q->resident_bytes += e->size;
+    if (q->resident_bytes > RESIDENT_BYTES)
+        record_unref(settle_take_record(q, e));
+    if (queue_plant != PLANT_CONFIRM_EARLY)
+        peer_confirm(q, p, item->tag);
+    peer_unpend(q, p);
+}
+
+static void recover_entry(struct queue *q, const struct store_entry *s)
+{
+    struct entry *e = backlog_add(&q->backlog, s->seq, NULL, s->place.len);
+
+    /* Nobody knows any more whether it was delivered, and an unset flag promises that it was not. */
+    e->flags |= ENTRY_STORED | ENTRY_DURABLE | ENTRY_REDELIVERED;
+}
+
+/* What the new incarnation of the store has of a queue that was open before. */
+static void compare_entry(struct queue *q, const struct store_entry *s)
+{
+    struct entry *e = backlog_find(&q->backlog, s->seq);
+
+    if (!e || !(e->flags & ENTRY_STORED))
+        store_ack(q, s->seq); /* settled, and the last store died before it wrote that */
+    else if (!(e->flags & ENTRY_DURABLE))
+        made_durable(q, pending_settle(&q->pending, e->pending));
+}
+
+void on_store_entries(struct queue *q, struct msg *m)
+{
+    const struct msg_store_entries *in = MSG_OF(struct msg_store_entries, m);
+
+    if (m->from != q->store || in->epoch != q->epoch)
+        return;
+    for (uint32_t i = 0; i < in->n; i++) {
+        if (q->was_opened)
+            compare_entry(q, &in->entry[i]);
+        else
+            recover_entry(q, &in->entry[i]);
+    }
+}
+
+void on_store_opened(struct queue *q, struct msg *m)
+{
+    const struct msg_store_opened *in = MSG_OF(struct msg_store_opened, m);
+    struct pending_item *item;
+    uint64_t at = 0;
+
+    q->open_ref = 0;
+    q->store_ready = true;
+    if (!q->was_opened) {
+        q->was_opened = true;
+        q->next_seq = in->next_seq;
+        attach_begin(q);
+        return;
+    }
+    while ((item = pending_next(&q->pending, &at)))
+        put_publish(q, backlog_find(&q->backlog, item->seq));
+    read_again(q);
+    sync_ask(q);
+}
+
+void on_store_durable(struct queue *q, struct msg *m)
+{
+    const struct msg_store_durable *in = MSG_OF(struct msg_store_durable, m);
+    struct pending_item *item;
+
+    /* Until all was sent again, a new store cannot speak of it. */
+    if (m->from != q->store || in->epoch != q->epoch || !q->store_ready)
+        return;
+    while ((item = pending_pop(&q->pending, in->up_to_seq)))
+        made_durable(q, item);
+    intake_raise_all(q);
+}
+
+bool store_owns_ref(const struct queue *q, proc_ref ref)
+{
+    if (ref == q->store_monitor || ref == q->open_ref || ref == q->read_ref)
+        return true;
+    for (uint32_t i = 0; i < q->n_syncs; i++) {
+        if (q->syncs[i].ref == ref)
+            return true;
+    }
+    return false;
+}
+
+void on_store_down(struct queue *q, struct msg *m)
+{
+    const struct msg_exit *down = MSG_OF(struct msg_exit, m);
+    struct msg_store_ops *ops = q->ops;
+
+    if (m->ref != q->store_monitor) {
+        /* Calls of a store that died are asked again when its monitor has told and it is back. */
+        if (down->why.kind == EXIT_NOREPLY)
+            proc_exit(EXIT_CRASH, 0, "the store refused: %s", down->why.text);
+        return;
+    }
+    q->ops = NULL;
+    if (ops)
+        msg_drop(&ops->hdr);
+    q->store = 0;
+    q->store_ready = false;
+    q->store_monitor = q->open_ref = q->read_ref = 0;
+    sync_forget_store(q);
+    if (!q->was_opened) {
+        /* What was heard of a recovery that did not end is heard again. */
+        backlog_fini(&q->backlog);
+        backlog_init(&q->backlog, proc_realloc, proc_free);
+    }
+    store_start(q);
+}

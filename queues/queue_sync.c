@@ -1,0 +1,58 @@
+/*
+ * QUEUE_SYNC: answered when every ack that was sent before is durable.
+ */
+#include <string.h>
+
+#include "queues/queue_impl.h"
+
+void on_sync(struct queue *q, struct msg *m)
+{
+    const struct msg_queue_ask *in = MSG_OF(struct msg_queue_ask, m);
+
+    if (in->epoch != q->epoch)
+        return;
+    if (!q->is_durable) {
+        proc_reply(m, &queue_reply_new(q, 0)->hdr);
+        return;
+    }
+    ARRAY_ROOM(q->syncs, q->n_syncs, q->cap_syncs);
+    q->syncs[q->n_syncs] = (struct waiting_sync){.to = proc_defer(m)};
+    q->n_syncs++;
+}
+
+/* One request for all that were not asked yet, behind all operations so far. */
+void sync_ask(struct queue *q)
+{
+    proc_ref ref = 0;
+
+    if (!q->store_ready)
+        return;
+    for (uint32_t i = 0; i < q->n_syncs; i++) {
+        if (q->syncs[i].ref != 0)
+            continue;
+        if (ref == 0) {
+            store_send(q);
+            ref = proc_call(q->store, &MSG_NEW(STORE_SYNC, struct msg)[0], PROC_NO_TIMEOUT);
+        }
+        q->syncs[i].ref = ref;
+    }
+}
+
+void sync_forget_store(struct queue *q)
+{
+    for (uint32_t i = 0; i < q->n_syncs; i++)
+        q->syncs[i].ref = 0;
+}
+
+void on_store_synced(struct queue *q, struct msg *m)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < q->n_syncs; i++) {
+        if (q->syncs[i].ref == m->ref)
+            proc_reply_to(q->syncs[i].to, &queue_reply_new(q, 0)->hdr);
+        else
+            q->syncs[n++] = q->syncs[i];
+    }
+    q->n_syncs = n;
+}
