@@ -147,8 +147,6 @@ static void act_cast(struct mesh *s, struct actor *to)
         else
             send_cast(s, to);
     }
-    if (sim_is_planted("leak-message") && sim_chance(SIM_ACTOR, 10000))
-        (void)num_new(NUM_HIGH, s->me, to, 0);
 }
 
 static void act_call(struct mesh *s, struct actor *to)
@@ -468,8 +466,8 @@ static bool is_swallowed(const struct mesh *s, struct msg *m)
         return sim_chance(SIM_ACTOR, 100000);
     if (m->type == MSG_EXIT && sim_is_planted("lose-exit"))
         return sim_chance(SIM_ACTOR, 100000);
-    if (m->type == MSG_TIMEOUT && sim_is_planted("lose-timeout"))
-        return sim_chance(SIM_ACTOR, 100000);
+    if (m->type == MSG_TIMEOUT && sim_is_planted("lose-timer"))
+        return model_is_timer(s->me, m->ref) && sim_chance(SIM_ACTOR, 100000);
     if (m->type == MSG_STARTED && sim_is_planted("down-of-living")) {
         struct actor *child = model_actor_of(m->from);
         struct msg_exit e = {.hdr = *m, .why.kind = EXIT_CRASH};
@@ -553,6 +551,8 @@ void mesh_act(struct actor *who, enum act what, uint32_t target)
     m->target = target;
     m->what = what;
     sim_note("act", who->uid, what, target);
+    if (sim_is_planted("leak-message") && sim_chance(SIM_DRIVER, 10000))
+        (void)MSG_NEW(ACT, struct msg_act); /* never sent, and of no process that ends */
     rt_send(who->pid, &m->hdr);
 }
 

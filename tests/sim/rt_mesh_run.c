@@ -167,7 +167,9 @@ static void run_disturbed(uint32_t steps)
 {
     sim_crash_enable(true);
     for (uint32_t i = 0; i < steps; i++) {
-        disturb();
+        /* In bursts, so that many are ready at once. */
+        for (uint32_t n = sim_chance(SIM_DRIVER, 50000) ? 20 : 1; n > 0; n--)
+            disturb();
         (void)step_checked(); /* idle steps are part of it */
         if (sim_is_planted("unseeded"))
             sim_note("machine", world_real_clock(), 0, 0);
@@ -190,13 +192,13 @@ static bool resume_all(void)
 {
     bool any = false;
 
+    drain_checked();
     for (uint32_t uid = 2; uid <= model_n_actors(); uid++) {
         if (!model_actor(uid)->suspended || model_actor(uid)->gone)
             continue;
         mesh_act(model_actor(1), ACT_RESUME, uid);
         any = true;
     }
-    drain_checked();
     return any;
 }
 

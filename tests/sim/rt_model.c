@@ -121,6 +121,14 @@ struct await *model_random_await(struct actor *a)
     return NULL;
 }
 
+bool model_is_timer(const struct actor *a, proc_ref ref)
+{
+    for (uint32_t i = 0; i < a->n_await; i++)
+        if (a->await[i].ref == ref)
+            return a->await[i].kind == AWAIT_TIMER;
+    return false;
+}
+
 void model_cancelled(struct actor *a, struct await *w)
 {
     (void)a;
@@ -229,16 +237,20 @@ static bool link_del(struct actor *a, uint32_t other)
     return false;
 }
 
-static void link_put(struct actor *a, uint32_t other, bool is_known)
+static void link_put(struct actor *a, uint32_t other, bool is_asked)
 {
-    for (uint32_t i = 0; i < a->n_link; i++) {
-        if (a->link[i].to != other)
-            continue;
-        a->link[i].is_known |= is_known;
-        return;
+    uint32_t i = 0;
+
+    while (i < a->n_link && a->link[i].to != other)
+        i++;
+    if (i == a->n_link) {
+        GROW(a->link, a->n_link, a->cap_link);
+        a->link[a->n_link++] = (struct link){.to = other};
     }
-    GROW(a->link, a->n_link, a->cap_link);
-    a->link[a->n_link++] = (struct link){other, ledger_count(other, a->uid), is_known};
+    if (!is_asked)
+        return;
+    a->link[i].is_asked = true;
+    a->link[i].seq = ledger_count(other, a->uid);
 }
 
 static uint64_t pair_key(const struct actor *a, const struct actor *b)
@@ -262,8 +274,8 @@ bool model_link(struct actor *a, struct actor *b, bool at_spawn)
         due_add(a, &(struct due_exit){.from = b->uid, .kind = EXIT_NOPROC, .by_link = true});
         return true;
     }
-    link_put(a, b->uid, true);
-    link_put(b, a->uid, at_spawn);
+    link_put(a, b->uid, false);
+    link_put(b, a->uid, !at_spawn);
     return true;
 }
 
@@ -290,7 +302,7 @@ struct actor *model_unlink_random(struct actor *a)
         const struct link *l = &a->link[(first + i) % a->n_link];
         struct actor *b = model_actor(l->to);
 
-        if (!l->is_known && ledger_seen(l->to, a->uid) <= l->seq)
+        if (l->is_asked && ledger_seen(l->to, a->uid) <= l->seq)
             continue;
         unlink_from(a, b);
         return b;

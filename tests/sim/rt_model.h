@@ -36,8 +36,8 @@ struct due_exit { /* an exit signal under way */
 
 struct link {
     uint32_t to;
-    uint32_t seq;  /* the other side knows of it once it has seen a later message than this */
-    bool is_known; /* this side asked for it, or has had it from the start */
+    bool is_asked; /* the other side asked for it too, or alone */
+    uint32_t seq;  /* if so, this side knows once it has seen a later message than this */
 };
 
 struct actor {
@@ -82,6 +82,8 @@ struct call *model_call(uint32_t call);
 void model_await(struct actor *a, const struct await *w);
 /* NULL when none is awaited. */
 struct await *model_random_await(struct actor *a);
+/* Whether this ref is a timer that a set. */
+bool model_is_timer(const struct actor *a, proc_ref ref);
 void model_cancelled(struct actor *a, struct await *w);
 /* A message that carries a ref of a's own; ends the run when it is not owed. */
 void model_answer(struct actor *a, const struct msg *m);

@@ -115,7 +115,7 @@ static void director_double(void)
     char id[16];
 
     tree_spec(0, 0, &child, id);
-    (void)proc_spawn(&(struct spawn){.ops = child.ops, .arg = child.arg, .flags = PROC_LINK});
+    (void)proc_spawn(&(struct spawn){.ops = child.ops, .arg = child.arg});
 }
 
 static void director_answer(const struct msg *m)
@@ -250,7 +250,7 @@ static void disturb(void)
         sim_pass_us(sim_below(SIM_DRIVER, 3000000));
     else if (how < 60)
         order((enum dir_act)sim_below(SIM_DRIVER, 3), sim_below(SIM_DRIVER, TREE_DYNAMIC));
-    else if (how < 65 && !r->died && r->sup < TREE_SUPS)
+    else if (how < 65 && !r->died && r->sup < TREE_SUPS && r->parent != dr.director)
         rt_signal(r->parent, EXIT_KILL, "by the driver");
     else if (how < 100 && !r->died)
         rt_send(r->pid, msg_new(how < 75 ? TREE_EXIT_NORMAL : TREE_EXIT_CRASH,
@@ -262,7 +262,9 @@ static void run_disturbed(uint32_t steps)
     sim_crash_enable(true);
     tree_disturb(true);
     for (uint32_t i = 0; i < steps; i++) {
-        disturb();
+        /* In bursts, so that many things are under way at once. */
+        for (uint32_t n = sim_chance(SIM_DRIVER, 60000) ? 12 : 1; n > 0; n--)
+            disturb();
         if (sim_is_planted("double") && i == steps / 2)
             order(DIR_DOUBLE, 0);
         (void)sim_step();

@@ -18,7 +18,7 @@ const struct sim_plant sim_plants[] = {
     {"lose-message", "mesh", "order"},
     {"answer-twice", "mesh", "exactly one answer"},
     {"lose-down", "mesh", "exactly one answer"},
-    {"lose-timeout", "mesh", "exactly one answer"},
+    {"lose-timer", "mesh", "exactly one answer"},
     {"down-of-living", "mesh", "exactly one answer"},
     {"forget-cancel", "mesh", "nothing after cancel"},
     {"early-timer", "mesh", "no timer too soon"},

@@ -179,7 +179,8 @@ static bool replay_is_broken(const struct sim_scenario *s, const struct sim_plan
     uint64_t hash = outcome->hash;
 
     held = held && run_forked(s, opt.first, p->name);
-    printf("%-24s %s\n", p->name, held && outcome->hash != hash ? "found by \"replay\"" : "NOT FOUND");
+    printf("%-24s %s\n", p->name,
+           held && outcome->hash != hash ? "found by \"replay\"" : "NOT FOUND");
     return held && outcome->hash != hash;
 }
 
