@@ -124,12 +124,7 @@ static void try_again(struct fsm *f, void *state)
 
 void fsm_handle(struct fsm *f, void *state, struct msg *m)
 {
-    proc_ref rung = fsm_is_state_timeout(f, m) ? m->ref : 0;
-
     f->spec->states[f->now].handle(state, m);
-    /* A timer rings once; unless the handler set another, there is none now. */
-    if (rung != 0 && f->state_timer == rung)
-        f->state_timer = 0;
     check_invariant(f, state);
     if (f->moved)
         try_again(f, state);

@@ -7,9 +7,9 @@
  * parent's problem. A failed restart is tried again from the mailbox (each try counts), so that the
  * supervisor stays responsive.
  *
- * A child that fails in its first init is treated as one that fails in any later one: by its restart
- * kind and budget. A nested supervisor counts as started once it has settled, as in OTP: its own
- * static children are up, parked, or ended for good.
+ * A child that fails in its first init is treated as one that fails in any later one: by its
+ * restart kind and budget. A nested supervisor counts as started once it has settled, as in OTP:
+ * its own static children are up, parked, or ended for good.
  *
  * The strategy speaks of static children. Dynamic ones stand beside each other: one that ends
  * touches nobody. When the strategy makes a static child's siblings start again, all dynamic
@@ -71,6 +71,7 @@ struct sup_spec {
      * PROC; calls sup_add for each. May be NULL. `ctx` are the bytes of sup_new_arg's ctx.
      */
     void (*build)(const void *ctx);
+    bool is_registered;         /* under its process's name (proc_register), for others to find */
     proc_id watcher;            /* as if it had called sup_watch; 0: nobody */
     size_t ctx_size;            /* the bytes that follow this struct in the arg blob */
 };
@@ -102,8 +103,8 @@ void sup_watch(proc_id sup);
 struct msg_sup_reply {
     struct msg hdr;
     /*
-     * 0; -EEXIST (`child` is the one that exists); -ENOENT; -EAGAIN (it is parked: listed, and will
-     * be tried again); -ECANCELED (it ended in init and is not restarted, or was stopped meanwhile).
+     * 0; -EEXIST (`child` is the one that exists); -ENOENT; -EAGAIN (it is parked: listed, and
+     * will be tried again); -ECANCELED (it ended in init and is not restarted, or was stopped).
      */
     int err;
     proc_id child; /* 0: it has no run */

@@ -195,10 +195,10 @@ void sup_doom_group(struct supervisor *s, struct child *c)
     c->is_doomed = false;
 }
 
-/* Under one_for_one a child waits for nobody, unless the first start has not come to it yet. */
+/* Under one_for_one a child that was started once waits for nobody. */
 void sup_start_again(struct supervisor *s, struct child *c)
 {
     child_set_phase(&s->cs, c, PHASE_WAITING);
-    if (s->strategy == ONE_FOR_ONE && !s->is_ending && (s->is_settled || !c->is_dynamic))
+    if (s->strategy == ONE_FOR_ONE && !s->is_ending)
         sup_launch(s, c);
 }

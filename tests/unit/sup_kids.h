@@ -29,6 +29,7 @@ static struct {
     unsigned n_runs[KIDS];
     char trace[1024];
     struct blob *arg[KIDS];
+    uint64_t blob_bytes; /* before */
 } kids;
 
 struct kid {
@@ -92,6 +93,7 @@ static const struct proc_ops kid_ops = {
 static void kids_start(void)
 {
     memset(&kids, 0, sizeof(kids));
+    kids.blob_bytes = blob_total_bytes();
     for (int i = 0; i < KIDS; i++)
         kids.arg[i] = blob_copy(&i, sizeof(i));
 }
@@ -100,6 +102,7 @@ static void kids_stop(void)
 {
     for (int i = 0; i < KIDS; i++)
         blob_unref(kids.arg[i]);
+    assert_int_equal(blob_total_bytes(), kids.blob_bytes); /* every reference was given back */
 }
 
 /* The spec of kid `i`, named so, permanent, with a second to shut down. */

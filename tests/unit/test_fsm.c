@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "test_world.h"
+#include "tests/unit/test_world.h"
 
 /* A door: work is done only when it is open, and comes numbered. */
 enum { CLOSED, OPEN, AJAR, N_STATES };
@@ -91,13 +91,17 @@ static void open_handle(void *state, struct msg *m)
         fsm_move(fsm_of(state), state, CLOSED);
 }
 
-/* Even work only. */
+/* Even work only; 104 opens it wide. */
 static void ajar_handle(void *state, struct msg *m)
 {
+    bool is_last = m->type == WORK && MSG_OF(struct msg_work, m)->n == 104;
+
     if (m->type == WORK && MSG_OF(struct msg_work, m)->n % 2)
         fsm_postpone(fsm_of(state), m);
     else
         open_handle(state, m);
+    if (is_last)
+        fsm_move(fsm_of(state), state, OPEN);
 }
 
 static void closed_enter(void *state)
@@ -226,6 +230,19 @@ static void test_move_in_the_middle(void **state)
     deliver(WORK, 107);
     deliver(GO, OPEN);
     assert_string_equal(take_trace(), " [open 104 105 106 107");
+    stop();
+}
+
+/* A move while the postponed are tried begins again at the first: 5 before 7. */
+static void test_move_in_the_middle_begins_again(void **state)
+{
+    (void)state;
+    start();
+    post(WORK, 5);
+    post(WORK, 104);
+    post(WORK, 7);
+    deliver(GO, AJAR);
+    assert_string_equal(take_trace(), " 104 [open 5 7");
     stop();
 }
 
@@ -388,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_postponed_come_first_and_in_order),
         cmocka_unit_test(test_postponed_again_keeps_its_place),
         cmocka_unit_test(test_move_in_the_middle),
+        cmocka_unit_test(test_move_in_the_middle_begins_again),
         cmocka_unit_test(test_move_to_itself),
         cmocka_unit_test(test_postponed_is_sent_on),
         cmocka_unit_test(test_death_answers_postponed_requests),

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "test_world.h"
+#include "tests/unit/test_world.h"
 
 enum { ASK = MSG_USER + 1, TELL, ANSWER, ORDER };
 

@@ -15,69 +15,13 @@
 
 #include <cmocka.h>
 
-#include "test_world.h"
+#include "tests/unit/test_world.h"
 
-#include "sup_kids.h"
+#include "tests/unit/sup_kids.h"
+
+#include "tests/unit/sup_requests.h"
 
 #define S UINT64_C(1000000)
-
-/* A request to the supervisor under test, made in the root. */
-struct request {
-    enum { START, STOP, AGAIN, AWAIT, INSPECT } what;
-    const char *id;
-    struct child_spec spec;
-    proc_ref ref; /* set */
-};
-
-static void request_in_root(void *arg)
-{
-    struct request *r = arg;
-
-    switch (r->what) {
-    case START:
-        r->ref = sup_start_child(sup.pid, &r->spec, PROC_NO_TIMEOUT);
-        break;
-    case STOP:
-        r->ref = sup_stop_child(sup.pid, r->id, PROC_NO_TIMEOUT);
-        break;
-    case AGAIN:
-        r->ref = sup_restart_child(sup.pid, r->id, PROC_NO_TIMEOUT);
-        break;
-    case AWAIT:
-        r->ref = sup_await(sup.pid, PROC_NO_TIMEOUT);
-        break;
-    case INSPECT:
-        r->ref = rt_inspect(sup.pid, PROC_NO_TIMEOUT);
-        break;
-    }
-}
-
-static proc_ref start_kid(int i, enum sup_restart restart)
-{
-    struct request r = {.what = START, .spec = kid_spec(i, restart)};
-
-    tw_do(request_in_root, &r);
-    return r.ref;
-}
-
-static proc_ref ask(int what, const char *id)
-{
-    struct request r = {.what = what, .id = id};
-
-    tw_do(request_in_root, &r);
-    return r.ref;
-}
-
-/* The answer's err; 1: there is none yet. */
-static int err_of(proc_ref ref)
-{
-    struct tw_entry *e = tw_answer(ref);
-
-    if (!e)
-        return 1;
-    assert_int_equal(e->type, MSG_SUP_REPLY);
-    return e->err;
-}
 
 static const char *inspect(void)
 {
@@ -250,161 +194,6 @@ static void test_transient_dynamic_is_forgotten_when_done(void **state)
     kid_end(0, EXIT_NORMAL, 0);
     assert_string_equal(kid_states(0), "SUG");
     assert_int_equal(err_of(ask(AGAIN, "a")), -ENOENT);
-    sup_over();
-}
-
-/* Crashes in init for ever: parked; tried after 1, 2, 4 ... 60 s; its siblings never notice. */
-static void test_parks_and_tries_again(void **state)
-{
-    static const unsigned seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
-    proc_id sibling;
-    proc_ref ref;
-
-    (void)state;
-    sup_prepare(ONE_FOR_ONE, 1);
-    sup.spec.intensity = 1;
-    sup.spec.period_ms = 3600000;
-    kids.init_fails[3] = FOR_EVER;
-    sup_run();
-    sibling = kids.pid[0];
-    ref = start_kid(3, TRANSIENT);
-    assert_int_equal(err_of(ref), -EAGAIN);
-    assert_int_equal(kids.n_runs[3], 6);
-    assert_string_equal(kid_states(3), "SRSRSRSRSRSP");
-    for (unsigned i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
-        tw_run_us(seconds[i] * S - 1000);
-        assert_int_equal(kids.n_runs[3], 6 + i);
-        tw_run_us(1000);
-        assert_int_equal(kids.n_runs[3], 7 + i);
-    }
-    kids.init_fails[3] = 0;
-    tw_run_us(60 * S);
-    assert_int_equal(kids.n_runs[3], 15);
-    assert_non_null(strstr(kid_states(3), "PSU"));
-    assert_true(kids.pid[0] == sibling && kids.n_runs[0] == 1);
-    assert_null(sup_end_reason());
-    sup_over();
-}
-
-/* What came out of parking must live for ten seconds before it is trusted as any other. */
-static void test_probation(void **state)
-{
-    (void)state;
-    sup_prepare(ONE_FOR_ONE, 0);
-    kids.init_fails[0] = 6;
-    sup_run();
-    (void)start_kid(0, PERMANENT);
-    tw_run_us(1 * S);
-    assert_string_equal(kid_states(0), "SRSRSRSRSRSPSU");
-    kid_end(0, EXIT_CRASH, 0);
-    assert_string_equal(kid_states(0), "SRSRSRSRSRSPSUP"); /* at once, for two seconds */
-    tw_run_us(2 * S + 10 * S + 1000);
-    tw.n_log = 0;
-    kid_end(0, EXIT_CRASH, 0);
-    assert_string_equal(kid_states(0), "RSU");
-    sup_over();
-}
-
-/* Many crashes far apart never park. */
-static void test_budget_heals(void **state)
-{
-    (void)state;
-    sup_prepare(ONE_FOR_ONE, 0);
-    sup_run();
-    (void)start_kid(0, PERMANENT);
-    for (int i = 0; i < 20; i++) {
-        kid_end(0, EXIT_FAULT, 0);
-        tw_run_us(2100000);
-    }
-    assert_int_equal(kids.n_runs[0], 21);
-    assert_null(strchr(kid_states(0), 'P'));
-    sup_over();
-}
-
-static void test_static_child_with_its_own_budget_parks(void **state)
-{
-    (void)state;
-    sup_prepare(ONE_FOR_ONE, 3);
-    sup.child[1].own_budget = true;
-    kids.init_fails[1] = FOR_EVER;
-    sup_run();
-    assert_int_equal(kids.n_runs[1], 6);
-    assert_int_equal(kids.n_runs[2], 1); /* the start goes on without it */
-    assert_null(sup_end_reason());
-    assert_int_equal(err_of(ask(AWAIT, NULL)), 0);
-    kids.init_fails[1] = 0;
-    assert_int_equal(err_of(ask(AGAIN, "b")), 0);
-    assert_int_equal(kids.n_runs[1], 7);
-    sup_over();
-}
-
-/* Whoever can't live without it waits for it. */
-static void test_parked_elder_holds_back_the_rest(void **state)
-{
-    (void)state;
-    sup_prepare(REST_FOR_ONE, 3);
-    sup.child[1].own_budget = true;
-    sup_run();
-    (void)kids_trace();
-    kids.init_fails[1] = 6;
-    kid_end(1, EXIT_CRASH, 0);
-    assert_string_equal(kids_trace(), "-b -c +b -b +b -b +b -b +b -b +b -b");
-    assert_null(sup_end_reason());
-    assert_int_equal(err_of(ask(AWAIT, NULL)), 0); /* nothing more will happen for now */
-    tw_run_us(3 * S);
-    assert_string_equal(kids_trace(), "+b -b +b +c");
-    sup_over();
-}
-
-static void test_restart_child(void **state)
-{
-    proc_ref first, second;
-
-    (void)state;
-    sup_prepare(ONE_FOR_ONE, 0);
-    kids.init_fails[0] = 6;
-    sup_run();
-    (void)start_kid(0, PERMANENT);
-    assert_string_equal(kid_states(0), "SRSRSRSRSRSP");
-    first = ask(AGAIN, "a");
-    assert_int_equal(err_of(first), 0);
-    assert_true(tw_answer(first)->child == kids.pid[0]);
-    second = ask(AGAIN, "a"); /* up already */
-    assert_int_equal(err_of(second), 0);
-    assert_int_equal(kids.n_runs[0], 7);
-    assert_int_equal(err_of(ask(AGAIN, "nobody")), -ENOENT);
-    kid_end(0, EXIT_CRASH, 0); /* its budget is whole, and it is not on probation */
-    assert_int_equal(kids.n_runs[0], 8);
-    tw_run_us(60 * S); /* the old timer is gone */
-    assert_int_equal(kids.n_runs[0], 8);
-    sup_over();
-}
-
-static void test_stop_of_a_parked_child(void **state)
-{
-    (void)state;
-    sup_prepare(ONE_FOR_ONE, 0);
-    kids.init_fails[0] = FOR_EVER;
-    sup_run();
-    (void)start_kid(0, PERMANENT);
-    assert_int_equal(err_of(ask(STOP, "a")), 0);
-    tw_run_us(60 * S);
-    assert_int_equal(kids.n_runs[0], 6);
-    assert_int_equal(kid_states(0)[strlen(kid_states(0)) - 1], 'G');
-    sup_over();
-}
-
-static void test_end_with_a_parked_child(void **state)
-{
-    (void)state;
-    sup_prepare(ONE_FOR_ONE, 2);
-    sup.child[0].own_budget = true;
-    kids.init_fails[0] = FOR_EVER;
-    kids.init_fails[3] = FOR_EVER;
-    sup_run();
-    (void)start_kid(3, PERMANENT);
-    sup_signal(EXIT_SHUTDOWN);
-    assert_int_equal(sup_end_reason()->kind, EXIT_SHUTDOWN);
     sup_over();
 }
 
@@ -710,14 +499,6 @@ int main(void)
         cmocka_unit_test(test_group_restart_takes_dynamic_children_along),
         cmocka_unit_test(test_start_during_a_group_restart_waits),
         cmocka_unit_test(test_transient_dynamic_is_forgotten_when_done),
-        cmocka_unit_test(test_parks_and_tries_again),
-        cmocka_unit_test(test_probation),
-        cmocka_unit_test(test_budget_heals),
-        cmocka_unit_test(test_static_child_with_its_own_budget_parks),
-        cmocka_unit_test(test_parked_elder_holds_back_the_rest),
-        cmocka_unit_test(test_restart_child),
-        cmocka_unit_test(test_stop_of_a_parked_child),
-        cmocka_unit_test(test_end_with_a_parked_child),
         cmocka_unit_test(test_dynamic_children_stop_together),
         cmocka_unit_test(test_stubborn_dynamic_child_is_killed),
         cmocka_unit_test(test_significant_dynamic_child),

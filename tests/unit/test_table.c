@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "test_world.h"
+#include "tests/unit/test_world.h"
 
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/hamt.h"
