@@ -42,26 +42,10 @@ static void add_supervisor(const char *id, struct blob *arg, bool own_budget)
     blob_unref(arg);
 }
 
-/* A supervisor of dynamic children, found by its id. */
-static void named_init(void *state, const void *arg)
-{
-    supervisor_ops.init(state, arg);
-    CHECK(proc_register(proc_name()) == 0);
-}
-
-static const struct proc_ops *named_supervisor_ops(void)
-{
-    static struct proc_ops ops; /* supervisor_ops, but for its init */
-
-    ops = supervisor_ops;
-    ops.init = named_init;
-    return &ops;
-}
-
 static void add_named_supervisor(const char *id, void (*build)(const void *ctx))
 {
-    struct sup_spec sup = { .strategy = ONE_FOR_ONE, .build = build };
-    struct child_spec spec = { .id = id, .ops = named_supervisor_ops(),
+    struct sup_spec sup = { .strategy = ONE_FOR_ONE, .build = build, .is_registered = true };
+    struct child_spec spec = { .id = id, .ops = &supervisor_ops,
                                .arg = sup_new_arg(&sup, NULL, 0), .shutdown_ms = SUP_WAIT,
                                .own_budget = true, .scheduler = SCHED_SAME };
 

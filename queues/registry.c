@@ -233,7 +233,7 @@ static void registry_handle(void *state, struct msg *m)
 
     if (load_on_answer(r, m) || job_on_answer(r, m))
         return;
-    if (m->flags & MSG_F_ANSWERS)
+    if (m->type == EXCHANGE_DONE || m->type == STORE_WRITTEN)
         return; /* of a call whose outcome nobody waits for */
     on_info(r, m);
 }

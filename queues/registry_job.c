@@ -53,7 +53,7 @@ static void reply(struct job *j)
     m->code = j->refusal.code;
     memcpy(m->text, j->refusal.text, sizeof(m->text));
     m->messages = j->messages;
-    m->cell = j->refusal.code ? NULL : cell_ref(j->cell);
+    m->cell = j->refusal.code || !j->cell ? NULL : cell_ref(j->cell);
     proc_reply(j->request, &m->hdr);
     msg_drop(j->request);
 }

@@ -18,28 +18,12 @@ struct vhost_ctx {
     char dir[400];
 };
 
-/* A supervisor of dynamic children that others find by its name. */
-static void named_init(void *state, const void *arg)
-{
-    supervisor_ops.init(state, arg);
-    CHECK(proc_register(proc_name()) == 0);
-}
-
-static const struct proc_ops *named_supervisor_ops(void)
-{
-    static struct proc_ops ops; /* supervisor_ops, but for its init */
-
-    ops = supervisor_ops;
-    ops.init = named_init;
-    return &ops;
-}
-
 static void add(const char *what, const struct vhost_ctx *v, const struct proc_ops *ops,
                 struct blob *arg)
 {
     char id[300];
     struct child_spec spec = { .id = id, .ops = ops, .arg = arg, .own_budget = true,
-                               .shutdown_ms = ops->init == named_init ? SUP_WAIT : 5000,
+                               .shutdown_ms = ops == &supervisor_ops ? SUP_WAIT : 5000,
                                .scheduler = SCHED_SAME };
 
     snprintf(id, sizeof(id), "%s:%s", what, v->name);
@@ -50,7 +34,7 @@ static void add(const char *what, const struct vhost_ctx *v, const struct proc_o
 static void build(const void *ctx)
 {
     const struct vhost_ctx *v = ctx;
-    struct sup_spec children = { .strategy = ONE_FOR_ONE };
+    struct sup_spec children = { .strategy = ONE_FOR_ONE, .is_registered = true };
     struct store_arg store = { 0 };
     struct registry_arg registry;
 
@@ -58,8 +42,8 @@ static void build(const void *ctx)
     snprintf(store.dir, sizeof(store.dir), "%s", v->dir);
     snprintf(registry.vhost, sizeof(registry.vhost), "%s", v->name);
     add("store", v, &store_ops, blob_copy(&store, sizeof(store)));
-    add("exchanges", v, named_supervisor_ops(), sup_new_arg(&children, NULL, 0));
-    add("queues", v, named_supervisor_ops(), sup_new_arg(&children, NULL, 0));
+    add("exchanges", v, &supervisor_ops, sup_new_arg(&children, NULL, 0));
+    add("queues", v, &supervisor_ops, sup_new_arg(&children, NULL, 0));
     add("registry", v, &registry_ops, blob_copy(&registry, sizeof(registry)));
 }
 

@@ -1,0 +1,446 @@
+/*
+ * The registry with a real supervisor and real exchanges, a store and queues that are played: random
+ * declares, deletes, binds and unbinds by several drivers, while registry, exchanges and store are
+ * killed. What was answered must be what the tables say, and nothing of a deleted queue may be left.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "broker/runtime/blob.h"
+#include "persistence/store.h"
+#include "queues/queue.h"
+#include "queues/registry.h"
+#include "queues/route.h"
+#include "queues/vhost.h"
+
+#include "tests/unit/test_world.h"
+
+enum { N_DRIVERS = 3, N_NAMES = 4, N_KEYS = 3, N_ROWS = 512 };
+
+/*
+ * The store that is played: rows in memory, which outlive it as a file would.
+ */
+static struct row {
+    bool used;
+    struct store_row row;
+} disk[N_ROWS];
+static uint64_t disk_next_id;
+
+static bool same_blob(const struct blob *a, const struct blob *b)
+{
+    size_t na = a ? blob_size(a) : 0, nb = b ? blob_size(b) : 0;
+
+    return na == nb && (na == 0 || !memcmp(blob_bytes(a), blob_bytes(b), na));
+}
+
+static bool same_row(const struct store_row *a, const struct store_row *b)
+{
+    if (a->kind != b->kind || a->id != b->id)
+        return false;
+    return a->kind != STORE_ROW_BINDING ||
+           (a->dest_id == b->dest_id && same_blob(a->name, b->name) && same_blob(a->args, b->args));
+}
+
+static void disk_free(struct row *at)
+{
+    blob_unref(at->row.name);
+    blob_unref(at->row.type);
+    blob_unref(at->row.args);
+    at->used = false;
+}
+
+static void disk_remove(const struct store_row *row)
+{
+    for (int i = 0; i < N_ROWS; i++) {
+        const struct store_row *r = &disk[i].row;
+        bool goes_with = r->kind == STORE_ROW_BINDING && row->kind != STORE_ROW_BINDING &&
+                         (row->kind == STORE_ROW_QUEUE ? r->dest_id : r->id) == row->id;
+
+        if (disk[i].used && (same_row(r, row) || goes_with))
+            disk_free(&disk[i]);
+    }
+}
+
+static void disk_put(const struct store_row *row)
+{
+    disk_remove(&(struct store_row){ .kind = STORE_ROW_BINDING, .id = UINT64_MAX });
+    for (int i = 0; i < N_ROWS; i++) {
+        if (disk[i].used && same_row(&disk[i].row, row))
+            return;
+    }
+    for (int i = 0; i < N_ROWS; i++) {
+        if (disk[i].used)
+            continue;
+        disk[i].used = true;
+        disk[i].row = *row;
+        (void)blob_ref(row->name), (void)blob_ref(row->type), (void)blob_ref(row->args);
+        return;
+    }
+    abort();
+}
+
+struct fake_store {
+    struct msg *waiting[64];
+    unsigned n;
+    proc_ref timer;
+};
+
+static void store_init(void *state, const void *arg)
+{
+    (void)state, (void)arg;
+    CHECK(proc_register("store:/") == 0);
+}
+
+static void store_load(struct msg *m)
+{
+    struct msg_store_rows *rows = store_rows_new(STORE_ROWS, N_ROWS);
+
+    for (int i = 0; i < N_ROWS; i++) {
+        if (!disk[i].used)
+            continue;
+        rows->row[rows->n] = disk[i].row;
+        (void)blob_ref(disk[i].row.name), (void)blob_ref(disk[i].row.type);
+        (void)blob_ref(disk[i].row.args);
+        rows->n++;
+    }
+    proc_reply(m, &rows->hdr);
+}
+
+/* A commit: all rows that came since the last, at once. */
+static void store_commit(struct fake_store *s)
+{
+    for (unsigned i = 0; i < s->n; i++) {
+        struct msg_store_rows *rows = MSG_OF(struct msg_store_rows, s->waiting[i]);
+
+        for (uint32_t k = 0; k < rows->n; k++) {
+            if (rows->row[k].remove)
+                disk_remove(&rows->row[k]);
+            else
+                disk_put(&rows->row[k]);
+        }
+        proc_reply(s->waiting[i], MSG_NEW(STORE_WRITTEN, struct msg));
+        msg_drop(s->waiting[i]);
+    }
+    s->n = 0;
+    s->timer = 0;
+}
+
+static void store_handle(void *state, struct msg *m)
+{
+    struct fake_store *s = state;
+    struct msg_store_reserve *reply;
+
+    switch (m->type) {
+    case STORE_LOAD:
+        store_load(m);
+        return;
+    case STORE_RESERVE:
+        reply = MSG_NEW(STORE_RESERVED, struct msg_store_reserve);
+        reply->first = disk_next_id;
+        reply->n = MSG_OF(struct msg_store_reserve, m)->n;
+        disk_next_id += reply->n;
+        proc_reply(m, &reply->hdr);
+        return;
+    case STORE_WRITE:
+        CHECK(s->n < 64);
+        proc_keep(m);
+        s->waiting[s->n++] = m;
+        if (!s->timer)
+            s->timer = proc_timer(1000);
+        return;
+    case MSG_TIMEOUT:
+        store_commit(s);
+        return;
+    default:
+        proc_exit(EXIT_CRASH, 0, "message 0x%x", m->type);
+    }
+}
+
+const struct proc_ops store_ops = {
+    .kind = "store",
+    .state_size = sizeof(struct fake_store),
+    .init = store_init,
+    .handle = store_handle,
+};
+
+/*
+ * A queue that is played: it is up, and goes when it is told to.
+ */
+static void unref_cell(void *c)
+{
+    cell_unref(c);
+}
+
+static void queue_init(void *state, const void *arg)
+{
+    struct cell *c = cell_ref(((const struct queue_arg *)arg)->cell);
+
+    *(struct cell **)state = c;
+    proc_at_exit(unref_cell, c);
+    registry_cell_up(c, epoch_next());
+}
+
+static void queue_handle(void *state, struct msg *m)
+{
+    (void)state;
+    CHECK(m->type == QUEUE_DELETE);
+    proc_reply(m, &MSG_NEW(QUEUE_REPLY, struct msg_queue_reply)->hdr);
+    proc_exit(EXIT_NORMAL, 0, "deleted");
+}
+
+const struct proc_ops queue_ops = {
+    .kind = "queue",
+    .state_size = sizeof(struct cell *),
+    .init = queue_init,
+    .handle = queue_handle,
+};
+
+/*
+ * Drivers: each has names of its own and says one thing at a time, again until it is answered.
+ */
+enum verb { DECLARE, DELETE, BIND, UNBIND };
+
+struct driver {
+    unsigned number, left;
+    enum verb verb;
+    unsigned name, key;
+    bool durable;
+    proc_ref ref;
+};
+
+static struct model { /* what each driver was told */
+    bool queue[N_NAMES];
+    bool bound[N_NAMES][N_KEYS];
+    unsigned done;
+} model[N_DRIVERS];
+
+static void text_of(char out[32], const struct driver *d, const char *what, unsigned i)
+{
+    snprintf(out, 32, "%s-%u-%u", what, d->number, i);
+}
+
+static struct msg *request_of(const struct driver *d)
+{
+    char name[32], key[32];
+    struct msg_registry_declare *declare;
+    struct msg_registry_bind *bind;
+
+    text_of(name, d, "q", d->name);
+    text_of(key, d, "k", d->key);
+    if (d->verb == DELETE)
+        return &registry_delete_new(REGISTRY_QUEUE_DELETE, name, strlen(name))->hdr;
+    if (d->verb == DECLARE) {
+        declare = registry_declare_new(REGISTRY_QUEUE_DECLARE, name, strlen(name));
+        declare->flags = d->name % 2 ? CELL_DURABLE : 0;
+        return &declare->hdr;
+    }
+    bind = registry_bind_new(d->verb == BIND ? REGISTRY_BIND : REGISTRY_UNBIND);
+    bind->source = blob_copy("amq.direct", 10);
+    bind->dest = blob_copy(name, strlen(name));
+    bind->key = blob_copy(key, strlen(key));
+    return &bind->hdr;
+}
+
+static void ask(struct driver *d)
+{
+    proc_id registry = proc_whereis("registry:/");
+
+    if (!registry) {
+        d->ref = 0;
+        (void)proc_await("registry:/");
+        return;
+    }
+    d->ref = proc_call(registry, request_of(d), PROC_NO_TIMEOUT);
+}
+
+static void next(struct driver *d)
+{
+    uint64_t r = proc_random();
+
+    if (d->left == 0)
+        proc_exit(EXIT_NORMAL, 0, "done");
+    d->left--;
+    d->verb = (enum verb)(r % 8 < 2 ? DECLARE : r % 8 < 3 ? DELETE : r % 8 < 6 ? BIND : UNBIND);
+    d->name = (unsigned)(r >> 8) % N_NAMES;
+    d->key = (unsigned)(r >> 16) % N_KEYS;
+    ask(d);
+}
+
+static void learn(const struct driver *d, const struct msg_registry_reply *reply)
+{
+    struct model *m = &model[d->number];
+
+    m->done++;
+    if (d->verb == BIND && !m->queue[d->name]) {
+        CHECK(reply->code == 404);
+        return;
+    }
+    CHECK(reply->code == 0);
+    if (d->verb == DECLARE) {
+        m->queue[d->name] = true;
+    } else if (d->verb == DELETE) {
+        m->queue[d->name] = false;
+        memset(m->bound[d->name], 0, sizeof(m->bound[d->name]));
+    } else {
+        m->bound[d->name][d->key] = d->verb == BIND;
+    }
+}
+
+/* What was answered is visible at once, to everybody. */
+static void check_visible(const struct driver *d)
+{
+    const struct model *m = &model[d->number];
+    struct vhost_tables t;
+    struct cell *got[32], *q, *x;
+    char name[32], key[32];
+    size_t n;
+    bool is_there = false;
+
+    vhost_tables_open("/", &t);
+    text_of(name, d, "q", d->name);
+    text_of(key, d, "k", d->key);
+    q = vhost_find_queue(&t, name, strlen(name));
+    CHECK((q != NULL) == m->queue[d->name]);
+    x = vhost_find_exchange(&t, "amq.direct", 10);
+    CHECK(x);
+    n = route(&t, x, key, strlen(key), got, 32);
+    CHECK(n <= N_NAMES);
+    for (size_t i = 0; i < n; i++) {
+        CHECK(cell_at(got[i])->state != CELL_DELETED);
+        is_there = is_there || got[i] == q;
+    }
+    CHECK(is_there == m->bound[d->name][d->key]);
+}
+
+static void driver_init(void *state, const void *arg)
+{
+    struct driver *d = state;
+
+    memcpy(d, arg, sizeof(*d));
+    next(d);
+}
+
+static void driver_handle(void *state, struct msg *m)
+{
+    struct driver *d = state;
+
+    if (m->type == MSG_NAMED || m->type == MSG_DOWN) {
+        ask(d);
+        return;
+    }
+    CHECK(m->type == REGISTRY_REPLY && m->ref == d->ref);
+    learn(d, MSG_OF(struct msg_registry_reply, m));
+    check_visible(d);
+    next(d);
+}
+
+static const struct proc_ops driver_ops = {
+    .kind = "driver",
+    .state_size = sizeof(struct driver),
+    .init = driver_init,
+    .handle = driver_handle,
+};
+
+static void start_vhost(void *arg)
+{
+    struct child_spec spec;
+    struct spawn spawn = { .ops = &supervisor_ops, .name = "vhost",
+                           .flags = PROC_LINK | PROC_SUPERVISOR | PROC_TRAP_EXIT };
+
+    (void)arg;
+    vhost_child_spec("/", "/nowhere", &spec);
+    spawn.arg = spec.arg;
+    *(proc_id *)arg = proc_spawn(&spawn);
+}
+
+static void start_drivers(void *arg)
+{
+    for (unsigned i = 0; i < N_DRIVERS; i++) {
+        struct driver d = { .number = i, .left = *(unsigned *)arg };
+        struct spawn spawn = { .ops = &driver_ops, .arg = blob_copy(&d, sizeof(d)) };
+
+        proc_spawn(&spawn);
+    }
+}
+
+static void stop_vhost(void *arg)
+{
+    proc_unlink(*(proc_id *)arg);
+    proc_signal(*(proc_id *)arg, EXIT_KILL, 0, "over");
+}
+
+static void kill_one(void *arg)
+{
+    static const char *const names[] = { "registry:/", "store:/" };
+    uint64_t r = tw_random();
+    struct vhost_tables t;
+    struct cell *x;
+
+    (void)arg;
+    if (r % 3 < 2) {
+        proc_signal(proc_whereis(names[r % 3]), EXIT_KILL, 0, "for the test");
+        return;
+    }
+    vhost_tables_open("/", &t);
+    x = vhost_find_exchange(&t, "amq.direct", 10);
+    if (x && cell_at(x)->pid)
+        proc_signal(cell_at(x)->pid, EXIT_KILL, 0, "for the test");
+}
+
+static void run(unsigned n_ops, bool with_kills)
+{
+    proc_id vhost;
+    unsigned done = 0;
+
+    memset(model, 0, sizeof(model));
+    disk_next_id = 1;
+    tw_start(tw_seed());
+    tw_do(start_vhost, &vhost);
+    tw_run_us(1000000);
+    tw_do(start_drivers, &n_ops);
+    for (unsigned i = 0; i < 4000 && done < n_ops * N_DRIVERS; i++) {
+        if (with_kills && i % 50 == 49)
+            tw_do(kill_one, NULL);
+        tw_run_us(50000);
+        done = 0;
+        for (unsigned d = 0; d < N_DRIVERS; d++)
+            done += model[d].done;
+    }
+    if (!with_kills || done != n_ops * N_DRIVERS)
+        assert_string_equal(tw.last_crash.why.text, "");
+    assert_int_equal(done, n_ops * N_DRIVERS);
+    tw_do(stop_vhost, &vhost);
+    tw_stop();
+    for (int i = 0; i < N_ROWS; i++) {
+        if (disk[i].used)
+            disk_free(&disk[i]);
+    }
+}
+
+static void test_quiet(void **state)
+{
+    (void)state;
+    run(300, false);
+}
+
+static void test_with_kills(void **state)
+{
+    (void)state;
+    run(2000, true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_with_kills),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
