@@ -53,6 +53,11 @@ static json_t *pid_json(proc_id pid)
     return pid ? json_string(pid_text(pid, text)) : json_null();
 }
 
+bool process_is_supervisor(const struct proc_info *p)
+{
+    return p->is_supervisor || !strcmp(p->kind, "supervisor");
+}
+
 json_t *process_json(const struct proc_info *p)
 {
     RUNTIME_REGION();
@@ -69,7 +74,7 @@ json_t *process_json(const struct proc_info *p)
                      "restarts", json_count(p->restarts),
                      "last_crash", json_text_str(p->last_crash),
                      "age_ms", json_count(p->age_us / 1000),
-                     "supervisor", p->is_supervisor);
+                     "supervisor", process_is_supervisor(p));
 }
 
 static json_t *parked_json(json_t *child, proc_id supervisor)

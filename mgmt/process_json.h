@@ -20,6 +20,9 @@ const char *pid_text(proc_id pid, char out[PID_TEXT_SIZE]);
 /* The other way; false when it is no such text. */
 bool pid_parse(const char *text, proc_id *ret);
 
+/* Whether it has children that it restarts: one of the runtime's supervisors. */
+bool process_is_supervisor(const struct proc_info *p);
+
 /* One living process. The caller's reference. */
 json_t *process_json(const struct proc_info *p);
 

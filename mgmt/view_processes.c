@@ -32,7 +32,7 @@ static void ask_supervisors(struct request *r)
     struct tree_view *v = r->state;
 
     for (; r->at < l->n && v->n_asked < MAX_ASKED && request_may_go_on(r->at); r->at++) {
-        if (!l->row[r->at].is_supervisor)
+        if (!process_is_supervisor(&l->row[r->at]))
             continue;
         (void)rt_inspect(l->row[r->at].pid, INSPECT_US); /* answers are told apart by sender */
         v->n_asked++;
@@ -60,7 +60,7 @@ static const json_t *parked_of(const struct request *r, const struct proc_info *
     RUNTIME_REGION();
     char pid[PID_TEXT_SIZE];
 
-    return p->is_supervisor ? json_object_get(r->foreign->parked, pid_text(p->pid, pid)) : NULL;
+    return json_object_get(r->foreign->parked, pid_text(p->pid, pid));
 }
 
 static void write_parked(struct request *r, const struct proc_info *p)
