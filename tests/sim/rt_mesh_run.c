@@ -115,11 +115,13 @@ static void disturb(void)
     uint32_t target = sim_chance(SIM_DRIVER, 900000)
                           ? random_alive()->uid
                           : 1 + sim_below(SIM_DRIVER, model_n_actors());
+    struct actor *who = random_alive();
+    enum act what = random_act(); /* one draw a statement: any compiler gives the same run */
 
     if (model_n_alive() < WANTED && sim_chance(SIM_DRIVER, 100000))
-        mesh_act(random_alive(), ACT_SPAWN, 1);
+        mesh_act(who, ACT_SPAWN, 1);
     else if (sim_chance(SIM_DRIVER, 400000))
-        mesh_act(random_alive(), random_act(), target);
+        mesh_act(who, what, target);
 }
 
 static bool step_checked(void)

@@ -245,11 +245,13 @@ static void disturb(void)
 {
     struct tree_run *r = tree_run_at(sim_below(SIM_DRIVER, tree_n_runs()));
     uint32_t how = sim_below(SIM_DRIVER, 1000);
+    enum dir_act what = (enum dir_act)sim_below(SIM_DRIVER, 3);
+    uint32_t child = sim_below(SIM_DRIVER, TREE_DYNAMIC);
 
     if (how < 20)
         sim_pass_us(sim_below(SIM_DRIVER, 3000000));
     else if (how < 60)
-        order((enum dir_act)sim_below(SIM_DRIVER, 3), sim_below(SIM_DRIVER, TREE_DYNAMIC));
+        order(what, child);
     else if (how < 65 && !r->died && r->sup < TREE_SUPS && r->parent != dr.director)
         rt_signal(r->parent, EXIT_KILL, "by the driver");
     else if (how < 100 && !r->died)
