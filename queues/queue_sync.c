@@ -32,7 +32,7 @@ void sync_ask(struct queue *q)
             continue;
         if (ref == 0) {
             store_send(q);
-            ref = proc_call(q->store, &MSG_NEW(STORE_SYNC, struct msg)[0], PROC_NO_TIMEOUT);
+            ref = proc_call(q->store, MSG_NEW(STORE_SYNC, struct msg), PROC_NO_TIMEOUT);
         }
         q->syncs[i].ref = ref;
     }

@@ -1,0 +1,546 @@
+/*
+ * queue_kit.h - one real queue process among played channels and a played store, on test_world.h.
+ *
+ * Channels run functions given by the test and write down what they receive; the store keeps what
+ * was committed in `disk`, which outlives it. Include it once, after test_world.h.
+ */
+#ifndef TESTS_UNIT_QUEUE_KIT_H
+#define TESTS_UNIT_QUEUE_KIT_H
+
+#include "amqp/codec/record.h"
+#include "broker/runtime/blob.h"
+#include "persistence/store.h"
+#include "queues/invariant.h"
+#include "queues/queue.h"
+
+enum { N_CHANNELS = 3, MAX_SEQ = 1 << 16, MAX_GOT = 1 << 15, CHAN_RUN = 0xF010, QUEUE_ID = 7 };
+
+struct seen { /* one delivery */
+    uint64_t epoch, seq;
+    uint32_t cid, value;
+    bool redelivered;
+};
+
+static struct chan {
+    proc_id pid;
+    struct seen seen[MAX_GOT];
+    uint32_t n_seen;
+    uint8_t confirmed[MAX_SEQ]; /* by tag: how often */
+    uint64_t n_confirmed, credit_messages, credit_bytes;
+    uint64_t published; /* in the present epoch */
+    struct msg_queue_reply reply;
+    struct msg_queue_got got; /* without its record */
+    uint32_t got_value, n_replies, n_got, n_gone, n_down;
+    bool drops_got; /* does not take the record out of a QUEUE_GOT */
+} chans[N_CHANNELS];
+
+static struct kit {
+    struct cell *cell;
+    struct blob *arg;
+    proc_id queue, store;
+    bool commits; /* the store commits by itself; else only at kit_commit */
+    uint32_t n_reads, n_opens;
+    struct blob *disk[MAX_SEQ]; /* committed */
+} kit;
+
+static struct staged { /* sent to the store and not committed */
+    struct store_op op[MAX_SEQ];
+    struct blob *bytes[MAX_SEQ];
+    uint32_t n;
+    uint64_t up_to, epoch;
+    proc_id queue;
+    struct msg *sync[64];
+    uint32_t n_sync;
+} staged;
+
+static uint32_t value_of(const struct record *r)
+{
+    uint32_t v;
+
+    memcpy(&v, record_body(r).p, sizeof(v));
+    return v;
+}
+
+static struct record *kit_record(uint32_t value, bool persistent, uint32_t size)
+{
+    static const uint8_t on[] = {0x10, 0, 2}, off[] = {0, 0};
+    struct record_parts parts = {
+        .props = persistent ? amqp_bytes(on, sizeof(on)) : amqp_bytes(off, sizeof(off))};
+    uint8_t *body;
+    struct record *r = record_new(&parts, size, &body);
+
+    memset(body, 0, size);
+    memcpy(body, &value, sizeof(value));
+    return r;
+}
+
+/* The store. */
+
+static void staged_clear(void)
+{
+    for (uint32_t i = 0; i < staged.n; i++)
+        blob_unref(staged.bytes[i]);
+    staged.n = 0;
+    staged.n_sync = 0; /* the process drops them with itself */
+    staged.up_to = 0;
+}
+
+static void store_commit(void)
+{
+    struct msg_store_durable *m;
+
+    for (uint32_t i = 0; i < staged.n; i++) {
+        const struct store_op *op = &staged.op[i];
+
+        if (op->kind == STORE_OP_PUBLISH) {
+            if (!kit.disk[op->seq])
+                kit.disk[op->seq] = blob_ref(staged.bytes[i]);
+            continue;
+        }
+        for (uint64_t s = op->seq; s <= op->last_seq; s++) {
+            blob_unref(kit.disk[s]);
+            kit.disk[s] = NULL;
+        }
+    }
+    for (uint32_t i = 0; i < staged.n; i++)
+        blob_unref(staged.bytes[i]);
+    if (staged.up_to > 0) {
+        m = MSG_NEW(STORE_DURABLE, struct msg_store_durable);
+        m->queue_id = QUEUE_ID;
+        m->epoch = staged.epoch;
+        m->up_to_seq = staged.up_to;
+        PROC_SEND(staged.queue, m);
+    }
+    for (uint32_t i = 0; i < staged.n_sync; i++) {
+        proc_reply(staged.sync[i], msg_new(STORE_SYNCED, sizeof(struct msg), NULL));
+        msg_drop(staged.sync[i]);
+    }
+    staged.n = 0;
+    staged.n_sync = 0;
+}
+
+static void store_open(struct msg *m)
+{
+    const struct msg_store_open *in = MSG_OF(struct msg_store_open, m);
+    struct msg_store_entries *e;
+    struct msg_store_opened *opened = MSG_NEW(STORE_OPENED, struct msg_store_opened);
+
+    store_commit();
+    kit.n_opens++;
+    staged.up_to = 0;
+    staged.epoch = in->epoch;
+    staged.queue = m->from;
+    opened->epoch = in->epoch;
+    opened->next_seq = 1;
+    e = msg_new(STORE_ENTRIES, sizeof(*e) + 4096 * sizeof(e->entry[0]), NULL);
+    e->queue_id = QUEUE_ID;
+    e->epoch = in->epoch;
+    e->n = 0;
+    for (uint64_t s = 0; s < MAX_SEQ; s++) {
+        if (!kit.disk[s])
+            continue;
+        CHECK(e->n < 4096);
+        e->entry[e->n].seq = s;
+        e->entry[e->n++].place.len = (uint32_t)blob_size(kit.disk[s]);
+        opened->next_seq = s + 1;
+    }
+    PROC_SEND(m->from, e);
+    proc_reply(m, &opened->hdr);
+}
+
+static void store_ops_in(const struct msg_store_ops *in)
+{
+    if (in->epoch != staged.epoch)
+        return;
+    for (uint32_t i = 0; i < in->n; i++) {
+        struct store_op *op = &staged.op[staged.n];
+        uint8_t *bytes;
+
+        CHECK(staged.n < MAX_SEQ && in->op[i].last_seq < MAX_SEQ);
+        *op = in->op[i];
+        staged.bytes[staged.n] = NULL;
+        if (op->kind == STORE_OP_PUBLISH) {
+            staged.bytes[staged.n] = blob_new(op->part_len[0] + op->part_len[1], &bytes);
+            memcpy(bytes, op->part[0], op->part_len[0]);
+            if (op->part_len[1] > 0)
+                memcpy(bytes + op->part_len[0], op->part[1], op->part_len[1]);
+            CHECK(op->seq > staged.up_to);
+            staged.up_to = op->seq;
+        }
+        staged.n++;
+    }
+}
+
+static void drop_bodies(struct msg *m)
+{
+    struct msg_store_bodies *b = MSG_OF(struct msg_store_bodies, m);
+
+    for (uint32_t i = 0; i < b->n; i++)
+        blob_unref(b->body[i].bytes);
+    msg_free(m);
+}
+
+static void store_read_in(struct msg *m)
+{
+    const struct msg_store_read *in = MSG_OF(struct msg_store_read, m);
+    struct msg_store_bodies *b =
+        msg_new(STORE_BODIES, sizeof(*b) + in->n * sizeof(b->body[0]), drop_bodies);
+
+    kit.n_reads++;
+    b->n = in->n;
+    for (uint32_t i = 0; i < in->n; i++)
+        b->body[i] = (struct store_body){in->want[i].seq, blob_ref(kit.disk[in->want[i].seq])};
+    proc_reply(m, &b->hdr);
+}
+
+static void store_init(void *state, const void *arg)
+{
+    (void)state, (void)arg;
+    staged_clear();
+    CHECK(proc_register("store:/") == 0);
+}
+
+static void store_handle(void *state, struct msg *m)
+{
+    (void)state;
+    switch (m->type) {
+    case STORE_OPEN_QUEUE:
+        store_open(m);
+        break;
+    case STORE_OPS:
+        store_ops_in(MSG_OF(struct msg_store_ops, m));
+        break;
+    case STORE_READ:
+        store_read_in(m);
+        break;
+    case STORE_SYNC:
+        proc_keep(m);
+        staged.sync[staged.n_sync++] = m;
+        break;
+    case CHAN_RUN:
+        store_commit();
+        break;
+    default:
+        CHECK(!"a message that a store gets");
+    }
+    if (kit.commits)
+        store_commit();
+}
+
+static const struct proc_ops fake_store_ops = {
+    .kind = "store", .state_size = 1, .init = store_init, .handle = store_handle};
+
+/* Channels. */
+
+struct chan_run {
+    struct msg hdr;
+    void (*fn)(struct chan *c, void *arg);
+    void *arg;
+};
+
+static void chan_deliver(struct chan *c, const struct msg_queue_deliver *d)
+{
+    for (uint32_t i = 0; i < d->n; i++) {
+        const struct delivery *in = &d->item[i];
+
+        CHECK(c->n_seen < MAX_GOT);
+        c->seen[c->n_seen++] = (struct seen){
+            d->epoch, in->seq, in->cid, value_of(in->record), in->redelivered};
+    }
+}
+
+static void chan_confirm(struct chan *c, const struct msg_queue_confirm *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        for (uint64_t t = m->range[i].first; t <= m->range[i].last; t++) {
+            c->confirmed[t]++;
+            c->n_confirmed++;
+        }
+    }
+}
+
+static void chan_got(struct chan *c, struct msg_queue_got *m)
+{
+    struct record *record = m->record;
+
+    c->n_got++;
+    c->got = *m;
+    c->got.record = NULL;
+    if (!record || c->drops_got)
+        return;
+    c->got_value = value_of(record);
+    m->record = NULL;
+    record_unref(record);
+}
+
+static void chan_handle(void *state, struct msg *m)
+{
+    struct chan *c = &chans[*(int *)state];
+
+    switch (m->type) {
+    case CHAN_RUN:
+        MSG_OF(struct chan_run, m)->fn(c, MSG_OF(struct chan_run, m)->arg);
+        break;
+    case QUEUE_DELIVER:
+        chan_deliver(c, MSG_OF(struct msg_queue_deliver, m));
+        break;
+    case QUEUE_CONFIRM:
+        chan_confirm(c, MSG_OF(struct msg_queue_confirm, m));
+        break;
+    case QUEUE_CREDIT:
+        c->credit_messages = MSG_OF(struct msg_queue_credit, m)->messages;
+        c->credit_bytes = MSG_OF(struct msg_queue_credit, m)->bytes;
+        break;
+    case QUEUE_REPLY:
+        c->reply = *MSG_OF(struct msg_queue_reply, m);
+        c->n_replies++;
+        break;
+    case QUEUE_GOT:
+        chan_got(c, MSG_OF(struct msg_queue_got, m));
+        break;
+    case QUEUE_CONSUMER_GONE:
+        c->n_gone++;
+        break;
+    case MSG_DOWN:
+        c->n_down++;
+        break;
+    default:
+        CHECK(!"a message that a channel gets");
+    }
+}
+
+static void chan_init(void *state, const void *arg)
+{
+    memcpy(state, arg, sizeof(int));
+}
+
+static const struct proc_ops chan_ops = {
+    .kind = "channel", .state_size = sizeof(int), .init = chan_init, .handle = chan_handle};
+
+/* fn(channel i, arg) as its process code, and all that follows of it. */
+static void chan_do(int i, void (*fn)(struct chan *c, void *arg), void *arg)
+{
+    struct chan_run *m = MSG_NEW(CHAN_RUN, struct chan_run);
+
+    m->fn = fn;
+    m->arg = arg;
+    rt_send(chans[i].pid, &m->hdr);
+    tw_run_us(0);
+}
+
+static void spawn_chan(void *arg)
+{
+    int i = *(int *)arg;
+
+    memset(&chans[i], 0, sizeof(chans[i]));
+    chans[i].credit_messages = CREDIT_INITIAL_MESSAGES;
+    chans[i].pid = proc_spawn(&(struct spawn){
+        .ops = &chan_ops, .arg = blob_copy(arg, sizeof(int)), .scheduler = SCHED_SAME});
+}
+
+static void spawn_queue(void *arg)
+{
+    (void)arg;
+    kit.queue = proc_spawn(&(struct spawn){
+        .ops = &queue_ops, .arg = blob_ref(kit.arg), .scheduler = SCHED_SAME});
+}
+
+static void spawn_store(void *arg)
+{
+    (void)arg;
+    kit.store = proc_spawn(&(struct spawn){.ops = &fake_store_ops, .scheduler = SCHED_SAME});
+}
+
+/* Nothing ended by itself but as it should. */
+static void kit_check(void)
+{
+    const struct exit_reason *why = &tw.last_crash.why;
+
+    if (tw.n_crashes > 0 && why->kind != EXIT_KILLED)
+        print_error("%s:%d: %s\n", why->file ? why->file : "", why->line, why->text);
+    assert_true(tw.n_crashes == 0 || why->kind == EXIT_KILLED);
+}
+
+/* Ends a process as a crash would, and lets the news travel. */
+static void kit_kill(proc_id pid)
+{
+    kit_check();
+    rt_signal(pid, EXIT_KILL, "killed by the test");
+    tw_run_us(0);
+}
+
+static uint64_t kit_epoch(void)
+{
+    return cell_at(kit.cell)->epoch;
+}
+
+static bool kit_is_up(void)
+{
+    return cell_at(kit.cell)->state == CELL_UP;
+}
+
+/* The queue dies, its cell says so, and a new one starts. */
+__attribute__((unused)) static void kit_restart_queue(void)
+{
+    kit_kill(kit.queue);
+    cell_set(kit.cell, 0, kit_epoch(), CELL_RESTARTING, NULL);
+    for (int i = 0; i < N_CHANNELS; i++) {
+        chans[i].credit_messages = CREDIT_INITIAL_MESSAGES;
+        chans[i].published = 0;
+    }
+    tw_do(spawn_queue, NULL);
+}
+
+__attribute__((unused)) static void kit_commit(void)
+{
+    struct msg *m = MSG_NEW(CHAN_RUN, struct msg);
+
+    rt_send(kit.store, m);
+    tw_run_us(0);
+}
+
+static void kit_start(uint64_t seed, uint32_t flags)
+{
+    struct cell_spec spec = {.kind = CELL_QUEUE, .id = QUEUE_ID, .flags = flags, .vhost = "/",
+                             .name = "q", .vhost_len = 1, .name_len = 1};
+    struct queue_arg arg;
+
+    memset(&kit, 0, sizeof(kit));
+    memset(&staged, 0, sizeof(staged));
+    kit.commits = true;
+    queue_check_invariants = true;
+    queue_plant = PLANT_NONE;
+    tw_start(seed);
+    arg.cell = kit.cell = cell_new(&spec);
+    kit.arg = blob_copy(&arg, sizeof(arg));
+    tw_do(spawn_store, NULL);
+    tw_do(spawn_queue, NULL);
+    for (int i = 0; i < N_CHANNELS; i++)
+        tw_do(spawn_chan, &i);
+    assert_true(kit_is_up());
+}
+
+static void kit_stop(void)
+{
+    kit_kill(kit.queue);
+    kit_kill(kit.store);
+    for (int i = 0; i < N_CHANNELS; i++)
+        kit_kill(chans[i].pid);
+    staged_clear();
+    for (uint32_t s = 0; s < MAX_SEQ; s++)
+        blob_unref(kit.disk[s]);
+    blob_unref(kit.arg);
+    tw_stop();
+    cell_unref(kit.cell);
+}
+
+/* What channels do. */
+
+struct do_publish {
+    uint32_t value, n, size;
+    uint64_t tag; /* of the first; 0: none is wanted */
+    bool persistent;
+};
+
+static void chan_publish(struct chan *c, void *arg)
+{
+    const struct do_publish *in = arg;
+    struct msg_queue_publish *m = queue_publish_new(kit_epoch(), in->n);
+
+    for (uint32_t i = 0; i < in->n; i++) {
+        m->item[i].record = kit_record(in->value + i, in->persistent, in->size ? in->size : 4);
+        m->item[i].tag = in->tag ? in->tag + i : 0;
+    }
+    m->n = in->n;
+    c->published += in->n;
+    PROC_SEND(kit.queue, m);
+}
+
+static void chan_consume(struct chan *c, void *arg)
+{
+    (void)c;
+    (void)proc_call(kit.queue, &queue_consume_new(kit_epoch(), arg)->hdr, PROC_NO_TIMEOUT);
+}
+
+static struct consumer_spec kit_consumer(uint32_t cid, bool no_ack, uint16_t prefetch)
+{
+    return (struct consumer_spec){.cid = cid, .no_ack = no_ack, .prefetch = prefetch,
+                                  .window_messages = UINT64_MAX, .window_bytes = UINT64_MAX};
+}
+
+static void chan_cancel(struct chan *c, void *arg)
+{
+    struct msg_queue_cancel *m = MSG_NEW(QUEUE_CANCEL, struct msg_queue_cancel);
+
+    (void)c;
+    m->epoch = kit_epoch();
+    m->cid = *(uint32_t *)arg;
+    (void)proc_call(kit.queue, &m->hdr, PROC_NO_TIMEOUT);
+}
+
+static void chan_get(struct chan *c, void *arg)
+{
+    struct msg_queue_get *m = MSG_NEW(QUEUE_GET, struct msg_queue_get);
+
+    (void)c;
+    m->epoch = kit_epoch();
+    m->no_ack = *(bool *)arg;
+    (void)proc_call(kit.queue, &m->hdr, PROC_NO_TIMEOUT);
+}
+
+struct do_settle {
+    enum settle_how how;
+    uint32_t n;
+    const uint64_t *seq;
+};
+
+static void chan_settle(struct chan *c, void *arg)
+{
+    const struct do_settle *in = arg;
+    struct msg_queue_settle *m = queue_settle_new(kit_epoch(), in->how, in->n);
+
+    (void)c;
+    memcpy(m->seq, in->seq, in->n * sizeof(m->seq[0]));
+    m->n = in->n;
+    PROC_SEND(kit.queue, m);
+}
+
+/* PURGE, STAT, SYNC as calls. */
+static void chan_ask(struct chan *c, void *arg)
+{
+    (void)c;
+    (void)proc_call(kit.queue, &queue_ask_new(*(uint32_t *)arg, kit_epoch())->hdr,
+                    PROC_NO_TIMEOUT);
+}
+
+static struct msg_queue_reply kit_ask(int i, uint32_t type)
+{
+    chan_do(i, chan_ask, &type);
+    return chans[i].reply;
+}
+
+static void kit_settle(int i, enum settle_how how, uint64_t seq)
+{
+    struct do_settle s = {how, 1, &seq};
+
+    chan_do(i, chan_settle, &s);
+}
+
+static void kit_publish(int i, uint32_t value, uint32_t n, bool persistent)
+{
+    struct do_publish p = {.value = value, .n = n, .tag = value, .persistent = persistent};
+
+    chan_do(i, chan_publish, &p);
+}
+
+static void kit_consume(int i, struct consumer_spec spec)
+{
+    chan_do(i, chan_consume, &spec);
+}
+
+static void kit_get(int i, bool no_ack)
+{
+    chan_do(i, chan_get, &no_ack);
+}
+
+#endif
