@@ -107,6 +107,8 @@ static void step_deletion(struct queue *q)
         settle_done(q, e);
     }
     queue_flush(q);
+    /* Said before the end, so that a channel that sees it knows a deletion from a crash. */
+    cell_set(q->cell, 0, 0, CELL_DELETED, NULL);
     reply = queue_reply_new(q, 0);
     reply->messages = q->deletion.n;
     proc_reply_to(q->deletion.to, &reply->hdr);
