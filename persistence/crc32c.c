@@ -8,11 +8,11 @@
 
 #include <string.h>
 
-#define POLY      0x82f63b78U /* 0x1edc6f41 with its bits reversed */
-#define BIT(c)    (((c) >> 1) ^ (POLY & (0U - ((c) & 1U))))
-#define BIT4(c)   BIT(BIT(BIT(BIT((uint32_t)(c)))))
-#define ROW4(n)   BIT4(n), BIT4((n) + 1), BIT4((n) + 2), BIT4((n) + 3)
-#define NIBBLES   ROW4(0), ROW4(4), ROW4(8), ROW4(12)
+#define POLY    0x82f63b78U /* 0x1edc6f41 with its bits reversed */
+#define BIT(c)  (((c) >> 1) ^ (POLY & (0U - ((c)&1U))))
+#define BIT4(c) BIT(BIT(BIT(BIT((uint32_t)(c)))))
+#define ROW4(n) BIT4(n), BIT4((n) + 1), BIT4((n) + 2), BIT4((n) + 3)
+#define NIBBLES ROW4(0), ROW4(4), ROW4(8), ROW4(12)
 
 /* Half a byte a step: slow, but only machines without the instruction come here. */
 static const uint32_t table[16] = {NIBBLES};

@@ -150,8 +150,8 @@ static int check_version(struct sql *sql, const char *dir, bool *ret_is_new, cha
         return -EINVAL;
     }
     if (version > USER_VERSION) {
-        snprintf(why, why_size, "%s is of a newer version (%d, this program knows %d)",
-                 dir, (int)version, USER_VERSION);
+        snprintf(why, why_size, "%s is of a newer version (%d, this program knows %d)", dir,
+                 (int)version, USER_VERSION);
         return -ENOTSUP;
     }
     return 0;

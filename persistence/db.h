@@ -2,9 +2,9 @@
  * One database of messages and definitions: the store's plain part, without processes.
  *
  * A struct db is one directory with one SQLite database that nobody else may open. It gathers
- * operations into a group (db_add, db_ack, db_ack_range, db_put, db_del), which db_commit makes durable
- * as one transaction, or which is lost as a whole. The bytes of a group are packed into segments;
- * for each live message there is one entry of 32 bytes in RAM.
+ * operations into a group (db_add, db_ack, db_ack_range, db_put, db_del), which db_commit makes
+ * durable as one transaction, or which is lost as a whole. The bytes of a group are packed into
+ * segments; for each live message there is one entry of 32 bytes in RAM.
  *
  * Numbered invariants:
  *  1. An entry (queue, seq) exists at most once. Adding it again while it is live does nothing, so
@@ -18,8 +18,8 @@
  *  5. A segment whose entries are all settled is deleted whole, in the group of the last ack.
  *
  * All functions are called from one thread at a time. They return 0 (or what they say) or -errno:
- * -EIO, -ENOSPC, -ENOMEM, -EROFS, -EACCES from below, -EUCLEAN where what is on disk can't be right.
- * They block on the disk.
+ * -EIO, -ENOSPC, -ENOMEM, -EROFS, -EACCES from below, -EUCLEAN where what is on disk can't be
+ * right. They block on the disk.
  */
 #ifndef PERSISTENCE_DB_H
 #define PERSISTENCE_DB_H
@@ -57,13 +57,13 @@ struct db_config {
 int db_open(const struct db_config *config, struct db **ret, char *why, size_t why_size);
 
 /*
- * Whether db_open would find the file free and of a version it knows; makes and changes nothing, and
- * does not look for damage. The same errors; 0 also where there is no file yet.
+ * Whether db_open would find the file free and of a version it knows; makes and changes nothing,
+ * and does not look for damage. The same errors; 0 also where there is no file yet.
  */
 int db_probe(const char *dir, const char *vfs, char *why, size_t why_size);
 
-/* Checkpoints, marks the stop as clean and closes. What was not committed is lost. Returns 0, or the
- * error that kept the stop from being clean; the db is gone in any case. NULL is ignored. */
+/* Checkpoints, marks the stop as clean and closes. What was not committed is lost. Returns 0, or
+ * the error that kept the stop from being clean; the db is gone in any case. NULL is ignored. */
 int db_close(struct db *db);
 
 /* Closes the handle and frees, writing nothing: after a failure. NULL is ignored. */
@@ -96,7 +96,8 @@ struct db_add {
     const void *key;
     /*
      * Not NULL: the bytes stay where they are until release(ctx, token), called once for each add
-     * that gave one: when the group is committed or the bytes are not needed. NULL: they are copied.
+     * that gave one: when the group is committed or the bytes are not needed. NULL: they are
+     * copied.
      */
     void *token;
     uint32_t hold_us; /* how long it may wait for company; see commit_policy.h */
@@ -152,7 +153,8 @@ int db_put(struct db *db, const struct db_def *def);
 
 /*
  * Deletes the row with this key in the group. A queue or exchange takes the bindings from and to it
- * along; a queue's entries are to be settled by db_ack_range before. A row that is not there is no error.
+ * along; a queue's entries are to be settled by db_ack_range before. A row that is not there is no
+ * error.
  */
 int db_del(struct db *db, const struct db_def *def);
 
@@ -176,7 +178,8 @@ struct db_pending {
 
 struct db_pending db_pending(const struct db *db);
 
-/* Commits the group; a group of nothing costs nothing and gets no number. All tokens are released. */
+/* Commits the group; a group of nothing costs nothing and gets no number. All tokens are released.
+ */
 int db_commit(struct db *db);
 
 /* What the index knows of a queue; all 0 for a queue without entries. */
@@ -201,9 +204,9 @@ struct db_entry {
 };
 
 /*
- * Gives up to max live entries of a queue with seq >= *from, in order of seq, and moves *from behind
- * the last. Returns how many, 0 at the end, or -errno. Entries change by every other call; it may be
- * called again with *from all the same.
+ * Gives up to max live entries of a queue with seq >= *from, in order of seq, and moves *from
+ * behind the last. Returns how many, 0 at the end, or -errno. Entries change by every other call;
+ * it may be called again with *from all the same.
  */
 int db_entries(struct db *db, uint64_t queue, uint64_t *from, struct db_entry *ret, int max);
 

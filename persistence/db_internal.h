@@ -92,10 +92,10 @@ struct buffer {
 struct db {
     struct db_config config;
     struct sql *sql;
-    struct u64map queues; /* id -> struct queue_index */
+    struct u64map queues;    /* id -> struct queue_index */
     struct segment segments; /* ring head */
     struct segment *dirty;   /* those with acks to write, by next_dirty */
-    struct u64map keys; /* key -> struct record of this group */
+    struct u64map keys;      /* key -> struct record of this group */
     struct commit_policy policy;
     struct db_op *free_ops; /* by next_of_record */
     uint64_t epoch;

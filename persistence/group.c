@@ -4,8 +4,8 @@
  * Invariants:
  *  1. Each pending add is one db_op, in the policy's lists, in its record's ring, and pointed to by
  *     its entry; what settles it takes it out of all of them at once.
- *  2. A record has at least one op. Each op has the bytes, by its token or as a copy, so that any of
- *     them may be settled first.
+ *  2. A record has at least one op. Each op has the bytes, by its token or as a copy, so that any
+ * of them may be settled first.
  */
 #include <errno.h>
 #include <string.h>
@@ -180,8 +180,7 @@ enum db_acked db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_u
     return e ? settle(db, q, e, now_us) : DB_UNKNOWN;
 }
 
-uint64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last,
-                      uint64_t now_us)
+uint64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last, uint64_t now_us)
 {
     struct queue_index *q = index_queue(db, queue);
     uint64_t n = 0;
@@ -199,10 +198,8 @@ struct db_pending db_pending(const struct db *db)
 {
     const struct commit_policy *p = &db->policy;
 
-    return (struct db_pending){.due_us = commit_policy_due(p),
-                               .bytes = p->bytes,
-                               .adds = p->n_items,
-                               .acks = p->n_acks};
+    return (struct db_pending){
+        .due_us = commit_policy_due(p), .bytes = p->bytes, .adds = p->n_items, .acks = p->n_acks};
 }
 
 static void forget_ops(struct db *db)

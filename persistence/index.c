@@ -2,7 +2,8 @@
  * The index in RAM: for each queue its live entries in order of seq, and the segments they are in.
  *
  * Invariants:
- *  1. v[head..tail) rises in seq; n_live of them are not SETTLED; v[head], if there is one, is live.
+ *  1. v[head..tail) rises in seq; n_live of them are not SETTLED; v[head], if there is one, is
+ * live.
  *  2. Of a segment's entries n_live are live, and the others have their bit in `acks`.
  */
 #include <errno.h>
@@ -61,7 +62,8 @@ struct entry *index_find(const struct queue_index *q, uint64_t seq)
 {
     uint32_t at = lower_bound(q, seq);
 
-    /* A settled one may still stand in the place, and a live one of the same seq never beside it. */
+    /* A settled one may still stand in the place, and a live one of the same seq never beside it.
+     */
     if (at == q->tail || q->v[at].seq != seq || q->v[at].state == ENTRY_SETTLED)
         return NULL;
     return &q->v[at];

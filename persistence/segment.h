@@ -51,8 +51,8 @@ struct seg_head {
 };
 
 /* Bounds of the encoded forms, for the caller who makes room. */
-#define SEG_ENTRY_MAX  80 /* one entry */
-#define SEG_ENTRIES_MAX(n) (16 + (size_t)(n)*SEG_ENTRY_MAX)
+#define SEG_ENTRY_MAX          80 /* one entry */
+#define SEG_ENTRIES_MAX(n)     (16 + (size_t)(n)*SEG_ENTRY_MAX)
 #define SEG_HEAD_MAX(n_queues) (64 + (size_t)(n_queues)*40)
 
 /*

@@ -15,7 +15,7 @@
 
 struct sql {
     sqlite3 *h;
-    sqlite3_blob *blob; /* open for reading `data` of a segment; NULL: none */
+    sqlite3_blob *blob;              /* open for reading `data` of a segment; NULL: none */
     sqlite3_stmt *stmt[SQL_N_STMTS]; /* prepared at first use */
     uint64_t wal_pages;
     uint32_t page_size;
@@ -122,7 +122,8 @@ int sql_open(const char *path, const char *vfs, struct sql **ret, char *why, siz
         return as_errno(rc);
     }
     (void)sqlite3_extended_result_codes(s->h, 1);
-    /* Also takes the place of SQLite's own checkpoints, which would come in the midst of a commit. */
+    /* Also takes the place of SQLite's own checkpoints, which would come in the midst of a commit.
+     */
     (void)sqlite3_wal_hook(s->h, on_wal, s);
     *ret = s;
     return 0;
@@ -207,8 +208,8 @@ static int prepare(struct sql *s, enum sql_stmt st)
 {
     if (s->stmt[st])
         return 0;
-    return result(s, sqlite3_prepare_v3(s->h, text[st], -1, SQLITE_PREPARE_PERSISTENT,
-                                        &s->stmt[st], NULL));
+    return result(
+        s, sqlite3_prepare_v3(s->h, text[st], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[st], NULL));
 }
 
 int sql_bind_int(struct sql *s, enum sql_stmt st, int at, uint64_t v)
@@ -239,8 +240,8 @@ int sql_bind_text(struct sql *s, enum sql_stmt st, int at, const void *p, size_t
 
     if (r < 0)
         return r;
-    return result(s, sqlite3_bind_text64(s->stmt[st], at, len > 0 ? p : "", len, SQLITE_STATIC,
-                                         SQLITE_UTF8));
+    return result(
+        s, sqlite3_bind_text64(s->stmt[st], at, len > 0 ? p : "", len, SQLITE_STATIC, SQLITE_UTF8));
 }
 
 int sql_next(struct sql *s, enum sql_stmt st)
@@ -318,8 +319,8 @@ int sql_read(struct sql *s, uint64_t segment, uint32_t off, void *buf, uint32_t 
     if (s->blob)
         rc = sqlite3_blob_reopen(s->blob, (sqlite3_int64)segment);
     else
-        rc = sqlite3_blob_open(s->h, "main", "segment", "data", (sqlite3_int64)segment, 0,
-                               &s->blob);
+        rc =
+            sqlite3_blob_open(s->h, "main", "segment", "data", (sqlite3_int64)segment, 0, &s->blob);
     if (rc == SQLITE_OK)
         rc = sqlite3_blob_read(s->blob, buf, (int)len, (int)off);
     if (rc != SQLITE_OK) {
@@ -359,10 +360,9 @@ int sql_checkpoint(struct sql *s, bool truncate)
             return r;
         s->page_size = (uint32_t)page_size;
     }
-    r = result(s, sqlite3_wal_checkpoint_v2(s->h, NULL,
-                                            truncate ? SQLITE_CHECKPOINT_TRUNCATE
-                                                     : SQLITE_CHECKPOINT_PASSIVE,
-                                            &in_wal, &copied));
+    r = result(s, sqlite3_wal_checkpoint_v2(
+                      s->h, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
+                      &in_wal, &copied));
     if (r == 0 && in_wal != copied)
         return -EBUSY; /* no reader of ours is left, so this is never expected */
     if (r == 0)

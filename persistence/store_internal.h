@@ -21,19 +21,19 @@ struct store_queue {
 
 struct store {
     struct store_arg arg;
-    struct db *db;        /* NULL until recovered */
-    struct u64map queues; /* id -> struct store_queue */
+    struct db *db;               /* NULL until recovered */
+    struct u64map queues;        /* id -> struct store_queue */
     struct store_queue *touched; /* those that published since the last announcement */
     uint64_t touched_due_us;     /* when they are told at the latest, though nothing is written */
     struct msg **waiting;        /* kept requests that are answered when durable */
     uint32_t n_waiting, room_waiting;
-    bool is_due; /* somebody waits for the commit */
+    bool is_due;    /* somebody waits for the commit */
     proc_ref timer; /* 0: none */
     uint64_t timer_due_us;
     uint64_t idle_due_us; /* when the WAL is copied if nothing happens; UINT64_MAX: it is empty */
     uint64_t checkpoint_bytes; /* size of WAL that took about 20 ms to copy */
     uint64_t n_groups, n_adds, n_withdrawn, n_acks, n_stale; /* for inspect */
-    uint64_t commit_us; /* what the last one took */
+    uint64_t commit_us;                                      /* what the last one took */
 };
 
 /* store.c */
@@ -53,7 +53,8 @@ void store_on_read(struct store *st, struct msg *m);
 void store_on_write(struct store *st, struct msg *m);
 void store_on_load(struct store *st, struct msg *m);
 void store_on_reserve(struct store *st, struct msg *m);
-/* Gives back a batch of operations once none of its publishes needs its bytes (db_config.release). */
+/* Gives back a batch of operations once none of its publishes needs its bytes (db_config.release).
+ */
 void store_release(void *ctx, void *token);
 
 #endif

@@ -60,12 +60,10 @@ static int send_entries(struct store *st, const struct store_queue *q, uint64_t 
     for (int i = 0; i < n; i++) {
         const struct db_entry *e = &entries[i];
 
-        m->entry[i] = (struct store_entry){.seq = e->seq,
-                                           .flags = e->attr.flags,
-                                           .place = {.segment = e->segment,
-                                                     .offset = e->off,
-                                                     .len = e->len,
-                                                     .crc = e->crc}};
+        m->entry[i] = (struct store_entry){
+            .seq = e->seq,
+            .flags = e->attr.flags,
+            .place = {.segment = e->segment, .offset = e->off, .len = e->len, .crc = e->crc}};
     }
     PROC_SEND(q->pid, m);
     return n;
@@ -204,7 +202,8 @@ static void drop_bodies(struct msg *m)
     msg_free(m);
 }
 
-/* Goes by seq alone: the index knows each live entry, also one that was moved or is not yet written. */
+/* Goes by seq alone: the index knows each live entry, also one that was moved or is not yet
+ * written. */
 void store_on_read(struct store *st, struct msg *m)
 {
     const struct msg_store_read *in = MSG_OF(struct msg_store_read, m);

@@ -1,62 +1,13 @@
 /*
- * The file system in memory. See crash_vfs.h.
- *
- * A file is its present bytes and, in order, the changes since its last sync; the safe bytes are
- * kept beside. At a power cut the changes are played again upon the safe bytes, each wholly, not at
- * all, or in part. Sectors that no unsynced write touched are never harmed, which is what SQLite's
- * "powersafe overwrite" assumes and what its default VFS says too.
+ * The SQLite VFS over the files in memory. See crash_vfs.h.
  */
 #include "tests/faults/crash_vfs.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECTOR 512
-
-struct bytes {
-    uint8_t *p;
-    size_t len;
-    size_t room;
-};
-
-/* One unsynced change: a write, or with p NULL a truncation to `at`. */
-struct change {
-    struct change *next;
-    size_t at;
-    size_t len;
-    uint8_t *p;
-};
-
-struct file {
-    struct file *next;
-    char *name;
-    struct bytes now;  /* what the program sees */
-    struct bytes safe; /* what is on the disk */
-    struct change *first;
-    struct change **last;
-    bool exists;      /* for the program */
-    bool is_on_disk;  /* its name is */
-    int n_shared;     /* handles with a lock, the holder's included */
-    void *holder;     /* the handle with RESERVED or more */
-    int holder_level;
-};
-
-struct crash_fs {
-    sqlite3_vfs vfs;
-    char *name;
-    struct file *files;
-    uint64_t life; /* handles of an earlier one are dead */
-    uint64_t calls;
-    uint64_t syncs;
-    uint64_t fail_at; /* number of the call that is to fail; 0: none */
-    int fail_code;
-    bool fail_for_ever;
-    bool has_failed;
-    enum crash_sync (*on_sync)(void *ctx, const char *file);
-    void *on_sync_ctx;
-};
+#include "tests/faults/crash_files.h"
 
 struct handle {
     sqlite3_file base;
@@ -66,52 +17,6 @@ struct handle {
     int lock;
     bool delete_on_close;
 };
-
-static void *must(void *p)
-{
-    if (!p)
-        abort();
-    return p;
-}
-
-static void bytes_resize(struct bytes *b, size_t len)
-{
-    if (len > b->room) {
-        size_t room = b->room ? b->room : 4096;
-
-        while (room < len)
-            room *= 2;
-        b->p = must(realloc(b->p, room));
-        b->room = room;
-    }
-    if (len > b->len)
-        memset(b->p + b->len, 0, len - b->len);
-    b->len = len;
-}
-
-static void bytes_write(struct bytes *b, size_t at, const uint8_t *p, size_t len)
-{
-    if (at + len > b->len)
-        bytes_resize(b, at + len);
-    memcpy(b->p + at, p, len);
-}
-
-static void bytes_copy(struct bytes *to, const struct bytes *from)
-{
-    bytes_resize(to, from->len);
-    if (from->len > 0)
-        memcpy(to->p, from->p, from->len);
-}
-
-/* splitmix64: one step of a seed. */
-static uint64_t roll(uint64_t *seed)
-{
-    uint64_t z = (*seed += 0x9e3779b97f4a7c15U);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-}
 
 /* Counts a call; SQLITE_OK, or what it is to fail with. */
 static int called(struct crash_fs *fs)
@@ -128,59 +33,6 @@ static int called(struct crash_fs *fs)
 static int handle_called(struct handle *h)
 {
     return h->life == h->fs->life ? called(h->fs) : SQLITE_IOERR;
-}
-
-static void note_change(struct file *f, size_t at, const void *p, size_t len)
-{
-    struct change *c = must(calloc(1, sizeof(*c)));
-
-    c->at = at;
-    c->len = len;
-    if (p) {
-        c->p = must(malloc(len ? len : 1));
-        memcpy(c->p, p, len);
-    }
-    *f->last = c;
-    f->last = &c->next;
-}
-
-static void forget_changes(struct file *f)
-{
-    while (f->first) {
-        struct change *c = f->first;
-
-        f->first = c->next;
-        free(c->p);
-        free(c);
-    }
-    f->last = &f->first;
-}
-
-static struct file *find(struct crash_fs *fs, const char *name)
-{
-    for (struct file *f = fs->files; f; f = f->next) {
-        if (strcmp(f->name, name) == 0)
-            return f;
-    }
-    return NULL;
-}
-
-static struct file *make(struct crash_fs *fs, const char *name)
-{
-    struct file *f = must(calloc(1, sizeof(*f)));
-
-    f->name = must(strdup(name));
-    f->last = &f->first;
-    f->next = fs->files;
-    fs->files = f;
-    return f;
-}
-
-/* A truncation to nothing, which may be lost like any change. */
-static void truncate_to(struct file *f, size_t len)
-{
-    note_change(f, len, NULL, 0);
-    bytes_resize(&f->now, len);
 }
 
 static int vfs_unlock(sqlite3_file *base, int level)
@@ -238,8 +90,7 @@ static int vfs_write(sqlite3_file *base, const void *buf, int len, sqlite3_int64
         len /= 2; /* as much as there was room for */
     else if (rc != SQLITE_OK)
         return SQLITE_IOERR_WRITE;
-    bytes_write(&h->file->now, (size_t)at, buf, (size_t)len);
-    note_change(h->file, (size_t)at, buf, (size_t)len);
+    crash_write(h->file, (size_t)at, buf, (size_t)len);
     return rc == SQLITE_IOERR ? SQLITE_IOERR_WRITE : rc;
 }
 
@@ -251,15 +102,8 @@ static int vfs_truncate(sqlite3_file *base, sqlite3_int64 len)
     if (rc != SQLITE_OK)
         return rc == SQLITE_IOERR ? SQLITE_IOERR_TRUNCATE : rc;
     if ((size_t)len < h->file->now.len)
-        truncate_to(h->file, (size_t)len);
+        crash_truncate(h->file, (size_t)len);
     return SQLITE_OK;
-}
-
-static void make_safe(struct file *f)
-{
-    bytes_copy(&f->safe, &f->now);
-    f->is_on_disk = true;
-    forget_changes(f);
 }
 
 static int vfs_sync(sqlite3_file *base, int flags)
@@ -282,7 +126,7 @@ static int vfs_sync(sqlite3_file *base, int flags)
         crash_fs_kill(fs);
         return SQLITE_IOERR_FSYNC;
     }
-    make_safe(h->file);
+    crash_make_safe(h->file);
     if (wish == CRASH_SYNC_DIE_AFTER) {
         crash_fs_kill(fs);
         return SQLITE_IOERR_FSYNC;
@@ -346,7 +190,7 @@ static int vfs_control(sqlite3_file *base, int op, void *arg)
 static int vfs_sector(sqlite3_file *base)
 {
     (void)base;
-    return SECTOR;
+    return CRASH_SECTOR;
 }
 
 static int vfs_traits(sqlite3_file *base)
@@ -384,13 +228,13 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *base,
     if (rc != SQLITE_OK)
         return SQLITE_CANTOPEN;
     snprintf(temp, sizeof(temp), "temp-%llu", (unsigned long long)fs->calls);
-    f = find(fs, name ? name : temp);
+    f = crash_find(fs, name ? name : temp);
     if ((!f || !f->exists) && !(flags & SQLITE_OPEN_CREATE))
         return SQLITE_CANTOPEN;
     if (!f)
-        f = make(fs, name ? name : temp);
+        f = crash_make(fs, name ? name : temp);
     if (!f->exists)
-        truncate_to(f, 0);
+        crash_truncate(f, 0);
     f->exists = true;
     h->base.pMethods = &methods;
     h->fs = fs;
@@ -405,7 +249,7 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *base,
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
 {
     struct crash_fs *fs = vfs->pAppData;
-    struct file *f = find(fs, name);
+    struct file *f = crash_find(fs, name);
     int rc = called(fs);
 
     if (rc != SQLITE_OK)
@@ -413,19 +257,15 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
     if (!f || !f->exists)
         return SQLITE_IOERR_DELETE_NOENT;
     f->exists = false;
-    if (sync_dir) {
-        f->is_on_disk = false;
-        bytes_resize(&f->now, 0);
-        bytes_resize(&f->safe, 0);
-        forget_changes(f);
-    }
+    if (sync_dir)
+        crash_remove(f);
     return SQLITE_OK;
 }
 
 static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
 {
     struct crash_fs *fs = vfs->pAppData;
-    const struct file *f = find(fs, name);
+    const struct file *f = crash_find(fs, name);
     int rc = called(fs);
 
     (void)flags;
@@ -448,7 +288,7 @@ static int vfs_random(sqlite3_vfs *vfs, int len, char *out)
     uint64_t seed = fs->calls;
 
     for (int i = 0; i < len; i++)
-        out[i] = (char)roll(&seed);
+        out[i] = (char)crash_roll(&seed);
     return len;
 }
 
@@ -467,9 +307,9 @@ static int vfs_time(sqlite3_vfs *vfs, double *ret)
 
 struct crash_fs *crash_fs_new(const char *name)
 {
-    struct crash_fs *fs = must(calloc(1, sizeof(*fs)));
+    struct crash_fs *fs = crash_must(calloc(1, sizeof(*fs)));
 
-    fs->name = must(strdup(name));
+    fs->name = crash_must(strdup(name));
     fs->vfs = (sqlite3_vfs){
         .iVersion = 1,
         .szOsFile = sizeof(struct handle),
@@ -498,11 +338,7 @@ void crash_fs_free(struct crash_fs *fs)
         struct file *f = fs->files;
 
         fs->files = f->next;
-        forget_changes(f);
-        free(f->now.p);
-        free(f->safe.p);
-        free(f->name);
-        free(f);
+        crash_file_free(f);
     }
     free(fs->name);
     free(fs);
@@ -513,68 +349,6 @@ void crash_fs_on_sync(struct crash_fs *fs, enum crash_sync (*fn)(void *ctx, cons
 {
     fs->on_sync = fn;
     fs->on_sync_ctx = ctx;
-}
-
-void crash_fs_kill(struct crash_fs *fs)
-{
-    fs->life++;
-    for (struct file *f = fs->files; f; f = f->next) {
-        f->n_shared = 0;
-        f->holder = NULL;
-        f->holder_level = 0;
-    }
-}
-
-/* Writes a torn change: each sector is the new one, the old one, or now and then rubbish. */
-static void tear(struct bytes *to, const struct change *c, uint64_t *seed)
-{
-    for (size_t done = 0; done < c->len;) {
-        size_t at = c->at + done;
-        size_t n = SECTOR - at % SECTOR;
-        uint64_t choice = roll(seed) % 16;
-
-        if (n > c->len - done)
-            n = c->len - done;
-        if (choice < 8)
-            bytes_write(to, at, c->p + done, n);
-        for (size_t i = 0; choice == 8 && i < n; i++) {
-            uint8_t rubbish = (uint8_t)roll(seed);
-
-            bytes_write(to, at + i, &rubbish, 1);
-        }
-        done += n;
-    }
-}
-
-static void cut_file(struct file *f, uint64_t *seed)
-{
-    for (const struct change *c = f->first; c; c = c->next) {
-        uint64_t choice = roll(seed) % 3;
-
-        if (choice == 0)
-            continue;
-        if (!c->p)
-            bytes_resize(&f->safe, c->at);
-        else if (choice == 1)
-            bytes_write(&f->safe, c->at, c->p, c->len);
-        else
-            tear(&f->safe, c, seed);
-    }
-    /* A name is sure only when the file was synced; a removal only when its folder was. */
-    if (!f->is_on_disk)
-        f->exists = f->exists && roll(seed) % 2;
-    else if (!f->exists)
-        f->exists = roll(seed) % 2;
-    forget_changes(f);
-    bytes_copy(&f->now, &f->safe);
-    f->is_on_disk = f->exists;
-}
-
-void crash_fs_cut(struct crash_fs *fs, uint64_t seed)
-{
-    crash_fs_kill(fs);
-    for (struct file *f = fs->files; f; f = f->next)
-        cut_file(f, &seed);
 }
 
 void crash_fs_fail(struct crash_fs *fs, uint64_t n, int code, bool is_for_ever)
@@ -613,7 +387,7 @@ uint64_t crash_fs_bytes(const struct crash_fs *fs)
 
 uint8_t *crash_fs_file(struct crash_fs *fs, const char *name, size_t *ret_len)
 {
-    struct file *f = find(fs, name);
+    struct file *f = crash_find(fs, name);
 
     if (!f || !f->exists)
         return NULL;

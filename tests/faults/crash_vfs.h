@@ -5,8 +5,8 @@
  * of its own name. Of each file it keeps what the program sees and what is safe on the disk: a
  * write is safe only once its file was synced. So a test can
  *
- * - let the program die (crash_fs_kill): locks go, open handles answer every call with an error from
- *   then on, and what was written stays, synced or not, as after SIGKILL;
+ * - let the program die (crash_fs_kill): locks go, open handles answer every call with an error
+ * from then on, and what was written stays, synced or not, as after SIGKILL;
  * - cut the power (crash_fs_cut): the same, and of each file's unsynced writes some are there, some
  *   are not and some are torn by sectors of 512 bytes, chosen by the seed; a file that was never
  *   synced may be missing, one that was removed may be back;
@@ -53,8 +53,9 @@ void crash_fs_cut(struct crash_fs *fs, uint64_t seed);
 
 /*
  * The n-th call from now (1: the next) answers with `code` (SQLITE_IOERR or SQLITE_FULL), and if
- * is_for_ever all behind it too. A write that fails may have been done in part. 0: no more failures.
- * All calls are counted that may fail: open, delete, access, read, write, truncate, sync, size.
+ * is_for_ever all behind it too. A write that fails may have been done in part. 0: no more
+ * failures. All calls are counted that may fail: open, delete, access, read, write, truncate, sync,
+ * size.
  */
 void crash_fs_fail(struct crash_fs *fs, uint64_t n, int code, bool is_for_ever);
 

@@ -1,8 +1,10 @@
 /*
- * A naive model of a database of messages, and a script of random operations that is played to both.
+ * A naive model of a database of messages, and a script of random operations that is played to
+ * both.
  *
  * The model knows for each (queue, seq) which record is live, now and as of the last commit. A
- * database opened after a crash must be the one or the other, as a whole. For tests that include it.
+ * database opened after a crash must be the one or the other, as a whole. For tests that include
+ * it.
  */
 #ifndef TESTS_FAULTS_DB_MODEL_H
 #define TESTS_FAULTS_DB_MODEL_H
@@ -39,7 +41,7 @@ struct model {
     uint64_t next_seq[MODEL_QUEUES];
     uint32_t next_record;
     uint64_t seed;
-    int64_t tokens; /* held by the db */
+    int64_t tokens;     /* held by the db */
     bool is_committing; /* a commit was begun whose outcome is not known */
     uint8_t *buf, *want;
     char why[200]; /* of the last opening that failed */
@@ -122,7 +124,8 @@ static int model_publish(struct model *m, struct db *db)
     uint32_t len = record_len(record);
     bool is_lent = model_roll(m) % 2;
     uint64_t queues = 1 + model_roll(m) % ((1 << MODEL_QUEUES) - 1);
-    void *key = NULL;
+    /* Not an address: the bytes of one add may be freed and used again while another one waits. */
+    const void *key = (const void *)((uintptr_t)record << 4);
 
     for (int q = 0; q < MODEL_QUEUES; q++) {
         struct db_add add = {.queue = (uint64_t)q + 1, .hold_us = 1000};
@@ -135,7 +138,6 @@ static int model_publish(struct model *m, struct db *db)
             continue;
         if (is_lent) {
             bytes = malloc(len + 1);
-            key = key ? key : bytes;
             add.token = bytes;
             add.key = key;
             m->tokens++;
@@ -309,7 +311,8 @@ static inline bool model_is(struct model *m, struct db *db, const struct model_s
     return memcmp(seen.row, want->row, sizeof(seen.row)) == 0;
 }
 
-/* After a new opening: the db must be as of the last commit, or as of the one whose outcome was open. */
+/* After a new opening: the db must be as of the last commit, or as of the one whose outcome was
+ * open. */
 static inline void model_check_recovered(struct model *m, struct db *db)
 {
     bool is_durable = model_is(m, db, &m->durable);

@@ -213,8 +213,8 @@ static void recovery_survives_each_failure(void **state)
 }
 
 /*
- * That the file system can do harm at all: without synced commits a power cut loses some of what was
- * written, which is what the tests above would see if the database did not sync.
+ * That the file system can do harm at all: without synced commits a power cut loses some of what
+ * was written, which is what the tests above would see if the database did not sync.
  */
 static void unsynced_writes_are_lost(void **state)
 {
@@ -223,14 +223,16 @@ static void unsynced_writes_are_lost(void **state)
 
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        const char *sql = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = EXTRA;"
-                          "PRAGMA journal_mode = WAL;"
-                          "PRAGMA synchronous = NORMAL; CREATE TABLE IF NOT EXISTS t(a);"
-                          "DELETE FROM t; PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO t VALUES (1);";
+        const char *sql =
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = EXTRA;"
+            "PRAGMA journal_mode = WAL;"
+            "PRAGMA synchronous = NORMAL; CREATE TABLE IF NOT EXISTS t(a);"
+            "DELETE FROM t; PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO t VALUES (1);";
         sqlite3_stmt *st;
         sqlite3 *h;
 
-        assert_int_equal(sqlite3_open_v2("f", &h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, VFS), 0);
+        assert_int_equal(sqlite3_open_v2("f", &h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, VFS),
+                         0);
         assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
         crash_fs_cut(fs, seed);
         (void)sqlite3_close(h); /* a dead handle */

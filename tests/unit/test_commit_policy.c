@@ -17,7 +17,7 @@ static void waits_by_table(void **state)
         bool has_consumers;
         uint32_t hold_us;
     } table[] = {
-        {0, true, 0},     {100, false, 0},   {100, true, 200},
+        {0, true, 0},       {100, false, 0}, {100, true, 200},
         {1000, true, 2000}, {1001, true, 0}, {50000, true, 0},
     };
 

@@ -160,7 +160,8 @@ static void rubbish_with_a_checksum_is_survived(void **state)
 
 static void headers_go_there_and_back(void **state)
 {
-    struct seg_queue queues[3] = {{1, 10, 500, 3}, {UINT64_MAX, UINT64_MAX, UINT64_MAX, 1}, {7, 1, 0, 2}};
+    struct seg_queue queues[3] = {
+        {1, 10, 500, 3}, {UINT64_MAX, UINT64_MAX, UINT64_MAX, 1}, {7, 1, 0, 2}};
     struct seg_queue back[3];
     struct seg_head h = {.group = 12, .epoch = 3, .data_bytes = 500, .n_entries = 6, .n_queues = 3};
     struct seg_head got;
