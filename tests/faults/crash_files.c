@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *crash_must(void *p)
+void *cf_must(void *p)
 {
     if (!p)
         abort();
@@ -25,7 +25,7 @@ static void bytes_resize(struct bytes *b, size_t len)
 
         while (room < len)
             room *= 2;
-        b->p = crash_must(realloc(b->p, room));
+        b->p = cf_must(realloc(b->p, room));
         b->room = room;
     }
     if (len > b->len)
@@ -48,7 +48,7 @@ static void bytes_copy(struct bytes *to, const struct bytes *from)
 }
 
 /* splitmix64. */
-uint64_t crash_roll(uint64_t *seed)
+uint64_t cf_roll(uint64_t *seed)
 {
     uint64_t z = (*seed += 0x9e3779b97f4a7c15U);
 
@@ -59,12 +59,12 @@ uint64_t crash_roll(uint64_t *seed)
 
 static void note_change(struct file *f, size_t at, const void *p, size_t len)
 {
-    struct change *c = crash_must(calloc(1, sizeof(*c)));
+    struct change *c = cf_must(calloc(1, sizeof(*c)));
 
     c->at = at;
     c->len = len;
     if (p) {
-        c->p = crash_must(malloc(len ? len : 1));
+        c->p = cf_must(malloc(len ? len : 1));
         memcpy(c->p, p, len);
     }
     *f->last = c;
@@ -83,7 +83,7 @@ static void forget_changes(struct file *f)
     f->last = &f->first;
 }
 
-struct file *crash_find(struct crash_fs *fs, const char *name)
+struct file *cf_find(struct crash_fs *fs, const char *name)
 {
     for (struct file *f = fs->files; f; f = f->next) {
         if (strcmp(f->name, name) == 0)
@@ -92,37 +92,37 @@ struct file *crash_find(struct crash_fs *fs, const char *name)
     return NULL;
 }
 
-struct file *crash_make(struct crash_fs *fs, const char *name)
+struct file *cf_make(struct crash_fs *fs, const char *name)
 {
-    struct file *f = crash_must(calloc(1, sizeof(*f)));
+    struct file *f = cf_must(calloc(1, sizeof(*f)));
 
-    f->name = crash_must(strdup(name));
+    f->name = cf_must(strdup(name));
     f->last = &f->first;
     f->next = fs->files;
     fs->files = f;
     return f;
 }
 
-void crash_write(struct file *f, size_t at, const void *p, size_t len)
+void cf_write(struct file *f, size_t at, const void *p, size_t len)
 {
     bytes_write(&f->now, at, p, len);
     note_change(f, at, p, len);
 }
 
-void crash_truncate(struct file *f, size_t len)
+void cf_truncate(struct file *f, size_t len)
 {
     note_change(f, len, NULL, 0);
     bytes_resize(&f->now, len);
 }
 
-void crash_make_safe(struct file *f)
+void cf_make_safe(struct file *f)
 {
     bytes_copy(&f->safe, &f->now);
     f->is_on_disk = true;
     forget_changes(f);
 }
 
-void crash_remove(struct file *f)
+void cf_remove(struct file *f)
 {
     f->is_on_disk = false;
     bytes_resize(&f->now, 0);
@@ -130,7 +130,7 @@ void crash_remove(struct file *f)
     forget_changes(f);
 }
 
-void crash_file_free(struct file *f)
+void cf_free(struct file *f)
 {
     forget_changes(f);
     free(f->now.p);
@@ -155,14 +155,14 @@ static void tear(struct bytes *to, const struct change *c, uint64_t *seed)
     for (size_t done = 0; done < c->len;) {
         size_t at = c->at + done;
         size_t n = CRASH_SECTOR - at % CRASH_SECTOR;
-        uint64_t choice = crash_roll(seed) % 16;
+        uint64_t choice = cf_roll(seed) % 16;
 
         if (n > c->len - done)
             n = c->len - done;
         if (choice < 8)
             bytes_write(to, at, c->p + done, n);
         for (size_t i = 0; choice == 8 && i < n; i++) {
-            uint8_t rubbish = (uint8_t)crash_roll(seed);
+            uint8_t rubbish = (uint8_t)cf_roll(seed);
 
             bytes_write(to, at + i, &rubbish, 1);
         }
@@ -173,7 +173,7 @@ static void tear(struct bytes *to, const struct change *c, uint64_t *seed)
 static void cut_file(struct file *f, uint64_t *seed)
 {
     for (const struct change *c = f->first; c; c = c->next) {
-        uint64_t choice = crash_roll(seed) % 3;
+        uint64_t choice = cf_roll(seed) % 3;
 
         if (choice == 0)
             continue;
@@ -186,9 +186,9 @@ static void cut_file(struct file *f, uint64_t *seed)
     }
     /* A name is sure only when the file was synced; a removal only when its folder was. */
     if (!f->is_on_disk)
-        f->exists = f->exists && crash_roll(seed) % 2;
+        f->exists = f->exists && cf_roll(seed) % 2;
     else if (!f->exists)
-        f->exists = crash_roll(seed) % 2;
+        f->exists = cf_roll(seed) % 2;
     forget_changes(f);
     bytes_copy(&f->now, &f->safe);
     f->is_on_disk = f->exists;

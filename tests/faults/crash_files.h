@@ -54,24 +54,24 @@ struct crash_fs {
 };
 
 /* p, or the end of the program where it is NULL. */
-void *crash_must(void *p);
+void *cf_must(void *p);
 
 /* One step of a seed. */
-uint64_t crash_roll(uint64_t *seed);
+uint64_t cf_roll(uint64_t *seed);
 
 /* NULL: no file ever had this name; it may also not exist any more. */
-struct file *crash_find(struct crash_fs *fs, const char *name);
-struct file *crash_make(struct crash_fs *fs, const char *name);
-void crash_file_free(struct file *f);
+struct file *cf_find(struct crash_fs *fs, const char *name);
+struct file *cf_make(struct crash_fs *fs, const char *name);
+void cf_free(struct file *f);
 
 /* Changes what the program sees, and notes the change as unsynced. */
-void crash_write(struct file *f, size_t at, const void *p, size_t len);
-void crash_truncate(struct file *f, size_t len);
+void cf_write(struct file *f, size_t at, const void *p, size_t len);
+void cf_truncate(struct file *f, size_t len);
 
 /* All of it is on the disk. */
-void crash_make_safe(struct file *f);
+void cf_make_safe(struct file *f);
 
 /* Nothing of it is any more, the name included. */
-void crash_remove(struct file *f);
+void cf_remove(struct file *f);
 
 #endif

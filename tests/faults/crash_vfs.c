@@ -90,7 +90,7 @@ static int vfs_write(sqlite3_file *base, const void *buf, int len, sqlite3_int64
         len /= 2; /* as much as there was room for */
     else if (rc != SQLITE_OK)
         return SQLITE_IOERR_WRITE;
-    crash_write(h->file, (size_t)at, buf, (size_t)len);
+    cf_write(h->file, (size_t)at, buf, (size_t)len);
     return rc == SQLITE_IOERR ? SQLITE_IOERR_WRITE : rc;
 }
 
@@ -102,7 +102,7 @@ static int vfs_truncate(sqlite3_file *base, sqlite3_int64 len)
     if (rc != SQLITE_OK)
         return rc == SQLITE_IOERR ? SQLITE_IOERR_TRUNCATE : rc;
     if ((size_t)len < h->file->now.len)
-        crash_truncate(h->file, (size_t)len);
+        cf_truncate(h->file, (size_t)len);
     return SQLITE_OK;
 }
 
@@ -126,7 +126,7 @@ static int vfs_sync(sqlite3_file *base, int flags)
         crash_fs_kill(fs);
         return SQLITE_IOERR_FSYNC;
     }
-    crash_make_safe(h->file);
+    cf_make_safe(h->file);
     if (wish == CRASH_SYNC_DIE_AFTER) {
         crash_fs_kill(fs);
         return SQLITE_IOERR_FSYNC;
@@ -228,13 +228,13 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *base,
     if (rc != SQLITE_OK)
         return SQLITE_CANTOPEN;
     snprintf(temp, sizeof(temp), "temp-%llu", (unsigned long long)fs->calls);
-    f = crash_find(fs, name ? name : temp);
+    f = cf_find(fs, name ? name : temp);
     if ((!f || !f->exists) && !(flags & SQLITE_OPEN_CREATE))
         return SQLITE_CANTOPEN;
     if (!f)
-        f = crash_make(fs, name ? name : temp);
+        f = cf_make(fs, name ? name : temp);
     if (!f->exists)
-        crash_truncate(f, 0);
+        cf_truncate(f, 0);
     f->exists = true;
     h->base.pMethods = &methods;
     h->fs = fs;
@@ -249,7 +249,7 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *base,
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
 {
     struct crash_fs *fs = vfs->pAppData;
-    struct file *f = crash_find(fs, name);
+    struct file *f = cf_find(fs, name);
     int rc = called(fs);
 
     if (rc != SQLITE_OK)
@@ -258,14 +258,14 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
         return SQLITE_IOERR_DELETE_NOENT;
     f->exists = false;
     if (sync_dir)
-        crash_remove(f);
+        cf_remove(f);
     return SQLITE_OK;
 }
 
 static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
 {
     struct crash_fs *fs = vfs->pAppData;
-    const struct file *f = crash_find(fs, name);
+    const struct file *f = cf_find(fs, name);
     int rc = called(fs);
 
     (void)flags;
@@ -288,7 +288,7 @@ static int vfs_random(sqlite3_vfs *vfs, int len, char *out)
     uint64_t seed = fs->calls;
 
     for (int i = 0; i < len; i++)
-        out[i] = (char)crash_roll(&seed);
+        out[i] = (char)cf_roll(&seed);
     return len;
 }
 
@@ -307,9 +307,9 @@ static int vfs_time(sqlite3_vfs *vfs, double *ret)
 
 struct crash_fs *crash_fs_new(const char *name)
 {
-    struct crash_fs *fs = crash_must(calloc(1, sizeof(*fs)));
+    struct crash_fs *fs = cf_must(calloc(1, sizeof(*fs)));
 
-    fs->name = crash_must(strdup(name));
+    fs->name = cf_must(strdup(name));
     fs->vfs = (sqlite3_vfs){
         .iVersion = 1,
         .szOsFile = sizeof(struct handle),
@@ -338,7 +338,7 @@ void crash_fs_free(struct crash_fs *fs)
         struct file *f = fs->files;
 
         fs->files = f->next;
-        crash_file_free(f);
+        cf_free(f);
     }
     free(fs->name);
     free(fs);
@@ -387,7 +387,7 @@ uint64_t crash_fs_bytes(const struct crash_fs *fs)
 
 uint8_t *crash_fs_file(struct crash_fs *fs, const char *name, size_t *ret_len)
 {
-    struct file *f = crash_find(fs, name);
+    struct file *f = cf_find(fs, name);
 
     if (!f || !f->exists)
         return NULL;
