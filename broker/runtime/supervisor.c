@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "broker/runtime/internal.h"
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/supervisor_impl.h"
 #include "broker/runtime/supervisor_requests.h"
@@ -384,6 +385,8 @@ static void init(void *state, const void *arg)
     bool is_default = spec->intensity == 0 && spec->period_ms == 0;
 
     proc_trap_exit(true);
+    if (spec->is_registered)
+        CHECK(proc_register(proc_name()) == 0);
     s->strategy = spec->strategy;
     s->watcher = spec->watcher;
     s->budget.limit = is_default ? SUP_OWN_LIMIT : spec->intensity;

@@ -44,7 +44,7 @@ enum sup_restart {
 
 #define SUP_WAIT UINT32_MAX /* shutdown_ms: as long as it takes (supervisors) */
 
-/* A child's states as on_state and listings tell them. */
+/* A child's states as the watcher is told them. */
 enum child_state { CHILD_STARTING, CHILD_UP, CHILD_RESTARTING, CHILD_PARKED, CHILD_GONE };
 
 struct child_spec { /* copied, `id` and `arg` too (arg by reference) */

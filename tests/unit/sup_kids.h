@@ -161,7 +161,7 @@ static void sup_spawn_in_root(void *arg)
         .ops = &supervisor_ops,
         .name = "sup",
         .arg = sup_new_arg(&sup.spec, NULL, 0),
-        .flags = PROC_LINK | PROC_MONITOR | PROC_SUPERVISOR,
+        .flags = PROC_LINK | PROC_MONITOR,
         .scheduler = SCHED_SAME,
     };
 

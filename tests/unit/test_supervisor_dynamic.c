@@ -331,6 +331,50 @@ static void test_inspect(void **state)
     sup_over();
 }
 
+/* What listings show of kid a, from its latest run. */
+static struct proc_info row;
+static char row_crash[128];
+static unsigned n_supervisors;
+
+static void find_row(struct msg *m)
+{
+    struct proc_listing *listing = MSG_OF(struct proc_listing, m);
+
+    for (size_t i = 0; i < listing->n; i++) {
+        n_supervisors += listing->row[i].is_supervisor;
+        if (strcmp(listing->row[i].name, "a") != 0)
+            continue;
+        row = listing->row[i];
+        snprintf(row_crash, sizeof(row_crash), "%s", row.last_crash ? row.last_crash : "");
+    }
+}
+
+static void list_in_root(void *arg)
+{
+    (void)arg;
+    (void)rt_list_processes(PROC_NO_TIMEOUT);
+}
+
+static void test_listing_shows_restarts_and_last_crash(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 1);
+    sup_run();
+    tw.on_user = find_row;
+    tw_do(list_in_root, NULL);
+    assert_true(row.pid == kids.pid[0] && row.parent == sup.pid);
+    assert_int_equal(row.restarts, 0);
+    assert_int_equal(n_supervisors, 1);
+    assert_string_equal(row_crash, "");
+    kid_end(0, EXIT_CRASH, 0);
+    kid_end(0, EXIT_MOVED, 0); /* a planned one neither counts nor hides the crash */
+    tw_do(list_in_root, NULL);
+    assert_true(row.pid == kids.pid[0]);
+    assert_int_equal(row.restarts, 1);
+    assert_non_null(strstr(row_crash, "told a to"));
+    sup_over();
+}
+
 /* Ids may hold anything; and a hundred thousand children do not fit: the text stays JSON. */
 static void test_inspect_escapes_and_is_cut(void **state)
 {
@@ -479,6 +523,48 @@ static void run_threads(enum sup_strategy strategy)
     assert_int_equal(rt_live_procs(), 0);
 }
 
+/* A child that moves says where to, and starts there. */
+static void mover_init(void *state, const void *arg)
+{
+    (void)state;
+    (void)arg;
+    atomic_store(&target[atomic_fetch_add(&n_inits, 1) + 1], proc_self());
+    proc_continue();
+}
+
+static void mover_handle(void *state, struct msg *m)
+{
+    (void)state;
+    (void)m;
+    if (atomic_load(&n_inits) < 5)
+        proc_exit(EXIT_MOVED, !proc_scheduler(proc_self()), "to the other one");
+}
+
+static void test_moves_to_another_scheduler(void **state)
+{
+    static const struct proc_ops ops = {
+        .kind = "mover", .state_size = 8, .init = mover_init, .handle = mover_handle};
+    struct child_spec child = {.id = "mover", .ops = &ops, .restart = PERMANENT};
+    struct sup_spec spec = {.children = &child, .n = 1};
+    struct rt_config config = {.schedulers = 2, .world = &world_real, .on_crash = silent};
+    struct spawn root = {.ops = &supervisor_ops, .flags = PROC_SUPERVISOR};
+    const struct timespec nap = {.tv_nsec = 1000000};
+    proc_id pid;
+
+    (void)state;
+    root.arg = sup_new_arg(&spec, NULL, 0);
+    memset((void *)target, 0, sizeof(target));
+    atomic_store(&n_inits, 0);
+    assert_int_equal(rt_start(&config), 0);
+    pid = rt_spawn_root(&root);
+    for (int i = 0; i < 10000 && !atomic_load(&target[5]); i++)
+        nanosleep(&nap, NULL);
+    rt_signal(pid, EXIT_SHUTDOWN, "the test is over");
+    rt_wait(NULL);
+    for (int i = 1; i <= 5; i++)
+        assert_int_equal(proc_scheduler(atomic_load(&target[i])), (i - 1) % 2);
+}
+
 static void test_with_threads(void **state)
 {
     (void)state;
@@ -506,8 +592,10 @@ int main(void)
         cmocka_unit_test(test_start_while_ending_is_refused),
         cmocka_unit_test(test_watcher_learns_pids_and_reasons),
         cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_listing_shows_restarts_and_last_crash),
         cmocka_unit_test(test_inspect_escapes_and_is_cut),
         cmocka_unit_test(test_a_hundred_thousand),
+        cmocka_unit_test(test_moves_to_another_scheduler),
         cmocka_unit_test(test_with_threads),
     };
 

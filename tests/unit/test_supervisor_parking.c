@@ -161,6 +161,19 @@ static void test_stop_of_a_parked_child(void **state)
     sup_over();
 }
 
+static void test_stop_of_a_parked_elder_frees_the_rest(void **state)
+{
+    (void)state;
+    sup_prepare(REST_FOR_ONE, 2);
+    sup.child[0].own_budget = true;
+    kids.init_fails[0] = FOR_EVER;
+    sup_run();
+    assert_int_equal(kids.n_runs[1], 0);
+    assert_int_equal(err_of(ask(STOP, "a")), 0);
+    assert_int_equal(kids.n_runs[1], 1);
+    sup_over();
+}
+
 static void test_end_with_a_parked_child(void **state)
 {
     (void)state;
@@ -185,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_parked_elder_holds_back_the_rest),
         cmocka_unit_test(test_restart_child),
         cmocka_unit_test(test_stop_of_a_parked_child),
+        cmocka_unit_test(test_stop_of_a_parked_elder_frees_the_rest),
         cmocka_unit_test(test_end_with_a_parked_child),
     };
 

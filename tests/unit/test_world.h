@@ -47,6 +47,7 @@ static struct tw {
     struct tw_entry log[TW_LOG];
     size_t n_log;
     char text[4096]; /* of the last msg_inspect */
+    void (*on_user)(struct msg *m); /* gets answers of type MSG_USER instead; NULL: nobody */
 } tw;
 
 struct tw_run {
@@ -108,6 +109,8 @@ static void tw_root_handle(void *state, struct msg *m)
         e->state = MSG_OF(struct msg_child_state, m)->state;
         e->child = MSG_OF(struct msg_child_state, m)->pid;
         e->tag = MSG_OF(struct msg_child_state, m)->tag;
+    } else if (m->type == MSG_USER && tw.on_user) {
+        tw.on_user(m);
     } else if (m->type == MSG_USER && m->ref != 0) {
         snprintf(tw.text, sizeof(tw.text), "%.*s", (int)MSG_OF(struct msg_inspect, m)->len,
                  MSG_OF(struct msg_inspect, m)->text);
