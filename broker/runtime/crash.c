@@ -60,15 +60,28 @@ void crash_complete(struct turn *t)
 {
     if (!t->signo)
         return;
+    if (t->signo == SIGNO_WATCHDOG) {
+        t->why = (struct exit_reason){.kind = EXIT_WATCHDOG,
+                                      .text = "callback over its limit of CPU time"};
+        t->signo = 0;
+        return;
+    }
     t->why = (struct exit_reason){.kind = EXIT_FAULT, .code = t->signo};
     (void)snprintf(t->why.text, sizeof(t->why.text), "%s at %#lx", signal_text(t),
                    (unsigned long)t->fault_addr);
+    t->signo = 0;
 }
 
 void crash_note(struct turn *t)
 {
-    t->heap_bytes = t->p->heap_bytes;
-    t->mailbox_len = t->p->mailbox_len;
+    struct proc *p = t->p;
+
+    t->heap_bytes = p->heap_bytes;
+    if (p->home->is_pool)
+        pool_lock();
+    t->mailbox_len = p->mailbox_len;
+    if (p->home->is_pool)
+        pool_unlock();
 }
 
 void crash_symbols(const struct crash_report *r, int fd)

@@ -36,7 +36,7 @@ static void block_link(struct proc *p, struct block *b)
         b->next->seal = seal_of(b->next);
     }
     p->heap = b;
-    p->heap_bytes += b->size;
+    stat_add(&p->heap_bytes, b->size);
 }
 
 static bool is_sound(const struct block *b)
@@ -58,7 +58,7 @@ static void block_unlink(struct proc *p, struct block *b)
         b->next->prev = b->prev;
         b->next->seal = seal_of(b->next);
     }
-    p->heap_bytes -= b->size;
+    stat_add(&p->heap_bytes, -b->size);
     b->seal = 0;
 }
 

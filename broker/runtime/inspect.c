@@ -92,9 +92,9 @@ static void add_row(void *ctx, struct proc *p)
         .state = state_name(p),
         .mailbox_len = p->mailbox_len,
         .restarts = p->restarts,
-        .handled = p->handled,
+        .handled = __atomic_load_n(&p->handled, __ATOMIC_RELAXED),
         .age_us = j->now_us > p->born_us ? j->now_us - p->born_us : 0,
-        .heap_bytes = p->heap_bytes,
+        .heap_bytes = __atomic_load_n(&p->heap_bytes, __ATOMIC_RELAXED),
         .last_crash = add_string(j, p->last_crash),
         .is_supervisor = p->supervisor,
     };
@@ -120,7 +120,7 @@ static void answer(struct list_job *j)
     j->strings = NULL;
     l->hdr.flags |= MSG_F_ANSWERS;
     l->hdr.ref = j->ref;
-    route(j->asker, &l->hdr);
+    msg_route(j->asker, &l->hdr);
 }
 
 void list_take(struct home *h, struct msg *m)
@@ -158,7 +158,7 @@ proc_ref rt_list_processes(uint64_t timeout_us)
 
         m->hdr.flags |= MSG_F_CONTROL;
         m->job = j;
-        route(id_of_home(i < rt.n_scheds ? &rt.scheds[i].home : pool_home()), &m->hdr);
+        msg_route(id_of_home(i < rt.n_scheds ? &rt.scheds[i].home : pool_home()), &m->hdr);
     }
     return ref;
 }
@@ -177,7 +177,7 @@ proc_ref rt_inspect(proc_id pid, uint64_t timeout_us)
     if (timeout_us != PROC_NO_TIMEOUT)
         timer = (uintptr_t)timer_start(p, ref, timeout_us, false);
     pairs_put(&p->refs, ref, timer);
-    route(pid, m);
+    msg_route(pid, m);
     return ref;
 }
 

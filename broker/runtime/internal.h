@@ -20,12 +20,14 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include "broker/runtime/proc.h"
 #include "broker/runtime/region.h"
@@ -78,6 +80,7 @@ enum run_state { RUN_EMBRYO, RUN_IDLE, RUN_READY, RUN_RUNNING };
 #define TURN_MSGS   64
 #define TURN_US     200
 #define MAX_FRAMES  24
+#define GRACE_NS    5000000ULL /* how long a sleeper leaves retired nodes lying at most */
 #define FLUSH_AFTER 32 /* messages in a worker's outboxes */
 
 /* A map that owns no memory while it holds one pair. Keys are nonzero. See pairs.c. */
@@ -137,8 +140,8 @@ struct proc {
 };
 
 /* Where a ref's value leads: REF_CALL a struct timer or NULL_TIMER, REF_TIMER a struct timer,
- * REF_MONITOR the id watched. */
-enum ref_kind { REF_CALL, REF_TIMER, REF_MONITOR };
+ * REF_MONITOR the id watched, REF_NAME nowhere (NULL_TIMER). */
+enum ref_kind { REF_CALL, REF_TIMER, REF_MONITOR, REF_NAME };
 #define REF_TAG    0xFEU /* no scheduler has this number, so no id looks like a ref */
 #define NULL_TIMER 1U
 static inline enum ref_kind ref_kind(proc_ref ref)
@@ -236,13 +239,14 @@ struct worker {
     _Atomic uint64_t epoch; /* odd: between turns and asleep */
     volatile uint32_t callback; /* odd while process code runs; the watchdog compares */
     uint32_t watch_seen, watch_ticks;
-    void *watchdog;          /* timer_t */
+    timer_t watchdog;
+    bool has_watchdog;
     uint8_t *scratch;
     char *inspect_text;
     pthread_t thread;
     void *signal_stack;
+    stack_t old_signal_stack;
     uintptr_t stack_low, stack_high;
-    bool has_timer;
 };
 
 struct turn {
@@ -268,8 +272,10 @@ struct sched {
     struct home home;
     struct worker w;
     struct event_base *base;
-    struct event *wake;
-    int wake_fd;
+    struct event *wake, *alarm;
+    int wake_fd, timer_fd;
+    uint64_t alarm_ns; /* what timer_fd is set to */
+    bool base_lent;    /* others have events on it, too */
     uint32_t n_ios;
     struct io *io_changed, *io_list; /* io_list: simulation only */
     uint64_t polled_tick;
@@ -359,6 +365,12 @@ static inline struct msg *lane_pop(struct lane *l)
     }
     return m;
 }
+/* Figures that a listing may read while the process runs in the pool. */
+static inline void stat_add(uint64_t *at, uint64_t n)
+{
+    __atomic_store_n(at, *at + n, __ATOMIC_RELAXED);
+}
+
 /* Whether a turn would find something to do. */
 static inline bool proc_has_work(const struct proc *p)
 {
@@ -387,9 +399,11 @@ extern const struct exit_reason why_noproc, why_noreply;
 
 /* proc_send.c */
 /* Sends m as it is (from, ref and flags stay) to a process or a home. Moves m. */
-void route(proc_id to, struct msg *m);
+void msg_route(proc_id to, struct msg *m);
 /* Hands a chain that came from elsewhere, oldest first, to its receivers in this home. */
 void deliver_chain(struct home *h, struct msg *oldest);
+/* A control message to a home itself. Moves m. */
+void home_take(struct home *h, struct msg *m);
 /* Pushes all outboxes of this worker to their homes. */
 void outbox_flush(struct worker *w);
 proc_ref ref_new(struct worker *w, enum ref_kind kind);
@@ -510,8 +524,8 @@ void io_poll(struct sched *s, uint64_t until_ns);
 /* Simulation: asks the world what is ready. */
 void io_poll_world(struct sched *s);
 void io_fini(struct proc *p);
-/* A MSG_IO was taken by its owner. */
-void io_taken(struct msg *m);
+/* A MSG_IO was taken by its owner; false: it is of no interest any more. */
+bool io_taken(struct msg *m);
 
 /* registry.c */
 void registry_forget(struct proc *p);
@@ -528,7 +542,13 @@ void grace_finish(struct worker *w);
 void blob_flush(struct worker *w);
 
 /* guard.c, watchdog.c */
+#define SIGNO_WATCHDOG (-1) /* turn.signo when no signal but the watchdog ended it */
 int guard_install(void);
+int watchdog_install(void);
+/* From a signal handler in region PROC: leaves for the turn. */
+_Noreturn void guard_jump(int signo, uintptr_t addr, const void *context);
+/* The program's last words in a signal handler. */
+void guard_fatal(const char *what, const void *context);
 void guard_thread_init(struct worker *w);
 void guard_thread_fini(struct worker *w);
 void watchdog_start(struct worker *w);

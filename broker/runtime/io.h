@@ -61,4 +61,12 @@ int io_take(struct msg_fd *m);
  */
 uint8_t *io_scratch(size_t *ret_size);
 
+/*
+ * The libevent base of this scheduler, for foreign code that brings its own events (evhttp). Its
+ * callbacks run between turns in region RUNTIME: they may rt_send and nothing else of proc.h. NULL
+ * in the simulation and in blocking processes. What is added must be freed by a proc_at_exit hook.
+ */
+struct event_base;
+struct event_base *io_event_base(void);
+
 #endif

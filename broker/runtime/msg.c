@@ -137,7 +137,7 @@ static void answer_drop(struct msg *m, proc_id dead, const struct exit_reason *w
         e = msg_exit_new(MSG_EXIT, why);
         e->hdr.flags |= MSG_F_LINK;
         e->hdr.from = dead;
-        route(m->from, &e->hdr);
+        msg_route(m->from, &e->hdr);
     }
 }
 

@@ -109,7 +109,7 @@ static void start_from_afar(struct home *h, proc_id id)
 
     m->flags |= MSG_F_CONTROL;
     m->ref = id;
-    route(id_of_home(h), m);
+    msg_route(id_of_home(h), m);
 }
 
 proc_id proc_spawn(const struct spawn *spec)
@@ -179,9 +179,14 @@ void proc_set_name(const char *name)
 {
     RUNTIME_REGION();
     struct proc *p = self();
+    char *old = p->name, *copy = copy_text(name);
 
-    rt_free(p->name);
-    p->name = copy_text(name);
+    if (p->home->is_pool)
+        pool_lock(); /* listings read it */
+    p->name = copy;
+    if (p->home->is_pool)
+        pool_unlock();
+    rt_free(old);
 }
 
 unsigned proc_scheduler(proc_id id)

@@ -136,7 +136,7 @@ static void end_refs(struct proc *p, bool tell)
         m->from = p->id;
         m->ref = ref;
         m->flags |= MSG_F_CONTROL;
-        route(value, m);
+        msg_route(value, m);
     }
 }
 
@@ -149,7 +149,7 @@ static void tell_others(struct proc *p, const struct exit_reason *why)
 
         m->hdr.flags |= MSG_F_LINK;
         m->hdr.from = p->id;
-        route(key, &m->hdr);
+        msg_route(key, &m->hdr);
     }
     for (uint32_t at = 0; pairs_next(&p->deferred, &at, &key, &value);)
         down_send(value, key, p->id, why);

@@ -7,7 +7,7 @@
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/internal.h"
 
-static void home_take(struct home *h, struct msg *m)
+void home_take(struct home *h, struct msg *m)
 {
     struct proc *p;
 
@@ -111,7 +111,7 @@ static void route_afar(proc_id to, struct msg *m)
     w->n_unflushed++;
 }
 
-void route(proc_id to, struct msg *m)
+void msg_route(proc_id to, struct msg *m)
 {
     struct worker *w = rt_me;
 
@@ -142,7 +142,7 @@ void proc_send(proc_id to, struct msg *m)
 
     prepare(m);
     m->flags &= ~(uint32_t)MSG_F_HIGH;
-    route(to, m);
+    msg_route(to, m);
 }
 
 void proc_send_high(proc_id to, struct msg *m)
@@ -151,7 +151,7 @@ void proc_send_high(proc_id to, struct msg *m)
 
     prepare(m);
     m->flags |= MSG_F_HIGH;
-    route(to, m);
+    msg_route(to, m);
 }
 
 void rt_send(proc_id to, struct msg *m)
@@ -182,7 +182,7 @@ proc_ref proc_call(proc_id to, struct msg *m, uint64_t timeout_us)
     if (timeout_us != PROC_NO_TIMEOUT)
         timer = (uintptr_t)timer_start(p, ref, timeout_us, false);
     pairs_put(&p->refs, ref, timer);
-    route(to, m);
+    msg_route(to, m);
     return ref;
 }
 
@@ -198,7 +198,7 @@ void proc_reply_to(struct reply_to to, struct msg *reply)
     reply->ref = to.ref;
     reply->flags = (reply->flags & ~(uint32_t)(MSG_F_HIGH | MSG_F_ASKS)) | MSG_F_ANSWERS;
     if (to.pid)
-        route(to.pid, reply);
+        msg_route(to.pid, reply);
     else
         msg_drop_because(reply, 0, &why_noreply);
 }
@@ -217,7 +217,7 @@ void proc_reply(struct msg *request, struct msg *reply)
     reply->from = proc_self();
     reply->ref = to.ref;
     reply->flags = (reply->flags & ~(uint32_t)(MSG_F_HIGH | MSG_F_ASKS)) | MSG_F_ANSWERS;
-    route(to.pid, reply);
+    msg_route(to.pid, reply);
 }
 
 struct reply_to proc_defer(struct msg *request)
@@ -239,7 +239,7 @@ void down_send(proc_id to, proc_ref ref, proc_id dead, const struct exit_reason 
     m->hdr.flags |= MSG_F_ANSWERS;
     m->hdr.from = dead;
     m->hdr.ref = ref;
-    route(to, &m->hdr);
+    msg_route(to, &m->hdr);
 }
 
 void proc_refuse(struct reply_to to)
@@ -263,5 +263,12 @@ void proc_continue(void)
     p->has_continue = true;
     m = msg_make(MSG_CONTINUE, sizeof(*m), NULL);
     m->from = p->id;
-    route(p->id, m);
+    msg_route(p->id, m);
+}
+
+void proc_flush(void)
+{
+    RUNTIME_REGION();
+
+    outbox_flush(rt_me);
 }

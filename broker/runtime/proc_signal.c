@@ -15,7 +15,7 @@ static void control_send(proc_id to, uint32_t type, proc_ref ref, uint32_t flags
     m->from = proc_self();
     m->ref = ref;
     m->flags |= MSG_F_CONTROL | flags;
-    route(to, m);
+    msg_route(to, m);
 }
 
 proc_ref proc_monitor(proc_id target)
@@ -83,7 +83,7 @@ static void signal_send(proc_id to, enum exit_kind kind, int code, const char *t
     m->hdr.from = proc_self();
     if (kind == EXIT_KILL)
         m->hdr.flags |= MSG_F_HIGH;
-    route(to, &m->hdr);
+    msg_route(to, &m->hdr);
 }
 
 void proc_signal(proc_id to, enum exit_kind kind, int code, const char *text)
@@ -176,7 +176,7 @@ bool control_take(struct turn *t, struct msg *m)
     if (m->type == MSG_EXIT)
         return exit_take(t->p, MSG_OF(struct msg_exit, m));
     if (m->type == MSG_IO)
-        io_taken(m);
+        return io_taken(m);
     if (m->type == MSG_CONTINUE)
         t->p->has_continue = false;
     return true;

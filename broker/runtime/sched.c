@@ -15,7 +15,6 @@ _Thread_local struct worker *rt_me;
 #define ROUND_TURNS 64
 #define ROUND_US    100
 #define POLL_US     50
-#define GRACE_NS    5000000ULL /* how long a sleeper leaves retired nodes lying at most */
 
 void worker_round(struct worker *w)
 {
@@ -85,7 +84,7 @@ static void sleep_or_poll(struct sched *s)
     uint64_t until;
 
     if (s->home.ready.n || has_inbox(s)) {
-        if (s->n_ios && s->w.tick - s->polled_tick > POLL_US * rt.ticks_per_us)
+        if ((s->n_ios || s->base_lent) && s->w.tick - s->polled_tick > POLL_US * rt.ticks_per_us)
             io_poll(s, 0);
         return;
     }

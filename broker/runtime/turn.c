@@ -26,7 +26,7 @@ static void run_init(struct worker *w, struct turn *t)
         return;
     m = msg_make(MSG_STARTED, sizeof(*m), NULL);
     m->from = p->id;
-    route(p->parent, m);
+    msg_route(p->parent, m);
 }
 
 static inline struct msg *next_msg(struct turn *t)
@@ -82,7 +82,7 @@ static inline void handle(struct worker *w, struct turn *t, struct msg *m)
     if ((m->type >= MSG_USER && likely(!(m->flags & MSG_F_ANSWERS))) || control_take(t, m)) {
         if (unlikely(rt.world.crash_now))
             crash_if_asked(p);
-        p->handled++;
+        stat_add(&p->handled, 1);
         turn_enter(w);
         p->ops->handle(p->state, m);
         turn_leave(w);
