@@ -94,15 +94,26 @@ static void read_stats(struct queue *q)
     q->expect_unacked = atomic_load_explicit(&s->unacked, memory_order_relaxed);
 }
 
+/*
+ * Until those of the last incarnation had their chance to come back they count as still there, so
+ * that one more crash does not make the next incarnation forget to wait for them.
+ */
 static void write_stats(struct queue *q)
 {
     struct cell_stats *s = &q->cell->stats;
+    uint64_t unacked = q->backlog.n_unacked, consumers = q->consumers.n;
 
+    if (q->phase == PHASE_OPENING)
+        return;
+    if (q->phase == PHASE_ATTACHING) {
+        unacked = unacked > q->expect_unacked ? unacked : q->expect_unacked;
+        consumers = consumers > q->expect_consumers ? consumers : q->expect_consumers;
+    }
     atomic_store_explicit(&s->ready, q->backlog.n_ready, memory_order_relaxed);
-    atomic_store_explicit(&s->unacked, q->backlog.n_unacked, memory_order_relaxed);
+    atomic_store_explicit(&s->unacked, unacked, memory_order_relaxed);
     atomic_store_explicit(&s->ready_bytes, q->backlog.ready_bytes, memory_order_relaxed);
     atomic_store_explicit(&s->unacked_bytes, q->backlog.unacked_bytes, memory_order_relaxed);
-    atomic_store_explicit(&s->consumers, q->consumers.n, memory_order_relaxed);
+    atomic_store_explicit(&s->consumers, consumers, memory_order_relaxed);
     atomic_store_explicit(&s->delivered, q->delivered, memory_order_relaxed);
     atomic_store_explicit(&s->delivered_no_ack, q->delivered_no_ack, memory_order_relaxed);
     atomic_store_explicit(&s->got, q->got, memory_order_relaxed);

@@ -468,7 +468,7 @@ static struct consumer_spec kit_consumer(uint32_t cid, bool no_ack, uint16_t pre
                                   .window_messages = UINT64_MAX, .window_bytes = UINT64_MAX};
 }
 
-static void chan_cancel(struct chan *c, void *arg)
+__attribute__((unused)) static void chan_cancel(struct chan *c, void *arg)
 {
     struct msg_queue_cancel *m = MSG_NEW(QUEUE_CANCEL, struct msg_queue_cancel);
 
@@ -513,13 +513,13 @@ static void chan_ask(struct chan *c, void *arg)
                     PROC_NO_TIMEOUT);
 }
 
-static struct msg_queue_reply kit_ask(int i, uint32_t type)
+__attribute__((unused)) static struct msg_queue_reply kit_ask(int i, uint32_t type)
 {
     chan_do(i, chan_ask, &type);
     return chans[i].reply;
 }
 
-static void kit_settle(int i, enum settle_how how, uint64_t seq)
+__attribute__((unused)) static void kit_settle(int i, enum settle_how how, uint64_t seq)
 {
     struct do_settle s = {how, 1, &seq};
 
@@ -533,12 +533,12 @@ static void kit_publish(int i, uint32_t value, uint32_t n, bool persistent)
     chan_do(i, chan_publish, &p);
 }
 
-static void kit_consume(int i, struct consumer_spec spec)
+__attribute__((unused)) static void kit_consume(int i, struct consumer_spec spec)
 {
     chan_do(i, chan_consume, &spec);
 }
 
-static void kit_get(int i, bool no_ack)
+__attribute__((unused)) static void kit_get(int i, bool no_ack)
 {
     chan_do(i, chan_get, &no_ack);
 }
