@@ -1,0 +1,192 @@
+/*
+ * channel_internal.h - what the files of the channel share. Nobody else includes it.
+ *
+ * A *link* is a channel's tie to one queue: what it published there and was not told of, what of it
+ * the client holds, and whether its process is there at all. Words of a link's states: up (the
+ * present incarnation is known and attached), waiting (it will be told when the queue comes up),
+ * down (nobody waits), gone (the queue was deleted).
+ */
+#ifndef AMQP_CHANNEL_INTERNAL_H
+#define AMQP_CHANNEL_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "amqp/codec/methods.h"
+#include "amqp/codec/record.h"
+#include "amqp/confirms.h"
+#include "amqp/tags.h"
+#include "amqp/wire.h"
+#include "broker/runtime/blob.h"
+#include "broker/runtime/proc.h"
+#include "broker/runtime/u64map.h"
+#include "queues/cell.h"
+#include "queues/queue.h"
+#include "queues/registry.h"
+#include "queues/route.h"
+
+enum link_state { LINK_DOWN, LINK_WAITING, LINK_UP, LINK_GONE };
+
+struct late_settle { /* of a queue that is not up */
+    uint64_t seq;
+    uint32_t cid;
+    enum settle_how how;
+};
+
+struct link {
+    struct link *next, *next_dirty;
+    struct cell *cell; /* a reference, given back by the runtime too */
+    proc_id pid;
+    uint64_t epoch;    /* of the last incarnation that was up; 0: none yet */
+    proc_ref monitor, wait, attach; /* wait: a REGISTRY_WATCH or a timer */
+    uint64_t sent_messages, sent_bytes, granted_messages, granted_bytes;
+    uint64_t credit_epoch, credit_messages, credit_bytes; /* of an epoch not yet seen up */
+    struct msg_queue_publish *gather; /* kept; NULL: nothing */
+    struct msg_queue_settle *settle;  /* kept; NULL: nothing */
+    struct inflight inflight;
+    struct late_settle *late;
+    uint32_t n_late, cap_late;
+    uint32_t n_held;      /* tag entries that name this link */
+    uint32_t n_consumers, n_active; /* that name this link; those of them that are active */
+    uint8_t state;        /* enum link_state */
+    bool is_dirty;        /* in the list that flush visits */
+    bool has_acked;       /* settled something that lasts since the last sync */
+    bool wait_is_timer;
+};
+
+struct consumer_mark { /* once `at` deliveries of the channel are written, these of the consumer are */
+    uint64_t at, messages, bytes;
+};
+
+struct channel_consumer {
+    struct channel_consumer *next_marked;
+    struct link *link;
+    struct blob *tag, *args; /* references, given back by the runtime too; args may be NULL */
+    uint32_t cid;
+    int32_t priority;
+    uint16_t prefetch;
+    bool no_ack, exclusive;
+    bool is_active; /* consume-ok was said */
+    bool is_marked;
+    uint64_t sent_messages, sent_bytes; /* in this epoch */
+    uint64_t renewed_messages, renewed_bytes; /* written, as far as the queue was told */
+    struct consumer_mark mark;
+};
+
+enum op_wait { OP_NONE, OP_CALL, OP_NAME, OP_WATCH, OP_TIMER };
+
+struct channel {
+    proc_id connection;
+    uint16_t number;
+    uint16_t prefetch;
+    bool is_confirming, cancel_notify;
+    bool is_closing, by_client; /* CHANNEL_CLOSE came */
+    bool has_exclusive;
+    bool is_over_time;          /* closing takes too long: what is held back is given up */
+    uint8_t op_wait;            /* enum op_wait */
+    uint8_t op_step, op_tries;
+    char *vhost, *user;         /* NUL-terminated */
+    struct vhost_tables tables;
+    struct msg_channel_input *in, *in_last; /* kept */
+    uint64_t handled_n, handled_bytes, granted_n, granted_bytes;
+    proc_ref op_ref, close_timer;
+    struct msg *op_reply;       /* kept between the steps of a method; NULL: none */
+    struct link *links, *last_link, *dirty;
+    struct u64map link_of;      /* cell id to link */
+    uint32_t n_holding;         /* links that are not up and have something gathered */
+    uint32_t n_syncs;           /* replies that the close waits for */
+    uint32_t next_cid;
+    struct u64map consumers;    /* cid to consumer */
+    struct channel_consumer *last_consumer, *marked;
+    uint64_t out_n;             /* deliveries given to the connection */
+    struct tags tags;
+    struct confirms confirms;
+    char *current_queue;        /* for methods that leave the name empty; NULL: none */
+};
+
+enum method_result { METHOD_DONE, METHOD_WAITS };
+
+/* channel.c */
+/* The client's error: everything is given back, the connection is told, and the process ends. */
+__attribute__((noreturn, format(printf, 4, 5))) void
+channel_fail(struct channel *ch, uint16_t code, uint32_t method, const char *fmt, ...);
+__attribute__((noreturn)) void channel_fail_with(struct channel *ch, const struct failure *f);
+/* Carries out what waits, as far as it can. */
+void channel_run(struct channel *ch);
+/* The first command, which counted for so many bytes, was carried out. */
+void channel_advance(struct channel *ch, uint64_t bytes);
+/* Sends what was gathered for queues. */
+void channel_flush_links(struct channel *ch);
+/* A method frame to the client. */
+void channel_reply(struct channel *ch, const struct amqp_method *m);
+void channel_reply_id(struct channel *ch, uint32_t id);
+
+/* channel_method.c */
+enum method_result channel_method(struct channel *ch, const struct command *cmd);
+/* What the method under way waited for has come (MSG_DOWN and the like included). */
+void channel_on_op(struct channel *ch, struct msg *m);
+enum method_result op_call(struct channel *ch, proc_id to, struct msg *m);
+enum method_result op_registry(struct channel *ch, struct msg *m);
+/* The method is begun again once the cell is up as another run than `dead` (0: as any), or parked. */
+enum method_result op_await_cell(struct channel *ch, struct cell *cell, proc_id dead);
+/* The method is over, answered or not. */
+void op_end(struct channel *ch);
+/* Takes over the reply that is being handled until the method ends. */
+void op_keep(struct channel *ch, struct msg *m);
+
+/* channel_topology.c */
+enum method_result topology_start(struct channel *ch, const struct amqp_method *m);
+enum method_result topology_reply(struct channel *ch, const struct amqp_method *m,
+                                  struct msg *reply);
+/* The queue that a method names, checked for this connection, up; NULL: *ret is to be returned. */
+struct cell *topology_queue(struct channel *ch, struct amqp_bytes name, uint32_t method,
+                            enum method_result *ret);
+__attribute__((noreturn)) void topology_no_queue(struct channel *ch, uint32_t method,
+                                                 struct amqp_bytes name);
+void topology_check_table(struct channel *ch, uint32_t method, struct amqp_bytes table);
+
+/* channel_consume.c */
+enum method_result consume_start(struct channel *ch, const struct amqp_method *m);
+enum method_result consume_reply(struct channel *ch, const struct amqp_method *m,
+                                 struct msg *reply);
+void consume_abandon(struct channel *ch, const struct amqp_method *m);
+void consumer_remove(struct channel *ch, struct channel_consumer *cc);
+void consumer_gone(struct channel *ch, struct channel_consumer *cc);
+/* What a queue is told of a consumer; references are lent. A new epoch counts from nought. */
+struct consumer_spec consumer_describe(struct channel *ch, struct channel_consumer *cc);
+
+/* channel_deliver.c */
+void channel_on_deliver(struct channel *ch, struct msg *m);
+void channel_on_written(struct channel *ch, const struct msg *m);
+void channel_on_consumer_gone(struct channel *ch, const struct msg *m);
+enum method_result get_start(struct channel *ch, const struct amqp_method *m);
+enum method_result get_reply(struct channel *ch, const struct amqp_method *m, struct msg *reply);
+
+/* channel_settle.c */
+void channel_settle(struct channel *ch, const struct command *cmd);
+void channel_recover(struct channel *ch);
+
+/* channel_publish.c */
+/* Moves the record; false, and nothing done, while a window or a queue holds it back. */
+bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more);
+void channel_on_confirm(struct channel *ch, const struct msg *m);
+void channel_on_credit(struct channel *ch, const struct msg *m);
+/* Tells the client what was confirmed. */
+void channel_flush_confirms(struct channel *ch);
+
+/* channel_link.c */
+/* The link to this queue, made when missing; it tries to come up. */
+struct link *link_to(struct channel *ch, struct cell *cell);
+struct link *link_find(struct channel *ch, uint64_t queue_id);
+/* Tries to come up; asks to be told if that needs waiting. */
+void link_refresh(struct channel *ch, struct link *l);
+void link_touch(struct channel *ch, struct link *l);
+void link_flush(struct channel *ch, struct link *l);
+/* Whether m is of a link (DOWN, a watch's answer, a timer); it was handled then. */
+bool link_take(struct channel *ch, struct msg *m);
+/* Forgets a link that nothing needs. */
+void link_drop_if_unused(struct channel *ch, struct link *l);
+/* Leaves all queues: what the client holds goes back. */
+void links_detach(struct channel *ch);
+
+#endif

@@ -1,0 +1,230 @@
+/*
+ * channel_method.c - methods other than publish and ack: which is which, and waiting for answers.
+ *
+ * A method that needs somebody else's answer stays the first command of the input, and is decoded
+ * again when the answer comes. When the partner has died, it is begun again from the start: all
+ * requests are idempotent.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "amqp/channel_internal.h"
+
+enum { MANY_TRIES = 3, PAUSE_US = 20 * 1000 };
+
+static void decode(const struct command *cmd, struct amqp_method *ret)
+{
+    CHECK(amqp_method_decode(amqp_bytes(cmd->payload, cmd->len), ret) == 0); /* once before */
+}
+
+void op_end(struct channel *ch)
+{
+    struct amqp_method m;
+
+    if (ch->op_wait != OP_NONE) {
+        proc_cancel(ch->op_ref);
+        decode(&ch->in->command[ch->in->at], &m);
+        consume_abandon(ch, &m);
+    }
+    ch->op_wait = OP_NONE;
+    ch->op_step = ch->op_tries = 0;
+    if (ch->op_reply)
+        msg_drop(ch->op_reply);
+    ch->op_reply = NULL;
+}
+
+void op_keep(struct channel *ch, struct msg *m)
+{
+    proc_keep(m);
+    ch->op_reply = m;
+}
+
+enum method_result op_call(struct channel *ch, proc_id to, struct msg *m)
+{
+    ch->op_ref = proc_call(to, m, PROC_NO_TIMEOUT);
+    ch->op_wait = OP_CALL;
+    return METHOD_WAITS;
+}
+
+enum method_result op_registry(struct channel *ch, struct msg *m)
+{
+    char name[270];
+
+    snprintf(name, sizeof(name), "registry:%s", ch->vhost);
+    return op_call(ch, proc_whereis(name), m);
+}
+
+/* The method is begun again a moment later. */
+static enum method_result op_pause(struct channel *ch)
+{
+    ch->op_ref = proc_timer(PAUSE_US);
+    ch->op_wait = OP_TIMER;
+    return METHOD_WAITS;
+}
+
+enum method_result op_await_cell(struct channel *ch, struct cell *cell, proc_id dead)
+{
+    (void)op_registry(ch, &registry_watch_new(cell, dead)->hdr);
+    ch->op_wait = OP_WATCH;
+    return METHOD_WAITS;
+}
+
+static enum method_result qos(struct channel *ch, const struct amqp_method *m)
+{
+    if (m->u.basic_qos.prefetch_size != 0)
+        channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "prefetch_size!=0 (%u)",
+                     m->u.basic_qos.prefetch_size);
+    if (m->u.basic_qos.global)
+        channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "qos shared by a channel");
+    ch->prefetch = m->u.basic_qos.prefetch_count;
+    channel_reply_id(ch, AMQP_BASIC_QOS_OK);
+    return METHOD_DONE;
+}
+
+static enum method_result recover(struct channel *ch, const struct amqp_method *m)
+{
+    bool requeue = m->id == AMQP_BASIC_RECOVER ? m->u.basic_recover.requeue
+                                               : m->u.basic_recover_async.requeue;
+
+    if (!requeue)
+        channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "requeue=false");
+    channel_recover(ch);
+    channel_flush_links(ch);
+    proc_flush();
+    if (m->id == AMQP_BASIC_RECOVER)
+        channel_reply_id(ch, AMQP_BASIC_RECOVER_OK);
+    return METHOD_DONE;
+}
+
+static enum method_result flow(struct channel *ch, const struct amqp_method *m)
+{
+    struct amqp_method ok = {.id = AMQP_CHANNEL_FLOW_OK};
+
+    if (!m->u.channel_flow.active)
+        channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "active=false");
+    ok.u.channel_flow_ok.active = true;
+    channel_reply(ch, &ok);
+    return METHOD_DONE;
+}
+
+static enum method_result access_request(struct channel *ch)
+{
+    struct amqp_method ok = {.id = AMQP_ACCESS_REQUEST_OK};
+
+    ok.u.access_request_ok.ticket = 1;
+    channel_reply(ch, &ok);
+    return METHOD_DONE;
+}
+
+static enum method_result confirm_select(struct channel *ch, const struct amqp_method *m)
+{
+    ch->is_confirming = true;
+    if (!m->u.confirm_select.nowait)
+        channel_reply_id(ch, AMQP_CONFIRM_SELECT_OK);
+    return METHOD_DONE;
+}
+
+static enum method_result begin(struct channel *ch, const struct amqp_method *m)
+{
+    switch (m->id) {
+    case AMQP_BASIC_QOS:
+        return qos(ch, m);
+    case AMQP_BASIC_CONSUME:
+    case AMQP_BASIC_CANCEL:
+        return consume_start(ch, m);
+    case AMQP_BASIC_GET:
+        return get_start(ch, m);
+    case AMQP_BASIC_RECOVER:
+    case AMQP_BASIC_RECOVER_ASYNC:
+        return recover(ch, m);
+    case AMQP_BASIC_CANCEL_OK: /* of a cancel that we sent */
+    case AMQP_CHANNEL_FLOW_OK:
+        return METHOD_DONE;
+    case AMQP_CHANNEL_FLOW:
+        return flow(ch, m);
+    case AMQP_ACCESS_REQUEST:
+        return access_request(ch);
+    case AMQP_CONFIRM_SELECT:
+        return confirm_select(ch, m);
+    case AMQP_TX_SELECT:
+    case AMQP_TX_COMMIT:
+    case AMQP_TX_ROLLBACK:
+        channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "transactions");
+    default:
+        break;
+    }
+    if (amqp_class_of(m->id) == AMQP_CLASS_EXCHANGE || amqp_class_of(m->id) == AMQP_CLASS_QUEUE)
+        return topology_start(ch, m);
+    channel_fail(ch, AMQP_CODE_COMMAND_INVALID, m->id, "unimplemented method");
+}
+
+static enum method_result answered(struct channel *ch, const struct amqp_method *m,
+                                   struct msg *reply)
+{
+    switch (m->id) {
+    case AMQP_BASIC_CONSUME:
+    case AMQP_BASIC_CANCEL:
+        return consume_reply(ch, m, reply);
+    case AMQP_BASIC_GET:
+        return get_reply(ch, m, reply);
+    default:
+        return topology_reply(ch, m, reply);
+    }
+}
+
+/* A method that waits again keeps its place; a finished one is told nothing more. */
+static enum method_result conclude(struct channel *ch, enum method_result r)
+{
+    if (r == METHOD_DONE)
+        op_end(ch);
+    return r;
+}
+
+enum method_result channel_method(struct channel *ch, const struct command *cmd)
+{
+    struct amqp_method m;
+
+    decode(cmd, &m);
+    return conclude(ch, begin(ch, &m));
+}
+
+/* The partner is gone. A registry is found again by its name; a queue by its cell, in begin(). */
+static enum method_result lost(struct channel *ch, const struct amqp_method *m)
+{
+    char name[270];
+
+    if (ch->op_step > 0) /* only counts are missing; see topology_reply */
+        return topology_reply(ch, m, NULL);
+    consume_abandon(ch, m);
+    if (ch->op_tries < UINT8_MAX)
+        ch->op_tries++;
+    if (ch->op_tries > MANY_TRIES || amqp_class_of(m->id) == AMQP_CLASS_BASIC)
+        return op_pause(ch);
+    snprintf(name, sizeof(name), "registry:%s", ch->vhost);
+    ch->op_ref = proc_await(name);
+    ch->op_wait = OP_NAME;
+    return METHOD_WAITS;
+}
+
+void channel_on_op(struct channel *ch, struct msg *m)
+{
+    struct command *cmd = &ch->in->command[ch->in->at];
+    uint8_t waited = ch->op_wait;
+    struct amqp_method method;
+    enum method_result r;
+
+    decode(cmd, &method);
+    ch->op_wait = OP_NONE;
+    if (m->type == MSG_DOWN && waited == OP_CALL)
+        r = lost(ch, &method);
+    else if (waited == OP_CALL)
+        r = answered(ch, &method, m);
+    else if (m->type == MSG_DOWN)
+        r = op_pause(ch); /* nobody watches: the registry is being restarted */
+    else
+        r = begin(ch, &method);
+    if (conclude(ch, r) == METHOD_WAITS)
+        return;
+    channel_advance(ch, cmd->len);
+    channel_run(ch);
+}

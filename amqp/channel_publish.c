@@ -1,0 +1,252 @@
+/*
+ * channel_publish.c - publishes: checks, routes, windows, confirms.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "amqp/channel_internal.h"
+#include "amqp/codec/props.h"
+
+enum {
+    MANY_QUEUES = 64,  /* of one message, before memory is asked for */
+    GATHER_MAX = 64,   /* publishes in one message to a queue */
+    CONFIRMS_MAX = 64, /* frames in one message to the connection */
+};
+
+static __attribute__((noreturn)) void refuse(struct channel *ch, uint16_t code, const char *fmt,
+                                             struct amqp_bytes name)
+{
+    struct failure f = {.code = code, .method = AMQP_BASIC_PUBLISH};
+
+    snprintf(f.text, sizeof(f.text), fmt, (int)name.len, (const char *)name.p, ch->vhost);
+    channel_fail_with(ch, &f);
+}
+
+/* NULL: the default exchange. */
+static const struct cell *find_exchange(struct channel *ch, const struct record *r)
+{
+    struct amqp_bytes name = record_exchange(r);
+    const struct cell *x;
+
+    if (name.len == 0)
+        return NULL;
+    x = vhost_find_exchange(&ch->tables, name.p, name.len);
+    if (!x)
+        refuse(ch, AMQP_CODE_NOT_FOUND, "no exchange '%.*s' in vhost '%s'", name);
+    if (x->flags & CELL_INTERNAL)
+        refuse(ch, AMQP_CODE_ACCESS_REFUSED, "cannot publish to internal exchange '%.*s' in "
+               "vhost '%s'", name);
+    return x;
+}
+
+static void check_user_id(struct channel *ch, struct amqp_bytes props)
+{
+    struct amqp_bytes user;
+
+    if (!props_find(props, PROP_USER_ID, &user) || amqp_bytes_is(user, ch->user))
+        return;
+    channel_fail(ch, AMQP_CODE_PRECONDITION_FAILED, AMQP_BASIC_PUBLISH,
+                 "user_id property set to '%.*s' but authenticated user was '%s'", (int)user.len,
+                 (const char *)user.p, ch->user);
+}
+
+static void check_expiration(struct channel *ch, const struct record *r)
+{
+    struct amqp_bytes text = record_expiration(r);
+    uint64_t ms;
+
+    if (props_parse_expiration(text, &ms) == 0)
+        return;
+    channel_fail(ch, AMQP_CODE_PRECONDITION_FAILED, AMQP_BASIC_PUBLISH,
+                 "invalid expiration '%.*s': not a number of milliseconds", (int)text.len,
+                 (const char *)text.p);
+}
+
+static void check_message(struct channel *ch, const struct command *cmd)
+{
+    const struct record *r = cmd->record;
+    struct amqp_bytes props = record_props(r);
+
+    if (cmd->immediate)
+        channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, AMQP_BASIC_PUBLISH, "immediate=true");
+    if (props.len >= PROPS_EMPTY_LEN && (get_u16(props.p) & prop_flag(PROP_USER_ID)))
+        check_user_id(ch, props);
+    if (record_has_expiration(r))
+        check_expiration(ch, r);
+}
+
+/* Absolute counts: a message goes when it fits, or when the window left is a whole one. */
+static bool fits_window(const struct link *l, uint64_t bytes)
+{
+    uint64_t left;
+
+    if (l->sent_messages >= l->granted_messages || l->sent_bytes >= l->granted_bytes)
+        return false;
+    left = l->granted_bytes - l->sent_bytes;
+    return bytes <= left || left >= CREDIT_INITIAL_BYTES;
+}
+
+static bool may_send(const struct link *l, uint64_t bytes)
+{
+    if (l->state == LINK_GONE || (l->state != LINK_UP && cell_at(l->cell)->state == CELL_PARKED))
+        return true; /* it does not reach the queue at all */
+    if (l->state != LINK_UP && l->gather && l->gather->n == l->gather->cap)
+        return false;
+    return fits_window(l, bytes);
+}
+
+static void gather(struct channel *ch, struct link *l, struct record *r, uint64_t tag,
+                   uint32_t more)
+{
+    if (l->gather && l->gather->n == l->gather->cap)
+        link_flush(ch, l);
+    if (!l->gather) {
+        uint32_t cap = more < CREDIT_INITIAL_MESSAGES ? CREDIT_INITIAL_MESSAGES : more;
+
+        l->gather = queue_publish_new(l->epoch, cap < GATHER_MAX ? cap : GATHER_MAX);
+        proc_keep(&l->gather->hdr);
+        if (l->state != LINK_UP)
+            ch->n_holding++;
+    }
+    l->gather->item[l->gather->n].record = r;
+    l->gather->item[l->gather->n].tag = tag;
+    l->gather->n++;
+    l->sent_messages++;
+    l->sent_bytes += record_window_bytes(r);
+    if (tag)
+        inflight_add(&l->inflight, tag, proc_realloc);
+    link_touch(ch, l);
+}
+
+/* One reference of the record goes to each queue, or is given back where there is none. */
+static void give_to(struct channel *ch, struct link *l, struct record *r, uint64_t tag,
+                    uint32_t more)
+{
+    bool reaches = l->state == LINK_UP || l->state == LINK_WAITING || l->state == LINK_DOWN;
+
+    if (l->state != LINK_UP && cell_at(l->cell)->state == CELL_PARKED)
+        reaches = false;
+    if (!reaches) {
+        record_unref(r);
+        if (tag) /* a deleted queue counts as one that has taken it */
+            confirms_part(&ch->confirms, tag, l->state != LINK_GONE);
+        return;
+    }
+    gather(ch, l, r, tag, more);
+    if (l->state != LINK_UP)
+        link_refresh(ch, l);
+}
+
+static void return_message(struct channel *ch, struct record *r)
+{
+    struct msg_conn_deliver *d = conn_deliver_new(1);
+    struct conn_delivery item = {.record = record_ref(r), .kind = DELIVERY_RETURN};
+
+    d->number = ch->number;
+    conn_deliver_add(d, &item);
+    PROC_SEND(ch->connection, d);
+}
+
+static void take_in(struct channel *ch, struct command *cmd, struct cell *const *cells, uint32_t n,
+                    uint32_t more)
+{
+    struct record *r = cmd->record;
+    uint64_t tag;
+
+    if (n == 0 && cmd->mandatory)
+        return_message(ch, r);
+    tag = ch->is_confirming ? confirms_add(&ch->confirms, n) : 0;
+    cmd->kind = COMMAND_DONE;
+    if (n == 0)
+        record_unref(r);
+    else if (n > 1)
+        record_ref_many(r, n - 1);
+    for (uint32_t i = 0; i < n; i++)
+        give_to(ch, link_to(ch, cells[i]), r, tag, more);
+}
+
+bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
+{
+    const struct record *r = cmd->record;
+    struct amqp_bytes key = record_key(r);
+    struct cell *few[MANY_QUEUES], **cells = few;
+    uint64_t bytes = record_window_bytes(r);
+    const struct cell *x;
+    size_t n;
+    bool fits = true;
+
+    check_message(ch, cmd);
+    x = find_exchange(ch, r);
+    n = route(&ch->tables, x, key.p, key.len, few, MANY_QUEUES);
+    if (n > MANY_QUEUES) {
+        cells = proc_alloc(n * sizeof(cells[0]));
+        n = route(&ch->tables, x, key.p, key.len, cells, n);
+    }
+    for (size_t i = 0; i < n && fits; i++)
+        fits = may_send(link_to(ch, cells[i]), bytes);
+    if (fits)
+        take_in(ch, cmd, cells, (uint32_t)n, more);
+    if (cells != few)
+        proc_free(cells);
+    return fits;
+}
+
+void channel_on_credit(struct channel *ch, const struct msg *m)
+{
+    const struct msg_queue_credit *in = (const struct msg_queue_credit *)(const void *)m;
+    struct link *l = link_find(ch, in->queue_id);
+
+    if (!l)
+        return;
+    if (in->epoch > l->credit_epoch) {
+        l->credit_epoch = in->epoch;
+        l->credit_messages = l->credit_bytes = 0;
+    }
+    if (in->epoch < l->credit_epoch)
+        return;
+    if (in->messages > l->credit_messages)
+        l->credit_messages = in->messages;
+    if (in->bytes > l->credit_bytes)
+        l->credit_bytes = in->bytes;
+    if (l->state != LINK_UP || in->epoch != l->epoch)
+        return;
+    if (in->messages > l->granted_messages)
+        l->granted_messages = in->messages;
+    if (in->bytes > l->granted_bytes)
+        l->granted_bytes = in->bytes;
+    if (ch->in)
+        channel_run(ch);
+}
+
+void channel_on_confirm(struct channel *ch, const struct msg *m)
+{
+    const struct msg_queue_confirm *in = (const struct msg_queue_confirm *)(const void *)m;
+    struct link *l = link_find(ch, in->queue_id);
+
+    if (!l || in->epoch != l->epoch || l->state != LINK_UP)
+        return;
+    for (uint32_t i = 0; i < in->n; i++) {
+        uint64_t tag;
+
+        while ((tag = inflight_take(&l->inflight, in->range[i].first, in->range[i].last)) != 0)
+            confirms_part(&ch->confirms, tag, in->nack);
+    }
+}
+
+void channel_flush_confirms(struct channel *ch)
+{
+    struct msg_conn_confirm *out = NULL;
+    struct confirm c;
+
+    while (confirms_next(&ch->confirms, &c)) {
+        if (!out) {
+            out = conn_confirm_new(CONFIRMS_MAX);
+            out->number = ch->number;
+        }
+        out->item[out->n++] = (struct conn_confirm){c.tag, c.multiple, c.nack};
+        if (out->n == out->cap)
+            PROC_SEND(ch->connection, out);
+    }
+    if (out)
+        PROC_SEND(ch->connection, out);
+}

@@ -1,0 +1,90 @@
+/*
+ * channel_settle.c - acks, nacks, rejects and recover: from delivery tags to queues.
+ */
+#include "amqp/channel_internal.h"
+
+enum { SETTLE_MAX = 64 }; /* seqs in one message to a queue */
+
+/* The queue is not there: it is told when it has come back. */
+static void settle_late(struct link *l, const struct tag_entry *e, enum settle_how how)
+{
+    if (l->state == LINK_GONE)
+        return;
+    if (l->n_late == l->cap_late) {
+        l->cap_late = l->cap_late ? l->cap_late * 2 : 8;
+        l->late = proc_realloc(l->late, l->cap_late * sizeof(l->late[0]));
+    }
+    l->late[l->n_late++] = (struct late_settle){e->seq, e->cid, how};
+}
+
+static void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how)
+{
+    struct link *l = e->link;
+
+    l->n_held--;
+    if (e->seq == 0) {
+        tags_take(&ch->tags, e); /* it died with its queue's process */
+    } else if (l->state != LINK_UP) {
+        settle_late(l, e, how);
+        tags_take(&ch->tags, e);
+    } else {
+        l->has_acked |= e->lasts;
+        if (l->settle && (l->settle->how != how || l->settle->n == l->settle->cap))
+            PROC_SEND(l->pid, l->settle);
+        if (!l->settle) {
+            l->settle = queue_settle_new(l->epoch, how, SETTLE_MAX);
+            proc_keep(&l->settle->hdr);
+            link_touch(ch, l);
+        }
+        l->settle->seq[l->settle->n++] = e->seq;
+        tags_take(&ch->tags, e);
+        return;
+    }
+    link_drop_if_unused(ch, l);
+}
+
+static uint32_t method_of(const struct command *cmd)
+{
+    return cmd->kind == COMMAND_ACK ? AMQP_BASIC_ACK
+           : cmd->kind == COMMAND_NACK ? AMQP_BASIC_NACK
+                                       : AMQP_BASIC_REJECT;
+}
+
+static __attribute__((noreturn)) void unknown_tag(struct channel *ch, const struct command *cmd)
+{
+    channel_fail(ch, AMQP_CODE_PRECONDITION_FAILED, method_of(cmd), "unknown delivery tag %llu",
+                 (unsigned long long)cmd->tag);
+}
+
+/* All up to a tag; 0 means all there is. */
+static void settle_up_to(struct channel *ch, uint64_t tag, enum settle_how how)
+{
+    struct tag_entry *e;
+
+    while ((e = tags_first(&ch->tags)) && (tag == 0 || e->tag <= tag))
+        settle_entry(ch, e, how);
+}
+
+void channel_settle(struct channel *ch, const struct command *cmd)
+{
+    enum settle_how how = cmd->kind == COMMAND_ACK ? SETTLE_ACK
+                          : cmd->requeue ? SETTLE_REQUEUE
+                                         : SETTLE_REJECT;
+    struct tag_entry *e;
+
+    if (cmd->multiple) {
+        if (cmd->tag > ch->tags.last)
+            unknown_tag(ch, cmd);
+        settle_up_to(ch, cmd->tag, how);
+        return;
+    }
+    e = tags_find(&ch->tags, cmd->tag);
+    if (!e)
+        unknown_tag(ch, cmd);
+    settle_entry(ch, e, how);
+}
+
+void channel_recover(struct channel *ch)
+{
+    settle_up_to(ch, 0, SETTLE_REQUEUE);
+}

@@ -1,0 +1,411 @@
+/*
+ * connection.c - the process of one client's socket: its life, timers, and end.
+ *
+ * Duties: the handshake; cuts what it reads into commands and gives them to its channels, all that
+ * one read brought for one channel in one message; writes what its channels give it, gathered for a
+ * turn; heartbeats; close frames.
+ * In:  MSG_FD (its socket, once), MSG_IO, CONN_METHOD, CONN_DELIVER, CONN_CONFIRM, CONN_FAIL,
+ *      CHANNEL_GRANT, CHANNEL_DONE (its channels), CONN_SHUTDOWN, MSG_EXIT, MSG_DOWN, timers.
+ * Out: CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE, REGISTRY_RELEASE_OWNER.
+ * Links and monitors: its supervisor, whose SHUTDOWN it obeys with 320 to the client; its channels,
+ *      linked (they die with it) and monitored (their death is told to the client as 541).
+ * Invariants:
+ *   1. A read's input has been sent to its channels when the handler ends; only a frame or content
+ *      that is not whole stays, and what it owns then is known to the runtime.
+ *   2. The socket is read unless a channel's input window is spent, output that cannot be refused
+ *      is over its bound, or the connection has nothing more to hear.
+ *   3. While it does not read on its own account, the progress of its output counts as life.
+ *   4. Idle, with one open channel, it owns its state, that channel's entry, and nothing else.
+ */
+#include "amqp/connection.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "amqp/connection_internal.h"
+#include "broker/core/config.h"
+#include "broker/core/log.h"
+#include "broker/runtime/region.h"
+#include "queues/registry.h"
+
+enum {
+    CLOSE_TIMEOUT_US = 30 * 1000 * 1000,  /* for close-ok */
+    LINGER_US = 3 * 1000 * 1000,          /* for the last output, and before a silent end */
+    END_TIMEOUT_US = 10 * 1000 * 1000,    /* for channels to end */
+    SHUTDOWN_TIMEOUT_US = 2 * 1000 * 1000,
+    DEAD_AFTER_BEATS = 4, /* of half the heartbeat interval */
+};
+
+static void handle_any(void *state, struct msg *m);
+
+#define TO(s) (1U << (s))
+static const struct fsm_state states[CONN_STATES] = {
+    [CONN_NEW] = {"new", TO(CONN_HEADER), NULL, handle_any},
+    [CONN_HEADER] = {"header", TO(CONN_START) | TO(CONN_LINGER) | TO(CONN_ENDING), NULL,
+                     handle_any},
+    [CONN_START] = {"start", TO(CONN_TUNE) | TO(CONN_CLOSING) | TO(CONN_LINGER) | TO(CONN_ENDING),
+                    NULL, handle_any},
+    [CONN_TUNE] = {"tune", TO(CONN_OPEN) | TO(CONN_CLOSING) | TO(CONN_LINGER) | TO(CONN_ENDING),
+                   NULL, handle_any},
+    [CONN_OPEN] = {"open", TO(CONN_RUNNING) | TO(CONN_CLOSING) | TO(CONN_LINGER) | TO(CONN_ENDING),
+                   NULL, handle_any},
+    [CONN_RUNNING] = {"running", TO(CONN_CLOSING) | TO(CONN_ENDING), NULL, handle_any},
+    [CONN_CLOSING] = {"closing", TO(CONN_ENDING), NULL, handle_any},
+    [CONN_ENDING] = {"ending", TO(CONN_LINGER), NULL, handle_any},
+    [CONN_LINGER] = {"linger", 0, NULL, handle_any},
+};
+
+static const struct fsm_spec spec = {
+    .states = states,
+    .n_states = CONN_STATES,
+    .fsm_offset = offsetof(struct connection, fsm),
+};
+
+static void drop_message(void *m)
+{
+    msg_drop(m);
+}
+
+static void connection_init(void *state, const void *arg)
+{
+    struct connection *c = state;
+
+    (void)arg;
+    proc_trap_exit(true);
+    framer_init(&c->framer, AMQP_FRAME_MIN_MAX, proc_realloc, proc_free);
+    output_init(&c->out, proc_realloc, proc_free, drop_message);
+    u64map_init(&c->channels, proc_realloc, proc_free);
+    c->frame_max = AMQP_FRAME_MIN_MAX;
+    fsm_init(&c->fsm, c, &spec, CONN_NEW);
+    c->beat_timer = proc_timer_coarse(config()->handshake_timeout_ms * 1000);
+}
+
+void connection_move(struct connection *c, enum conn_state to)
+{
+    fsm_move(&c->fsm, c, to);
+}
+
+static bool is_loopback(const struct sockaddr_storage *a)
+{
+    const struct sockaddr_in6 *six = (const void *)a;
+    const struct sockaddr_in *four = (const void *)a;
+
+    if (a->ss_family == AF_INET)
+        return ntohl(four->sin_addr.s_addr) >> 24 == 127;
+    if (a->ss_family != AF_INET6)
+        return false;
+    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+        return six->sin6_addr.s6_addr[12] == 127;
+    return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+}
+
+/* "127.0.0.1:5672"; returns out. */
+static const char *address_text(const struct sockaddr_storage *a, char *out, size_t size)
+{
+    const struct sockaddr_in6 *six = (const void *)a;
+    const struct sockaddr_in *four = (const void *)a;
+    char host[INET6_ADDRSTRLEN] = "?";
+    uint16_t port = 0;
+
+    if (a->ss_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)); /* host stays "?" */
+        port = ntohs(four->sin_port);
+    } else if (a->ss_family == AF_INET6) {
+        port = ntohs(six->sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+            (void)inet_ntop(AF_INET, &six->sin6_addr.s6_addr[12], host, sizeof(host));
+        else
+            (void)inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host));
+    }
+    snprintf(out, size, "%s:%u", host, port);
+    return out;
+}
+
+static void on_fd(struct connection *c, struct msg_fd *m)
+{
+    char peer[INET6_ADDRSTRLEN + 8], local[INET6_ADDRSTRLEN + 8];
+
+    c->is_loopback = is_loopback(&m->peer);
+    snprintf(c->name, sizeof(c->name), "%s -> %s", address_text(&m->peer, peer, sizeof(peer)),
+             address_text(&m->local, local, sizeof(local)));
+    proc_set_name(c->name);
+    c->io = io_open(io_take(m));
+    connection_move(c, CONN_HEADER);
+    connection_read(c); /* most clients have sent the header by now */
+}
+
+void connection_fail_with(struct connection *c, const struct failure *f)
+{
+    enum conn_state before = conn_state(c);
+
+    if (before >= CONN_CLOSING)
+        return;
+    log_info("%s: closed with %u: %s", c->name, f->code, f->text);
+    connection_put_close(c, 0, f);
+    connection_close_channels(c, false);
+    if (before == CONN_HEADER) {
+        connection_move(c, CONN_LINGER);
+        fsm_state_timeout(&c->fsm, LINGER_US);
+        return;
+    }
+    connection_move(c, CONN_CLOSING);
+    /* Who has not logged in, or speaks no frames, is not waited for: its end of stream comes now. */
+    c->half_close = before < CONN_RUNNING || c->deaf;
+    fsm_state_timeout(&c->fsm, c->half_close ? LINGER_US : CLOSE_TIMEOUT_US);
+}
+
+void connection_fail(struct connection *c, uint16_t code, uint32_t method, const char *fmt, ...)
+{
+    struct failure f = {.code = code, .method = method};
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(f.text, sizeof(f.text), fmt, args);
+    va_end(args);
+    connection_fail_with(c, &f);
+}
+
+void connection_end(struct connection *c, bool by_client)
+{
+    if (conn_state(c) == CONN_LINGER)
+        return;
+    if (by_client)
+        c->closes_by_client = true;
+    if (conn_state(c) == CONN_ENDING)
+        return;
+    connection_close_channels(c, by_client);
+    connection_move(c, CONN_ENDING);
+    fsm_state_timeout(&c->fsm, END_TIMEOUT_US);
+    connection_check_end(c);
+}
+
+/* The last state: what is left is written, then the socket closes. */
+static void linger(struct connection *c)
+{
+    if (c->closes_by_client && !c->eof) {
+        const struct amqp_method ok = {.id = AMQP_CONNECTION_CLOSE_OK};
+
+        connection_put_method(c, 0, &ok);
+    }
+    c->half_close = true;
+    connection_move(c, CONN_LINGER);
+    fsm_state_timeout(&c->fsm, LINGER_US);
+}
+
+/* Exclusive queues go before close-ok is said. */
+static void release_queues(struct connection *c)
+{
+    struct msg_registry_owner *m = MSG_NEW(REGISTRY_RELEASE_OWNER, struct msg_registry_owner);
+    char name[270];
+
+    m->owner = proc_self();
+    snprintf(name, sizeof(name), "registry:%s", c->vhost);
+    c->release = proc_call(proc_whereis(name), &m->hdr, END_TIMEOUT_US);
+}
+
+void connection_check_end(struct connection *c)
+{
+    if (conn_state(c) != CONN_ENDING || c->n_living > 0 || c->release != 0)
+        return;
+    if (c->has_exclusive && c->closes_by_client) {
+        c->has_exclusive = false;
+        release_queues(c);
+        return;
+    }
+    linger(c);
+}
+
+static void on_released(struct connection *c, struct msg *m)
+{
+    c->release = 0;
+    if (m->type == MSG_DOWN) {
+        /* A new registry learns of this owner; its queues go when this process has gone. */
+        log_info("%s: its exclusive queues go later", c->name);
+    }
+    connection_check_end(c);
+}
+
+static void on_state_timeout(struct connection *c)
+{
+    switch (conn_state(c)) {
+    case CONN_CLOSING:
+        connection_end(c, false);
+        break;
+    case CONN_ENDING:
+        proc_exit(EXIT_SHUTDOWN, 0, "%u channels did not end", c->n_living);
+    default:
+        proc_exit(EXIT_NORMAL, 0, "closed");
+    }
+}
+
+/* Twice in the client's interval: says that we live, and looks whether it does. */
+static void on_beat(struct connection *c)
+{
+    bool progress = output_position(&c->out) != c->beat_position;
+    bool unread = !(c->wanted & IO_READ) && conn_state(c) == CONN_RUNNING;
+
+    c->beat_timer = proc_timer_coarse(c->heartbeat * 500000ull);
+    if (conn_state(c) > CONN_CLOSING)
+        return;
+    if (c->has_read || (unread && (progress || c->out.pending == 0)))
+        c->silent_beats = 0;
+    else
+        c->silent_beats++;
+    if (c->silent_beats >= DEAD_AFTER_BEATS) {
+        log_info("%s: missed heartbeats, interval %u s", c->name, c->heartbeat);
+        c->eof = true;
+        connection_end(c, false);
+        return;
+    }
+    if (!c->has_written && c->out.pending == 0) {
+        (void)frame_put_heartbeat(output_reserve(&c->out, AMQP_FRAME_OVERHEAD));
+        output_commit(&c->out, AMQP_FRAME_OVERHEAD);
+    }
+    c->has_read = c->has_written = false;
+    c->beat_position = output_position(&c->out);
+}
+
+static void on_timeout(struct connection *c, struct msg *m)
+{
+    if (fsm_is_state_timeout(&c->fsm, m)) {
+        on_state_timeout(c);
+    } else if (m->ref == c->release) {
+        on_released(c, m);
+    } else if (m->ref == c->beat_timer) {
+        c->beat_timer = 0;
+        if (conn_state(c) < CONN_RUNNING) {
+            log_info("%s: handshake timeout in state %s", c->name, fsm_state_name(&c->fsm));
+            proc_exit(EXIT_NORMAL, 0, "handshake timeout");
+        }
+        if (c->beats)
+            on_beat(c);
+    }
+}
+
+static void on_exit_signal(struct connection *c, const struct msg_exit *m)
+{
+    if (m->hdr.from != proc_parent())
+        return; /* a channel; its DOWN says the same */
+    if (conn_state(c) != CONN_RUNNING)
+        proc_exit(EXIT_SHUTDOWN, 0, "shut down");
+    connection_fail(c, 320, 0, "broker forced connection closure with reason 'shutdown'");
+    fsm_state_timeout(&c->fsm, SHUTDOWN_TIMEOUT_US);
+}
+
+static void handle_any(void *state, struct msg *m)
+{
+    struct connection *c = state;
+
+    switch (m->type) {
+    case MSG_IO:
+        if (MSG_OF(struct msg_io, m)->events & IO_READ)
+            connection_read(c);
+        break; /* flush writes */
+    case CONN_DELIVER:
+        connection_on_deliver(c, m);
+        break;
+    case CONN_CONFIRM:
+        connection_on_confirm(c, m);
+        break;
+    case CONN_METHOD:
+        connection_on_frames(c, m);
+        break;
+    case CHANNEL_GRANT:
+        connection_on_grant(c, m);
+        break;
+    case CONN_FAIL:
+        connection_on_fail(c, m);
+        break;
+    case CHANNEL_DONE:
+        connection_on_done(c, m);
+        break;
+    case CONN_SHUTDOWN:
+        connection_fail_with(c, &MSG_OF(struct msg_conn_shutdown, m)->failure);
+        break;
+    case MSG_FD:
+        on_fd(c, MSG_OF(struct msg_fd, m));
+        break;
+    case MSG_DOWN:
+        if (m->ref == c->release)
+            on_released(c, m);
+        else
+            connection_on_down(c, m);
+        break;
+    case REGISTRY_REPLY:
+        on_released(c, m);
+        break;
+    case MSG_EXIT:
+        on_exit_signal(c, MSG_OF(struct msg_exit, m));
+        break;
+    case MSG_TIMEOUT:
+        on_timeout(c, m);
+        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "unknown message %u", m->type);
+    }
+}
+
+static void connection_handle(void *state, struct msg *m)
+{
+    struct connection *c = state;
+
+    fsm_handle(&c->fsm, c, m);
+}
+
+/* What the socket is watched for. */
+static void want(struct connection *c)
+{
+    unsigned events = 0;
+
+    if (!c->eof && c->n_stuffed == 0 && conn_state(c) < CONN_ENDING && !connection_is_choked(c))
+        events |= IO_READ;
+    if (conn_state(c) == CONN_LINGER && !c->eof)
+        events |= IO_READ; /* to see the end */
+    if (c->out.pending > 0)
+        events |= IO_WRITE;
+    if (events != c->wanted) {
+        c->wanted = (uint8_t)events;
+        io_want(c->io, events);
+    }
+}
+
+static void connection_flush(void *state)
+{
+    struct connection *c = state;
+
+    if (!c->io)
+        return;
+    if (c->out.pending > 0)
+        connection_write(c);
+    if (c->out.pending == 0 && c->half_close && !c->is_shut) {
+        c->is_shut = true;
+        io_shutdown(c->io);
+    }
+    if (conn_state(c) == CONN_LINGER && (c->eof || (c->closes_by_client && c->out.pending == 0)))
+        proc_exit(EXIT_NORMAL, 0, "closed");
+    want(c);
+}
+
+static size_t connection_inspect(const void *state, char *out, size_t size)
+{
+    const struct connection *c = state;
+    int n = snprintf(out, size,
+                     "{\"state\":\"%s\",\"channels\":%u,\"output_bytes\":%llu,\"reads\":%s,"
+                     "\"heartbeat\":%u,\"frame_max\":%u}",
+                     fsm_state_name(&c->fsm), c->n_channels, (unsigned long long)c->out.pending,
+                     c->wanted & IO_READ ? "true" : "false", c->heartbeat, c->frame_max);
+
+    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size;
+}
+
+const struct proc_ops connection_ops = {
+    .kind = "connection",
+    .state_size = sizeof(struct connection),
+    .init = connection_init,
+    .handle = connection_handle,
+    .flush = connection_flush,
+    .inspect = connection_inspect,
+};

@@ -1,0 +1,251 @@
+/*
+ * connection_handshake.c - methods on channel 0: from the protocol header to open, and close.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "amqp/codec/table.h"
+#include "amqp/connection_internal.h"
+#include "amqp/sasl.h"
+#include "broker/core/access.h"
+#include "broker/core/config.h"
+#include "broker/core/log.h"
+
+enum { SILENT_CLOSE_US = 3 * 1000 * 1000 };
+
+static const char *const capabilities[] = {
+    "publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
+    "connection.blocked", "consumer_priorities", "authentication_failure_close",
+    "per_consumer_qos", "direct_reply_to",
+};
+
+static void send_start(struct connection *c)
+{
+    struct ftable_builder b;
+    uint8_t bytes[1024];
+    struct amqp_bytes props;
+    struct amqp_method m = {.id = AMQP_CONNECTION_START};
+
+    ftable_build(&b, bytes, sizeof(bytes));
+    ftable_open_table(&b, "capabilities");
+    for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++)
+        ftable_put_bool(&b, capabilities[i], true);
+    ftable_end(&b);
+    ftable_put_string(&b, "cluster_name", "warren");
+    ftable_put_string(&b, "copyright", "The Warren authors");
+    ftable_put_string(&b, "information", "Licensed under the Apache License 2.0");
+    ftable_put_string(&b, "platform", "C");
+    ftable_put_string(&b, "product", "Warren");
+    ftable_put_string(&b, "version", WARREN_VERSION);
+    CHECK(ftable_finish(&b, &props) == 0);
+    m.u.connection_start = (struct amqp_connection_start){
+        .version_major = 0, .version_minor = 9, .server_properties = props,
+        .mechanisms = amqp_str("PLAIN AMQPLAIN"), .locales = amqp_str("en_US")};
+    connection_put_method(c, 0, &m);
+}
+
+void connection_on_header(struct connection *c)
+{
+    enum amqp_protocol p = frame_check_protocol(c->header, c->header_len);
+
+    if (c->header_len < sizeof(c->header))
+        return;
+    if (p == AMQP_PROTO_0_9_1 || p == AMQP_PROTO_0_9) {
+        send_start(c);
+        connection_move(c, CONN_START);
+        return;
+    }
+    log_info("%s: sent %s where AMQP 0-9-1 is spoken", c->name,
+             p == AMQP_PROTO_TLS ? "a TLS hello"
+             : p == AMQP_PROTO_HTTP ? "an HTTP request"
+             : p == AMQP_PROTO_OTHER ? "another version of AMQP" : "something else");
+    output_put(&c->out, amqp_protocol_header, AMQP_PROTOCOL_HEADER_LEN);
+    c->half_close = true;
+    connection_move(c, CONN_LINGER);
+    fsm_state_timeout(&c->fsm, SILENT_CLOSE_US);
+}
+
+static bool has_capability(struct amqp_bytes client_properties, const char *name)
+{
+    struct amqp_bytes caps;
+    bool has = false;
+
+    return ftable_get_table(client_properties, "capabilities", &caps) == 1 &&
+           ftable_get_bool(caps, name, &has) == 1 && has;
+}
+
+/* Without the capability a client takes the end of the stream for a refusal, and expects no more. */
+static void refuse_login(struct connection *c, struct amqp_bytes mechanism)
+{
+    struct failure f = {.code = AMQP_CODE_ACCESS_REFUSED};
+
+    log_warn("%s: login refused", c->name);
+    if (c->says_auth_failure) {
+        snprintf(f.text, sizeof(f.text),
+                 "Login was refused using authentication mechanism %.*s. "
+                 "For details see the broker logfile.", (int)mechanism.len,
+                 (const char *)mechanism.p);
+        connection_fail_with(c, &f);
+        return;
+    }
+    connection_move(c, CONN_LINGER);
+    fsm_state_timeout(&c->fsm, SILENT_CLOSE_US);
+}
+
+static char *copy_text(struct amqp_bytes b)
+{
+    char *text = proc_alloc(b.len + 1u);
+
+    memcpy(text, b.p, b.len);
+    text[b.len] = '\0';
+    return text;
+}
+
+static void send_tune(struct connection *c)
+{
+    struct amqp_method m = {.id = AMQP_CONNECTION_TUNE};
+
+    m.u.connection_tune = (struct amqp_connection_tune){
+        .channel_max = (uint16_t)config()->channel_max,
+        .frame_max = (uint32_t)config()->frame_max,
+        .heartbeat = (uint16_t)config()->heartbeat_s};
+    connection_put_method(c, 0, &m);
+}
+
+static void on_start_ok(struct connection *c, const struct amqp_connection_start_ok *ok)
+{
+    bool plain = amqp_bytes_is(ok->mechanism, "PLAIN");
+    struct credentials login;
+    int r;
+
+    if (ftable_validate(ok->client_properties) < 0) {
+        connection_fail(c, AMQP_CODE_FRAME_ERROR, AMQP_CONNECTION_START_OK,
+                        "client properties are no table");
+        return;
+    }
+    c->says_auth_failure = has_capability(ok->client_properties, "authentication_failure_close");
+    c->cancel_notify = has_capability(ok->client_properties, "consumer_cancel_notify");
+    if (!plain && !amqp_bytes_is(ok->mechanism, "AMQPLAIN")) {
+        connection_fail(c, AMQP_CODE_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
+                        "unknown authentication mechanism");
+        return;
+    }
+    r = plain ? sasl_parse_plain(ok->response, &login) : sasl_parse_amqplain(ok->response, &login);
+    if (r == 0 && (login.user.len > 255 || memchr(login.user.p, 0, login.user.len)))
+        r = -EBADMSG;
+    if (r == 0)
+        r = access_login((const char *)login.user.p, login.user.len,
+                         (const char *)login.password.p, login.password.len, c->is_loopback);
+    if (r < 0) {
+        refuse_login(c, ok->mechanism);
+        return;
+    }
+    c->user = copy_text(login.user);
+    send_tune(c);
+    connection_move(c, CONN_TUNE);
+}
+
+static void on_tune_ok(struct connection *c, const struct amqp_connection_tune_ok *ok)
+{
+    const struct tune_limits ours = {(uint32_t)config()->channel_max,
+                                     (uint32_t)config()->frame_max};
+    const struct tune_limits asked = {ok->channel_max, ok->frame_max};
+    char text[128];
+
+    if (tune_check(&ours, &asked, text, sizeof(text)) < 0) {
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_TUNE_OK, "%s", text);
+        return;
+    }
+    c->channel_max = ok->channel_max ? ok->channel_max : UINT16_MAX;
+    c->frame_max = ok->frame_max ? ok->frame_max : UINT32_MAX / 2;
+    c->heartbeat = ok->heartbeat;
+    connection_move(c, CONN_OPEN);
+}
+
+static void on_open(struct connection *c, const struct amqp_connection_open *o)
+{
+    struct amqp_method ok = {.id = AMQP_CONNECTION_OPEN_OK};
+
+    if (!access_has_vhost((const char *)o->virtual_host.p, o->virtual_host.len)) {
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN, "vhost %.*s not found",
+                        (int)o->virtual_host.len, (const char *)o->virtual_host.p);
+        return;
+    }
+    c->vhost = copy_text(o->virtual_host);
+    c->framer.max_frame = c->frame_max;
+    connection_put_method(c, 0, &ok);
+    connection_move(c, CONN_RUNNING);
+    proc_cancel(c->beat_timer);
+    c->beat_timer = 0;
+    if (c->heartbeat > 0) {
+        c->beats = true;
+        c->beat_timer = proc_timer_coarse(c->heartbeat * 500000ull);
+        io_set_user_timeout(c->io, c->heartbeat * 2000u);
+    }
+    log_info("%s: open, user %s, vhost %s", c->name, c->user, c->vhost);
+}
+
+static void on_update_secret(struct connection *c, const struct amqp_connection_update_secret *u)
+{
+    struct amqp_method ok = {.id = AMQP_CONNECTION_UPDATE_SECRET_OK};
+
+    if (access_login(c->user, strlen(c->user), (const char *)u->new_secret.p, u->new_secret.len,
+                     c->is_loopback) < 0)
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_UPDATE_SECRET,
+                        "New secret was refused by one of the backends");
+    else
+        connection_put_method(c, 0, &ok);
+}
+
+/* While our close waits for its answer nothing else is heard. */
+static void on_closing(struct connection *c, const struct amqp_method *m)
+{
+    struct amqp_method ok = {.id = AMQP_CONNECTION_CLOSE_OK};
+
+    if (m->id == AMQP_CONNECTION_CLOSE)
+        connection_put_method(c, 0, &ok);
+    else if (m->id == AMQP_CONNECTION_CLOSE_OK)
+        connection_end(c, false);
+}
+
+static void on_running(struct connection *c, const struct amqp_method *m)
+{
+    switch (m->id) {
+    case AMQP_CONNECTION_CLOSE:
+        connection_end(c, true);
+        break;
+    case AMQP_CONNECTION_UPDATE_SECRET:
+        on_update_secret(c, &m->u.connection_update_secret);
+        break;
+    default:
+        if (amqp_class_of(m->id) != AMQP_CLASS_CONNECTION)
+            connection_fail(c, AMQP_CODE_CHANNEL_ERROR, m->id,
+                            "unexpected method in connection state running");
+        else
+            connection_fail(c, AMQP_CODE_COMMAND_INVALID, m->id,
+                            "method not allowed in connection state running");
+        break;
+    }
+}
+
+void connection_on_method(struct connection *c, const struct amqp_method *m)
+{
+    enum conn_state s = conn_state(c);
+
+    if (s == CONN_START && m->id == AMQP_CONNECTION_START_OK)
+        on_start_ok(c, &m->u.connection_start_ok);
+    else if (s == CONN_TUNE && m->id == AMQP_CONNECTION_TUNE_OK)
+        on_tune_ok(c, &m->u.connection_tune_ok);
+    else if (s == CONN_OPEN && m->id == AMQP_CONNECTION_OPEN)
+        on_open(c, &m->u.connection_open);
+    else if (s == CONN_RUNNING)
+        on_running(c, m);
+    else if (s == CONN_CLOSING)
+        on_closing(c, m);
+    else if (m->id == AMQP_CONNECTION_CLOSE)
+        connection_end(c, true);
+    else
+        connection_fail(c, AMQP_CODE_COMMAND_INVALID, m->id, "method not allowed in state %s",
+                        fsm_state_name(&c->fsm));
+}

@@ -1,0 +1,162 @@
+/*
+ * connection_internal.h - what the files of the connection share. Nobody else includes it.
+ */
+#ifndef AMQP_CONNECTION_INTERNAL_H
+#define AMQP_CONNECTION_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "amqp/codec/methods.h"
+#include "amqp/codec/record.h"
+#include "amqp/framer.h"
+#include "amqp/output.h"
+#include "amqp/wire.h"
+#include "broker/runtime/fsm.h"
+#include "broker/runtime/io.h"
+#include "broker/runtime/proc.h"
+#include "broker/runtime/u64map.h"
+
+enum conn_state {
+    CONN_NEW,     /* has no socket yet */
+    CONN_HEADER,  /* waits for the protocol header */
+    CONN_START,   /* has sent start, waits for start-ok */
+    CONN_TUNE,    /* waits for tune-ok */
+    CONN_OPEN,    /* waits for open */
+    CONN_RUNNING,
+    CONN_CLOSING, /* has sent close, waits for close-ok */
+    CONN_ENDING,  /* the client has closed or gone: channels end first */
+    CONN_LINGER,  /* writes what it has, reads nothing that counts, and ends */
+    CONN_STATES
+};
+
+enum chan_state {
+    CHAN_OPEN,
+    CHAN_DOOMED, /* an error of its client is on its way to the channel: all input is dropped */
+    CHAN_CLOSED, /* channel.close was sent, close-ok has not come */
+    CHAN_ENDING, /* the client has closed it, the channel is not done */
+};
+
+enum chan_expect { EXPECT_METHOD, EXPECT_HEADER, EXPECT_BODY };
+
+struct chan { /* what a connection knows of a channel */
+    proc_id pid; /* 0: has ended */
+    uint16_t number;
+    uint8_t state;    /* enum chan_state */
+    uint8_t expect;   /* enum chan_expect */
+    bool mandatory, immediate;
+    bool is_dirty;    /* in the list of this read */
+    bool is_guarded;  /* record is given back by the runtime if this process dies */
+    bool is_stuffed;  /* its input window is spent: the socket is not read */
+    bool is_owed;     /* in the list of those to be told what was written */
+    struct chan *next_dirty, *next_owed;
+    struct msg_channel_input *gather; /* what this read brought; sent before the handler ends */
+    struct amqp_bytes exchange, key;  /* of a publish whose header has not come */
+    uint8_t *saved;                   /* their bytes once the read is over; NULL: they are lent */
+    struct record *record;            /* whose body is not whole */
+    uint8_t *body;                    /* where the next body frame goes */
+    uint64_t body_left;
+    uint64_t input_n, input_bytes;    /* sent to the channel */
+    uint64_t granted_n, granted_bytes; /* handled by it */
+    uint64_t out_n;                   /* deliveries that were encoded */
+    uint64_t mark_at, mark_n;         /* when the output has come to mark_at, so many are out */
+};
+
+struct connection {
+    struct fsm fsm;
+    struct io *io;
+    struct framer framer;
+    struct output out;
+    struct u64map channels; /* number to struct chan */
+    struct chan *last;      /* found last; NULL: none */
+    struct chan *dirty;     /* with input of this read */
+    struct chan *owed;
+    size_t read_size;       /* of this read: bounds how many commands may come */
+    char *user, *vhost;     /* once known */
+    proc_ref beat_timer, release;
+    uint64_t hard_bytes;    /* output that could not be refused, since it was last empty */
+    uint64_t beat_position; /* output position at the last beat */
+    uint32_t frame_max;
+    uint16_t channel_max, heartbeat;
+    uint16_t n_channels, n_stuffed, n_living;
+    uint16_t close_code;
+    uint8_t header[AMQP_PROTOCOL_HEADER_LEN];
+    uint8_t header_len;
+    uint8_t wanted;         /* what io_want was told */
+    uint8_t silent_beats;
+    bool deaf;              /* its input makes no sense any more: it is read and dropped */
+    bool eof;               /* the peer has closed its side, or the socket is broken */
+    bool half_close;        /* our side is shut once all is written */
+    bool is_shut;
+    bool has_read, has_written; /* since the last beat */
+    bool closes_by_client;  /* close-ok is owed */
+    bool has_exclusive;     /* a channel declared an exclusive queue */
+    bool is_loopback;
+    bool beats;             /* beat_timer is the heartbeat's, not the handshake's */
+    bool says_auth_failure, cancel_notify; /* the client's capabilities */
+    char name[96];          /* "peer -> local" */
+};
+
+static inline enum conn_state conn_state(const struct connection *c)
+{
+    return (enum conn_state)c->fsm.now;
+}
+
+/* connection.c */
+extern const struct framer_ops connection_framer_ops;
+/* Moves to another state (fsm_move). */
+void connection_move(struct connection *c, enum conn_state to);
+/*
+ * The client's or our error: connection.close is sent and all channels end. fmt is the explanation
+ * without "NAME - ". Does nothing when a close was sent before.
+ */
+__attribute__((format(printf, 4, 5))) void connection_fail(struct connection *c, uint16_t code,
+                                                           uint32_t method, const char *fmt, ...);
+void connection_fail_with(struct connection *c, const struct failure *f);
+/* The client has closed (by_client) or is gone: channels end, then the connection. */
+void connection_end(struct connection *c, bool by_client);
+/* All channels may have ended: goes on with the end if so. */
+void connection_check_end(struct connection *c);
+
+/* connection_input.c */
+/* Reads once and handles what came. */
+void connection_read(struct connection *c);
+/* How the reply code for bytes that are no frames, methods or headers reads. */
+uint16_t connection_code_of(int error);
+
+/* connection_handshake.c */
+void connection_on_header(struct connection *c);
+/* A method on channel 0. */
+void connection_on_method(struct connection *c, const struct amqp_method *m);
+
+/* connection_channels.c */
+struct chan *connection_find(struct connection *c, uint16_t number);
+/* The channel that sent m; NULL: it was forgotten. */
+struct chan *connection_sender(struct connection *c, const struct msg *m);
+void connection_open_channel(struct connection *c, uint16_t number);
+/* Forgets the number; it may be opened again. */
+void connection_forget(struct connection *c, struct chan *ch);
+/* Drops what was gathered and assembled for it. */
+void connection_drop_input(struct connection *c, struct chan *ch);
+/* A method of class channel that the connection answers itself; true: done with. */
+bool connection_channel_method(struct connection *c, struct chan *ch, const struct amqp_method *m);
+/* Messages of channels. */
+void connection_on_grant(struct connection *c, struct msg *m);
+void connection_on_fail(struct connection *c, struct msg *m);
+void connection_on_done(struct connection *c, struct msg *m);
+void connection_on_down(struct connection *c, struct msg *m);
+/* Asks all channels to end. */
+void connection_close_channels(struct connection *c, bool by_client);
+
+/* connection_output.c */
+void connection_put_method(struct connection *c, uint16_t number, const struct amqp_method *m);
+void connection_put_close(struct connection *c, uint16_t number, const struct failure *f);
+void connection_on_frames(struct connection *c, struct msg *m);
+void connection_on_deliver(struct connection *c, struct msg *m);
+void connection_on_confirm(struct connection *c, struct msg *m);
+/* Writes what the socket takes; tells channels of it. */
+void connection_write(struct connection *c);
+/* Whether output that cannot be refused is over its bound. */
+bool connection_is_choked(const struct connection *c);
+
+#endif

@@ -1,0 +1,163 @@
+/*
+ * listener.c - accepts AMQP connections and gives each a process of its own.
+ *
+ * Duties: owns the listening socket; has the supervisor `connections` start a process for each
+ * accepted socket, spread over the schedulers, and gives it the socket.
+ * In:  MSG_IO (somebody waits), MSG_SUP_REPLY or MSG_DOWN (answers of the supervisor), MSG_TIMEOUT
+ *      (accepts again after an error).
+ * Out: start_child calls, MSG_FD to new connections.
+ * Links and monitors: none; connections outlive it.
+ * Invariants:
+ *   1. Each slot of `pending` with a ref holds a socket that this process owns as a kept message,
+ *      so that it is closed however the process ends.
+ *   2. Nothing is accepted while all slots are taken.
+ */
+#include "amqp/listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "amqp/connection.h"
+#include "broker/core/listeners.h"
+#include "broker/core/log.h"
+#include "broker/runtime/io.h"
+#include "broker/runtime/supervisor.h"
+
+enum {
+    MAX_PENDING = 64,
+    START_TIMEOUT_US = 10 * 1000 * 1000,
+    PAUSE_US = 200 * 1000, /* after EMFILE and the like */
+};
+
+struct listener {
+    struct io *io;
+    uint64_t n_accepted; /* for the ids of connections; begins at a random number */
+    uint32_t n_pending;
+    proc_ref pause; /* the timer that ends a pause; 0: none */
+    struct {
+        proc_ref ref; /* 0: free */
+        struct msg_fd *fd;
+    } pending[MAX_PENDING];
+};
+
+static void listener_init(void *state, const void *arg)
+{
+    struct listener *l = state;
+    const struct listener_arg *a = arg;
+    uint16_t port = a->port ? a->port : listeners_port("amqp");
+    int fd = io_listen(a->bind, port, &port);
+
+    if (fd < 0)
+        proc_exit(EXIT_CRASH, fd, "cannot listen on %s port %u: %s",
+                  a->bind[0] ? a->bind : "any address", port, strerror(-fd));
+    l->io = io_open(fd);
+    l->n_accepted = proc_random() & 0xffffffff00000000u;
+    io_want(l->io, IO_READ);
+    listeners_tell("amqp", a->bind, port);
+    CHECK(proc_register("listener:amqp") == 0);
+}
+
+static void start_connection(struct listener *l, int fd, const struct sockaddr_storage *peer,
+                             const struct sockaddr_storage *local)
+{
+    struct child_spec spec = {.ops = &connection_ops, .restart = TEMPORARY, .shutdown_ms = 5000,
+                              .scheduler = SCHED_ANY};
+    unsigned i = 0;
+    char id[40];
+
+    while (l->pending[i].ref != 0)
+        i++;
+    snprintf(id, sizeof(id), "connection-%llx", (unsigned long long)l->n_accepted++);
+    spec.id = id;
+    l->pending[i].fd = io_give(fd, peer, local);
+    proc_keep(&l->pending[i].fd->hdr);
+    l->pending[i].ref = sup_start_child(proc_whereis("connections"), &spec, START_TIMEOUT_US);
+    l->n_pending++;
+}
+
+static void accept_some(struct listener *l)
+{
+    struct sockaddr_storage peer, local;
+
+    while (l->n_pending < MAX_PENDING && !proc_is_over_budget()) {
+        int fd = io_accept(l->io, &peer, &local);
+
+        if (fd == -EAGAIN)
+            return;
+        if (fd == -ECONNABORTED || fd == -EINTR)
+            continue;
+        if (fd < 0) {
+            log_warn("listener:amqp: accept: %s", strerror(-fd));
+            io_want(l->io, 0);
+            l->pause = proc_timer(PAUSE_US);
+            return;
+        }
+        start_connection(l, fd, &peer, &local);
+    }
+    if (l->n_pending == MAX_PENDING)
+        io_want(l->io, 0);
+}
+
+/* The supervisor answered: the socket goes to its process, or is closed. */
+static void on_answer(struct listener *l, struct msg *m)
+{
+    for (unsigned i = 0; i < MAX_PENDING; i++) {
+        struct msg_fd *fd = l->pending[i].fd;
+
+        if (l->pending[i].ref != m->ref)
+            continue;
+        l->pending[i].ref = 0;
+        l->pending[i].fd = NULL;
+        l->n_pending--;
+        if (m->type == MSG_SUP_REPLY && MSG_OF(struct msg_sup_reply, m)->err == 0)
+            PROC_SEND(MSG_OF(struct msg_sup_reply, m)->child, fd);
+        else
+            msg_drop(&fd->hdr);
+        break;
+    }
+    if (l->pause == 0)
+        io_want(l->io, IO_READ);
+}
+
+static void listener_handle(void *state, struct msg *m)
+{
+    struct listener *l = state;
+
+    switch (m->type) {
+    case MSG_IO:
+        accept_some(l);
+        break;
+    case MSG_SUP_REPLY:
+    case MSG_DOWN:
+        on_answer(l, m);
+        break;
+    case MSG_TIMEOUT:
+        if (m->ref == l->pause) {
+            l->pause = 0;
+            io_want(l->io, l->n_pending < MAX_PENDING ? IO_READ : 0);
+        } else {
+            on_answer(l, m);
+        }
+        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "unknown message %u", m->type);
+    }
+}
+
+static size_t listener_inspect(const void *state, char *out, size_t size)
+{
+    const struct listener *l = state;
+    int n = snprintf(out, size, "{\"pending\":%u,\"paused\":%s}", l->n_pending,
+                     l->pause ? "true" : "false");
+
+    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size;
+}
+
+const struct proc_ops listener_ops = {
+    .kind = "listener",
+    .state_size = sizeof(struct listener),
+    .init = listener_init,
+    .handle = listener_handle,
+    .inspect = listener_inspect,
+};
