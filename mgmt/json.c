@@ -82,7 +82,7 @@ static json_t *array_json(struct amqp_bytes contents, unsigned depth)
     return ret;
 }
 
-/* A key is text too: it is mended in the same way. */
+/* A key is text too: it is mended in the same way, and ends at a NUL. */
 static void object_set(json_t *object, struct amqp_bytes key, json_t *value)
 {
     json_t *text = json_text(key.p, key.len);

@@ -3,18 +3,29 @@
  */
 #include "mgmt/process_tree.h"
 
-#include "broker/runtime/proc.h"
+#include <string.h>
+
 #include "broker/runtime/runtime.h"
 
 enum { PART = 256 }; /* rows of one step */
 
-void process_tree_init(struct process_tree *t, const struct proc_info *row, uint32_t n)
+void process_tree_init(struct process_tree *t, const struct proc_info *row, uint32_t n,
+                       void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *))
 {
+    const size_t count = (size_t)n + 1;
+
     *t = (struct process_tree){.row = row, .n = n};
-    t->up = proc_zalloc((n + 1) * sizeof(*t->up));
-    t->first = proc_zalloc((n + 1) * sizeof(*t->first));
-    t->next = proc_zalloc((n + 1) * sizeof(*t->next));
-    u64map_init(&t->number_of, proc_realloc, proc_free);
+    t->up = realloc_fn(NULL, 3 * count * sizeof(*t->up));
+    memset(t->up, 0, 3 * count * sizeof(*t->up));
+    t->first = t->up + count;
+    t->next = t->first + count;
+    u64map_init(&t->number_of, realloc_fn, free_fn);
+}
+
+void process_tree_fini(struct process_tree *t)
+{
+    t->number_of.free(t->up);
+    u64map_fini(&t->number_of);
 }
 
 /*

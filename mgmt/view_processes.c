@@ -123,7 +123,7 @@ static void take_listing(struct request *r)
 {
     struct tree_view *v = r->state;
 
-    process_tree_init(&v->tree, r->listing->row, (uint32_t)r->listing->n);
+    process_tree_init(&v->tree, r->listing->row, (uint32_t)r->listing->n, proc_realloc, proc_free);
     text_add_str(&r->foreign->out, "[");
 }
 

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""The management port's own rules: bounds, headers, the tree, and requests whose process dies."""
+import base64
+import http.client
+import json
+import socket
+import unittest
+import urllib.parse
+
+from pika import spec
+
+from harness import DEADLINE, Broker, BrokerCase, fresh, needs_own_broker, wait_for
+
+LOGIN = "Basic " + base64.b64encode(b"guest:guest").decode()
+
+
+def ask(broker, method, path, body=None, headers=(), conn=None):
+    """(response, body) of one request; conn: a connection that is kept."""
+    own = conn or http.client.HTTPConnection(*broker.mgmt, timeout=DEADLINE)
+    try:
+        own.request(method, path, body, dict({"Authorization": LOGIN}, **dict(headers)))
+        answer = own.getresponse()
+        return answer, answer.read()
+    finally:
+        if not conn:
+            own.close()
+
+
+def crash(broker, process, how="check"):
+    try:
+        return broker.http("POST", "/api/debug/crash", {"process": process, "how": how})[0]
+    except (OSError, http.client.HTTPException):
+        return None  # It was the listener itself.
+
+
+@needs_own_broker
+class Api(BrokerCase):
+    def test_headers(self):
+        for path, status in (("/api/overview", 200), ("/nothing", 404)):
+            answer, body = ask(self.broker, "GET", path)
+            self.assertEqual(answer.status, status)
+            self.assertEqual(answer.headers["Content-Type"], "application/json")
+            self.assertEqual(answer.headers["X-Content-Type-Options"], "nosniff")
+            self.assertEqual(answer.headers["Cache-Control"], "no-store")
+            self.assertIn("default-src 'none'", answer.headers["Content-Security-Policy"])
+            self.assertEqual(answer.headers["Content-Length"], str(len(body)))
+
+    def test_login_is_asked_for(self):
+        answer, _ = ask(self.broker, "GET", "/api/overview", headers={"Authorization": "Bearer x"})
+        self.assertEqual((answer.status, answer.headers["WWW-Authenticate"]),
+                         (401, 'Basic realm="RabbitMQ Management"'))
+
+    def test_head(self):
+        answer, body = ask(self.broker, "HEAD", "/api/queues")
+        self.assertEqual((answer.status, body), (200, b""))
+        self.assertGreater(int(answer.headers["Content-Length"]), 0)
+
+    def test_method_not_allowed(self):
+        answer, body = ask(self.broker, "DELETE", "/api/queues")
+        self.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, HEAD"))
+        self.assertEqual(json.loads(body)["error"], "method_not_allowed")
+
+    def test_bounds(self):
+        fits, over = b"x" * (1 << 20), b"x" * ((1 << 20) + 1)
+        self.assertEqual(ask(self.broker, "POST", "/api/queues", fits)[0].status, 405)
+        self.assertEqual(ask(self.broker, "POST", "/api/queues", over)[0].status, 413)
+        for size, status in ((15000, 200), (17000, 400)):
+            answer, _ = ask(self.broker, "GET", "/api/queues", headers={"X-Long": "x" * size})
+            self.assertEqual(answer.status, status, size)
+        self.assertEqual(ask(self.broker, "GET", "/api/" + "x" * 8000)[0].status, 404)
+
+    def test_kept_connection(self):
+        conn = http.client.HTTPConnection(*self.broker.mgmt, timeout=DEADLINE)
+        self.addCleanup(conn.close)
+        for method in ("GET", "HEAD", "POST", "GET"):
+            status = 405 if method == "POST" else 200
+            self.assertEqual(ask(self.broker, method, "/api/queues", conn=conn)[0].status, status)
+
+    def test_client_that_leaves(self):
+        """Answers to those who are gone go nowhere."""
+        request = "GET /api/processes HTTP/1.1\r\nAuthorization: %s\r\n\r\n" % LOGIN
+        for _ in range(50):
+            with socket.create_connection(self.broker.mgmt, timeout=DEADLINE) as sock:
+                sock.sendall(request.encode() * 3)
+        self.broker.get("/api/overview")
+
+        def requests():
+            return [p for p in self.broker.get("/api/processes") if p["kind"] == "mgmt_request"]
+        wait_for(lambda: len(requests()) == 1, "all requests but this one to end")
+
+    def test_queue_paths(self):
+        conn, name = self.opened(), fresh("a/b %ü")
+        conn.rpc(1, spec.Queue.Declare(queue=name, arguments={"x-a": [1, {"b": None}], "x-ü": "é"}))
+        got = self.broker.get("/api/queues/%2F/" + urllib.parse.quote(name, safe=""))
+        self.assertEqual((got["name"], got["state"], got["type"]), (name, "running", "classic"))
+        self.assertEqual(got["arguments"], {"x-a": [1, {"b": None}], "x-ü": "é"})
+        self.assertIn(name, [q["name"] for q in self.broker.get("/api/queues/%2F")])
+        self.assertEqual(self.broker.http("GET", "/api/queues/no-such-vhost")[0], 404)
+        self.assertEqual(self.broker.http("GET", "/api/queues/%2F/no-such-queue")[0], 404)
+
+    def test_tree(self):
+        rows = self.broker.get("/api/processes")
+        seen = set()
+        for row in rows:
+            self.assertTrue(row["parent"] is None or row["parent"] in seen, row)
+            seen.add(row["pid"])
+        roots = self.broker.get("/api/processes?nested=true")
+        self.assertEqual([root["name"] for root in roots], ["root"])
+        names = [child["name"] for child in roots[0]["children"]]
+        self.assertIn("vhosts", names)
+        self.assertNotIn("mgmt_http", names)
+
+    def test_one_process(self):
+        row = self.broker.get("/api/processes/mgmt_http")
+        self.assertEqual(row["inspect"]["port"], self.broker.mgmt[1])
+        self.assertEqual(self.broker.get("/api/processes/" + row["pid"])["name"], "mgmt_http")
+        for name in ("nobody", "0.0.99", "%00", "..."):
+            self.assertEqual(self.broker.http("GET", "/api/processes/" + name)[0], 404, name)
+
+
+@needs_own_broker
+class Crashes(BrokerCase):
+    broker_args = ("--set", "debug.crash=true")
+
+    def test_orders(self):
+        for body in (None, "x", [], {}, {"process": "mgmt_http"}, {"how": "check"},
+                     {"process": "mgmt_http", "how": "gently"}, {"process": 1, "how": "check"},
+                     {"process": "x" * 300, "how": "check"}):
+            status, value = self.broker.http("POST", "/api/debug/crash", body)
+            self.assertEqual((status, value["error"]), (400, "bad_request"), body)
+        self.assertEqual(crash(self.broker, "nobody"), 404)
+
+    def test_foreign_page(self):
+        order = json.dumps({"process": "nobody", "how": "check"})
+        for origin, status in (("http://evil.example", 403), ("null", 403),
+                               ("http://%s:%d" % self.broker.mgmt, 404)):
+            answer, _ = ask(self.broker, "POST", "/api/debug/crash", order, {"Origin": origin})
+            self.assertEqual(answer.status, status, origin)
+        self.assertEqual(ask(self.broker, "GET", "/api/queues", None,
+                             {"Origin": "http://evil.example"})[0].status, 200)
+
+    def test_listener_comes_back(self):
+        """On the same port, and it tells what its last run died of."""
+        for n, how in enumerate(("check", "segv", "stack"), 1):
+            crash(self.broker, "mgmt_http", how)
+
+            def row():
+                try:
+                    return self.broker.get("/api/processes/mgmt_http")
+                except (OSError, http.client.HTTPException):
+                    return None
+            got = wait_for(lambda: (row() or {"restarts": 0})["restarts"] >= n and row(),
+                           "the listener")
+            self.assertTrue(got["last_crash"], got)
+
+
+@needs_own_broker
+class BrokenRequests(unittest.TestCase):
+    def test_each_is_answered(self):
+        """Every request's process crashes in init; its client is told so, and the broker lives."""
+        with Broker(["--set", "debug.crash_in_init=mgmt_request"]) as broker:
+            for _ in range(20):
+                status, value = broker.http("GET", "/api/overview")
+                self.assertEqual((status, value["error"]), (500, "internal_server_error"))
+
+    def test_parked_is_listed(self):
+        with Broker(["--set", "debug.crash_in_init=queue"]) as broker:
+            conn, name = broker.raw(), fresh()
+            self.addCleanup(conn.kill)
+            conn.channel(1)
+            conn.send(1, spec.Queue.Declare(queue=name))
+
+            def parked():
+                return [p for p in broker.get("/api/processes") if p["state"] == "parked"]
+            row = wait_for(parked, "a parked queue", 3 * DEADLINE)[0]
+            self.assertIn(name, row["name"])
+            self.assertIsNone(row["pid"])
+            self.assertTrue(row["last_crash"], row)
+            self.assertGreaterEqual(row["restarts"], 5)
+
+
+if __name__ == "__main__":
+    unittest.main()
