@@ -323,10 +323,10 @@ static void on_watch(struct supervisor *s, proc_id watcher)
     struct child *c;
 
     s->watcher = watcher;
-    TAILQ_FOREACH(c, &s->cs.statics, link)
-    tell_parked(s, c);
-    TAILQ_FOREACH(c, &s->cs.dynamics[PHASE_PARKED], link)
-    tell_parked(s, c);
+    TAILQ_FOREACH (c, &s->cs.statics, link)
+        tell_parked(s, c);
+    TAILQ_FOREACH (c, &s->cs.dynamics[PHASE_PARKED], link)
+        tell_parked(s, c);
 }
 
 static void handle(void *state, struct msg *m)
@@ -384,6 +384,7 @@ static void init(void *state, const void *arg)
     const struct sup_spec *spec = arg; /* of sup_new_arg; there is always one */
     bool is_default = spec->intensity == 0 && spec->period_ms == 0;
 
+    self()->supervisor = true; /* for listings, whoever spawned it */
     proc_trap_exit(true);
     if (spec->is_registered)
         CHECK(proc_register(proc_name()) == 0);

@@ -465,6 +465,25 @@ static void test_build_adds_children(void **state)
     sup_over();
 }
 
+static proc_id found;
+
+static void find_sup(void *arg)
+{
+    (void)arg;
+    found = proc_whereis("sup");
+}
+
+static void test_registers_its_name(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 0);
+    sup.spec.is_registered = true;
+    sup_run();
+    tw_do(find_sup, NULL);
+    assert_true(found == sup.pid);
+    sup_over();
+}
+
 static void test_same_id_twice_is_a_crash(void **state)
 {
     (void)state;
@@ -506,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_late_exit_of_a_forgotten_child),
         cmocka_unit_test(test_moved_is_not_counted),
         cmocka_unit_test(test_build_adds_children),
+        cmocka_unit_test(test_registers_its_name),
         cmocka_unit_test(test_same_id_twice_is_a_crash),
     };
 

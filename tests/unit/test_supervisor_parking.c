@@ -174,6 +174,33 @@ static void test_stop_of_a_parked_elder_frees_the_rest(void **state)
     sup_over();
 }
 
+static void watch(void *arg)
+{
+    (void)arg;
+    sup_watch(sup.pid);
+}
+
+/* A new watcher hears of those parked now, and then of every change. */
+static void test_watcher_that_comes_later(void **state)
+{
+    (void)state;
+    sup_prepare(ONE_FOR_ONE, 2);
+    sup.child[0].own_budget = true;
+    sup.spec.watcher = 0;
+    kids.init_fails[0] = kids.init_fails[3] = 6;
+    sup_run();
+    (void)start_kid(3, PERMANENT);
+    assert_string_equal(kid_states(0), "");
+    tw_do(watch, NULL);
+    assert_string_equal(kid_states(0), "P");
+    assert_string_equal(kid_states(1), "");
+    assert_string_equal(kid_states(3), "P");
+    assert_non_null(strstr(tw_find(MSG_CHILD_STATE, 0)->why.text, "planned failure"));
+    tw_run_us(1 * S);
+    assert_string_equal(kid_states(0), "PSU");
+    sup_over();
+}
+
 static void test_end_with_a_parked_child(void **state)
 {
     (void)state;
@@ -199,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_restart_child),
         cmocka_unit_test(test_stop_of_a_parked_child),
         cmocka_unit_test(test_stop_of_a_parked_elder_frees_the_rest),
+        cmocka_unit_test(test_watcher_that_comes_later),
         cmocka_unit_test(test_end_with_a_parked_child),
     };
 

@@ -46,7 +46,7 @@ static struct tw {
     struct crash_report last_crash; /* but its pointers */
     struct tw_entry log[TW_LOG];
     size_t n_log;
-    char text[4096]; /* of the last msg_inspect */
+    char text[4096];                /* of the last msg_inspect */
     void (*on_user)(struct msg *m); /* gets answers of type MSG_USER instead; NULL: nobody */
 } tw;
 
