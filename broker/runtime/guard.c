@@ -17,8 +17,7 @@
 
 #define SIGNAL_STACK (RT_SANITIZED ? 262144U : 65536U)
 
-#if defined(__SANITIZE_ADDRESS__) ||                                                               \
-    (defined(__has_feature) && !defined(__SANITIZE_THREAD__) && RT_SANITIZED)
+#if RT_ASAN
 /* Faults are ours; stacks on the heap would hide what a jump leaves behind. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
@@ -76,6 +75,12 @@ void guard_jump(int signo, uintptr_t addr, const void *context)
     t->signo = signo;
     t->fault_addr = addr;
     t->n_frames = frames_take(t->frames, MAX_FRAMES, pc, fp);
+    if (RT_TSAN) {
+        sigset_t none;
+
+        sigemptyset(&none);
+        pthread_sigmask(SIG_SETMASK, &none, NULL); /* TSan's own handler blocks all signals */
+    }
     siglongjmp(t->jump, 1);
 }
 

@@ -35,16 +35,22 @@
 #include "broker/runtime/u64map.h"
 #include "broker/runtime/world.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define RT_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define RT_SANITIZED 1
+#if defined(__has_feature)
+#define RT_HAS(feature) __has_feature(feature)
+#else
+#define RT_HAS(feature) 0
 #endif
+#if defined(__SANITIZE_ADDRESS__) || RT_HAS(address_sanitizer)
+#define RT_ASAN 1
+#else
+#define RT_ASAN 0
 #endif
-#ifndef RT_SANITIZED
-#define RT_SANITIZED 0
+#if defined(__SANITIZE_THREAD__) || RT_HAS(thread_sanitizer)
+#define RT_TSAN 1
+#else
+#define RT_TSAN 0
 #endif
+#define RT_SANITIZED (RT_ASAN || RT_TSAN)
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

@@ -17,16 +17,8 @@
 
 #include "broker/runtime/internal.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define RT_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define RT_TSAN 1
-#endif
-#endif
-
 /* TSan holds other signals back until the next library call, which a loop never makes. */
-#ifdef RT_TSAN
+#if RT_TSAN
 #define TICK_SIGNAL SIGSYS
 #else
 #define TICK_SIGNAL (SIGRTMIN + 1)
