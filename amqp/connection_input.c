@@ -5,6 +5,7 @@
  * brings for a channel is gathered into one message and sent before the handler ends.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "amqp/codec/props.h"
@@ -88,7 +89,7 @@ static int doom(struct connection *c, struct chan *ch, uint16_t code, uint32_t m
     struct command *cmd = next_command(c, ch);
 
     *f = (struct failure){.code = code, .method = method};
-    strncpy(f->text, text, sizeof(f->text) - 1);
+    snprintf(f->text, sizeof(f->text), "%s", text);
     *cmd = (struct command){.kind = COMMAND_FAIL, .len = sizeof(*f), .payload = (uint8_t *)f};
     count_command(ch, cmd);
     ch->state = CHAN_DOOMED;
