@@ -30,6 +30,19 @@ static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
                               "PRAGMA journal_size_limit = 67108864;"
                               "PRAGMA trusted_schema = OFF;";
 
+/*
+ * The four tables of messages go by a segment's id:
+ * - segment: the bytes of records, one behind the other. One row for each commit, more where it is
+ *   large.
+ * - header: what each queue has in the segment, and the group that wrote it. A group that wrote no
+ *   segment has a row of its own here until the next one, so that the newest row always tells the
+ *   last group.
+ * - entries: where each record lies and whose it is.
+ * - acks: which entries are settled; no row where none is.
+ *
+ * In meta, epoch is the number of openings, clean is 1 after an ordered stop, next_id is the first
+ * id that is not reserved.
+ */
 static const char schema[] =
     "CREATE TABLE segment(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
     "CREATE TABLE header(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"

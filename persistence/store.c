@@ -6,16 +6,18 @@
  * back in pieces of about 20 ms and gives free pages back when it is idle.
  *
  * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ from queues; STORE_WRITE, _LOAD, _RESERVE from
- * the registry; CONTINUE (recovery, the first one) and TIMEOUT from itself. Messages out:
- * STORE_ENTRIES, _DURABLE to queues, and the replies. Links: its supervisor's. It monitors nobody:
- * what a dead queue sent is kept until the next opening of that queue fences it.
+ * the registry; CONTINUE (recovery, the first one) and TIMEOUT from itself.
+ *
+ * Messages out: STORE_ENTRIES, _DURABLE to queues, and the replies.
+ *
+ * Links: its supervisor's. It monitors nobody: what a dead queue sent is kept until the next
+ * opening of that queue fences it.
  *
  * Invariants
- * 1. It has its name only when it has recovered, so that whoever finds it finds all that is
- * durable.
+ * 1. It has its name only when it has recovered, so whoever finds it finds all that is durable.
  * 2. No reply or STORE_DURABLE leaves for an operation whose commit has not returned 0.
  * 3. After any error of a writing call nothing more is done with the database: the process ends,
- * and its handle is closed by proc_at_exit, which touches no memory of the process.
+ *    and its handle is closed by proc_at_exit, which touches no memory of the process.
  * 4. A batch of operations is kept until none of its publishes needs its bytes. While it is here,
  *    its `cap` counts those publishes (and one for the handler that is at work on it).
  */

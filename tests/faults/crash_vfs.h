@@ -6,7 +6,7 @@
  * write is safe only once its file was synced. So a test can
  *
  * - let the program die (crash_fs_kill): locks go, open handles answer every call with an error
- * from then on, and what was written stays, synced or not, as after SIGKILL;
+ *   from then on, and what was written stays, synced or not, as after SIGKILL;
  * - cut the power (crash_fs_cut): the same, and of each file's unsynced writes some are there, some
  *   are not and some are torn by sectors of 512 bytes, chosen by the seed; a file that was never
  *   synced may be missing, one that was removed may be back;
