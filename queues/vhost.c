@@ -54,7 +54,7 @@ void vhost_child_spec(const char *name, const char *data_dir, struct child_spec 
     struct vhost_ctx v;
 
     snprintf(v.name, sizeof(v.name), "%s", name);
-    snprintf(v.dir, sizeof(v.dir), "%.300s/vhosts/%016llx", data_dir,
+    snprintf(v.dir, sizeof(v.dir), "%.300s/vhost-%016llx", data_dir,
              (unsigned long long)registry_hash(0, name, strlen(name)));
     snprintf(id, sizeof(id), "vhost:%s", name);
     *ret = (struct child_spec){ .id = id, .ops = &supervisor_ops,
