@@ -27,11 +27,14 @@
 enum {
     MAX_PENDING = 64,
     START_TIMEOUT_US = 10 * 1000 * 1000,
+    PORT_TRIES = 8,
     PAUSE_US = 200 * 1000, /* after EMFILE and the like */
 };
 
+enum { MAX_SOCKETS = 2 };
+
 struct listener {
-    struct io *io;
+    struct io *io[MAX_SOCKETS]; /* NULL: none; for all addresses, one of IPv4 and one of IPv6 */
     uint64_t n_accepted; /* for the ids of connections; begins at a random number */
     uint32_t n_pending;
     proc_ref pause; /* the timer that ends a pause; 0: none */
@@ -41,19 +44,50 @@ struct listener {
     } pending[MAX_PENDING];
 };
 
+/* Both families on one port, for which either may be the one that is taken; -errno. */
+static int listen_all(uint16_t port, int fds[MAX_SOCKETS], uint16_t *ret_port)
+{
+    for (int tries = 0; tries < PORT_TRIES; tries++) {
+        fds[0] = io_listen("0.0.0.0", port, ret_port);
+        if (fds[0] < 0)
+            return fds[0];
+        fds[1] = io_listen("::", *ret_port, NULL);
+        if (fds[1] != -EADDRINUSE)
+            return 0; /* a machine without IPv6 is served all the same */
+        io_close(io_open(fds[0]));
+        if (port != 0)
+            break;
+    }
+    return -EADDRINUSE;
+}
+
+static void want(struct listener *l, unsigned events)
+{
+    for (unsigned i = 0; i < MAX_SOCKETS; i++)
+        if (l->io[i])
+            io_want(l->io[i], events);
+}
+
 static void listener_init(void *state, const void *arg)
 {
     struct listener *l = state;
     const struct listener_arg *a = arg;
     uint16_t port = a->port ? a->port : listeners_port("amqp");
-    int fd = io_listen(a->bind, port, &port);
+    int fds[MAX_SOCKETS] = {-1, -1}, r;
 
-    if (fd < 0)
-        proc_exit(EXIT_CRASH, fd, "cannot listen on %s port %u: %s",
-                  a->bind[0] ? a->bind : "any address", port, strerror(-fd));
-    l->io = io_open(fd);
+    if (a->bind[0]) {
+        r = fds[0] = io_listen(a->bind, port, &port);
+    } else {
+        r = listen_all(port, fds, &port);
+    }
+    if (r < 0)
+        proc_exit(EXIT_CRASH, r, "cannot listen on %s port %u: %s",
+                  a->bind[0] ? a->bind : "any address", port, strerror(-r));
+    for (unsigned i = 0; i < MAX_SOCKETS; i++)
+        if (fds[i] >= 0)
+            l->io[i] = io_open(fds[i]);
     l->n_accepted = proc_random() & 0xffffffff00000000u;
-    io_want(l->io, IO_READ);
+    want(l, IO_READ);
     listeners_tell("amqp", a->bind, port);
     CHECK(proc_register("listener:amqp") == 0);
 }
@@ -76,12 +110,12 @@ static void start_connection(struct listener *l, int fd, const struct sockaddr_s
     l->n_pending++;
 }
 
-static void accept_some(struct listener *l)
+static void accept_some(struct listener *l, struct io *io)
 {
     struct sockaddr_storage peer, local;
 
     while (l->n_pending < MAX_PENDING && !proc_is_over_budget()) {
-        int fd = io_accept(l->io, &peer, &local);
+        int fd = io_accept(io, &peer, &local);
 
         if (fd == -EAGAIN)
             return;
@@ -89,14 +123,14 @@ static void accept_some(struct listener *l)
             continue;
         if (fd < 0) {
             log_warn("listener:amqp: accept: %s", strerror(-fd));
-            io_want(l->io, 0);
+            want(l, 0);
             l->pause = proc_timer(PAUSE_US);
             return;
         }
         start_connection(l, fd, &peer, &local);
     }
     if (l->n_pending == MAX_PENDING)
-        io_want(l->io, 0);
+        want(l, 0);
 }
 
 /* The supervisor answered: the socket goes to its process, or is closed. */
@@ -117,7 +151,7 @@ static void on_answer(struct listener *l, struct msg *m)
         break;
     }
     if (l->pause == 0)
-        io_want(l->io, IO_READ);
+        want(l, IO_READ);
 }
 
 static void listener_handle(void *state, struct msg *m)
@@ -126,7 +160,7 @@ static void listener_handle(void *state, struct msg *m)
 
     switch (m->type) {
     case MSG_IO:
-        accept_some(l);
+        accept_some(l, MSG_OF(struct msg_io, m)->io);
         break;
     case MSG_SUP_REPLY:
     case MSG_DOWN:
@@ -135,7 +169,7 @@ static void listener_handle(void *state, struct msg *m)
     case MSG_TIMEOUT:
         if (m->ref == l->pause) {
             l->pause = 0;
-            io_want(l->io, l->n_pending < MAX_PENDING ? IO_READ : 0);
+            want(l, l->n_pending < MAX_PENDING ? IO_READ : 0);
         } else {
             on_answer(l, m);
         }
