@@ -168,15 +168,18 @@ class BrokenRequests(unittest.TestCase):
             conn, name = broker.raw(), fresh()
             self.addCleanup(conn.kill)
             conn.channel(1)
-            conn.send(1, spec.Queue.Declare(queue=name))
+            conn.cast(1, spec.Queue.Declare(queue=name))
 
             def parked():
                 return [p for p in broker.get("/api/processes") if p["state"] == "parked"]
-            row = wait_for(parked, "a parked queue", 3 * DEADLINE)[0]
-            self.assertIn(name, row["name"])
+            row = wait_for(parked, "a parked queue")[0]
+            self.assertEqual(row["parent"], broker.get("/api/processes/queues:%2F")["pid"])
             self.assertIsNone(row["pid"])
             self.assertTrue(row["last_crash"], row)
             self.assertGreaterEqual(row["restarts"], 5)
+            queue = broker.get("/api/queues/%2F/" + name)
+            self.assertEqual(queue["state"], "down")
+            self.assertTrue(queue["reason"], queue)
 
 
 if __name__ == "__main__":
