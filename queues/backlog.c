@@ -204,8 +204,7 @@ static void heap_pop(struct backlog *b)
     }
 }
 
-struct entry *backlog_restore(struct backlog *b, uint64_t seq, struct record *record,
-                              uint32_t size)
+struct entry *backlog_restore(struct backlog *b, uint64_t seq, struct record *record, uint32_t size)
 {
     struct backlog_chunk *c = chunk_find(b, seq >> CHUNK_BITS);
     struct backlog_chunk *prev = NULL;

@@ -30,7 +30,7 @@ struct consumer {
     bool is_gone; /* cancelled; here only for what it still holds */
 };
 
-struct consumers { /* zeroed at first */
+struct consumers {                 /* zeroed at first */
     struct consumer *first, *last; /* able ones */
     uint32_t n;                    /* all but the gone */
     bool exclusive;                /* one of them has the queue for itself */
@@ -51,7 +51,6 @@ void consumers_sent(struct consumers *cs, struct consumer *c, uint32_t bytes);
 /* Its holder has fewer. */
 void consumers_settled(struct consumers *cs, struct consumer *c);
 /* A new absolute window; older ones are ignored. */
-void consumers_permit(struct consumers *cs, struct consumer *c, uint64_t messages,
-                      uint64_t bytes);
+void consumers_permit(struct consumers *cs, struct consumer *c, uint64_t messages, uint64_t bytes);
 
 #endif

@@ -1,10 +1,10 @@
 #include "queues/credit.h"
 
 enum { /* as in queue.h, which is not pure; a test holds them together */
-    INITIAL_MESSAGES = 16,
-    INITIAL_BYTES = 64 * 1024,
-    MAX_MESSAGES = 1024,
-    MAX_BYTES = 1024 * 1024,
+       INITIAL_MESSAGES = 16,
+       INITIAL_BYTES = 64 * 1024,
+       MAX_MESSAGES = 1024,
+       MAX_BYTES = 1024 * 1024,
 };
 
 void credit_init(struct credit *c)
@@ -33,8 +33,8 @@ bool credit_raise(struct credit *c, const struct credit_pool *pool)
 {
     uint64_t messages = share(CREDIT_QUEUE_MESSAGES, pool->backlog_messages, pool->n_channels,
                               INITIAL_MESSAGES, MAX_MESSAGES);
-    uint64_t bytes = share(CREDIT_QUEUE_BYTES, pool->backlog_bytes, pool->n_channels,
-                           INITIAL_BYTES, MAX_BYTES);
+    uint64_t bytes =
+        share(CREDIT_QUEUE_BYTES, pool->backlog_bytes, pool->n_channels, INITIAL_BYTES, MAX_BYTES);
     bool rose = false;
 
     if (messages == 0 || bytes == 0)

@@ -19,8 +19,8 @@ static void drop_publish(struct msg *m)
 
 struct msg_queue_publish *queue_publish_new(uint64_t epoch, uint32_t cap)
 {
-    struct msg_queue_publish *p = msg_new(
-        QUEUE_PUBLISH, sizeof(*p) + (size_t)cap * sizeof(p->item[0]), drop_publish);
+    struct msg_queue_publish *p =
+        msg_new(QUEUE_PUBLISH, sizeof(*p) + (size_t)cap * sizeof(p->item[0]), drop_publish);
 
     p->epoch = epoch;
     p->cap = cap;
@@ -38,8 +38,8 @@ static void drop_deliver(struct msg *m)
 
 struct msg_queue_deliver *queue_deliver_new(uint64_t queue_id, uint64_t epoch, uint32_t cap)
 {
-    struct msg_queue_deliver *d = msg_new(
-        QUEUE_DELIVER, sizeof(*d) + (size_t)cap * sizeof(d->item[0]), drop_deliver);
+    struct msg_queue_deliver *d =
+        msg_new(QUEUE_DELIVER, sizeof(*d) + (size_t)cap * sizeof(d->item[0]), drop_deliver);
 
     d->queue_id = queue_id;
     d->epoch = epoch;
@@ -105,8 +105,8 @@ static void drop_attach(struct msg *m)
     msg_free(m);
 }
 
-struct msg_queue_attach *queue_attach_new(uint64_t old_epoch, uint64_t epoch,
-                                          uint32_t n_consumers, uint32_t n_held)
+struct msg_queue_attach *queue_attach_new(uint64_t old_epoch, uint64_t epoch, uint32_t n_consumers,
+                                          uint32_t n_held)
 {
     struct msg_queue_attach *a = msg_new(QUEUE_ATTACH, sizeof(*a), drop_attach);
 

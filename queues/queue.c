@@ -1,11 +1,12 @@
 /*
- * queue.c - the queue process: one for each queue, under "queues:<vhost>", restarted from the store.
+ * queue.c - the queue process: one for each queue, under "queues:<vhost>", restarted from the
+ * store.
  *
  * Duties: takes in what channels publish, keeps it in order, hands it to consumers within their
  * permits and prefetch, gives what must last to the store, and confirms.
  * Messages in: QUEUE_* of queue.h from channels and the registry; STORE_ENTRIES, _OPENED, _DURABLE,
- * _BODIES, _SYNCED from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT, _CONSUMER_GONE and replies
- * to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ to the store; REGISTRY_CELL_UP and
+ * _BODIES, _SYNCED from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT, _CONSUMER_GONE and
+ * replies to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ to the store; REGISTRY_CELL_UP and
  * _QUEUE_UNUSED to the registry.
  * Monitors: every channel that publishes, consumes or holds something; the store.
  *

@@ -1,6 +1,6 @@
 /*
- * queue.h - the messages that queue processes take and send. See docs/processes.md for the order and
- * credit of each, and for what happens when either side dies.
+ * queue.h - the messages that queue processes take and send. See docs/processes.md for the order
+ * and credit of each, and for what happens when either side dies.
  *
  * Everything that names a message names (queue id, epoch, seq); what is of an epoch that is gone is
  * legal and ignored.
@@ -82,13 +82,13 @@ struct msg_queue_credit { /* absolute: how many messages and bytes may be sent i
 };
 
 struct consumer_spec {
-    uint32_t cid;       /* the channel's own number of the consumer */
+    uint32_t cid; /* the channel's own number of the consumer */
     bool no_ack, exclusive;
-    uint16_t prefetch;  /* 0: no limit */
+    uint16_t prefetch; /* 0: no limit */
     int32_t priority;
     uint64_t window_messages, window_bytes; /* its share of the socket's output, absolute */
-    struct blob *tag;   /* consumer tag, for listings */
-    struct blob *args;  /* field table bytes; NULL: empty */
+    struct blob *tag;                       /* consumer tag, for listings */
+    struct blob *args;                      /* field table bytes; NULL: empty */
 };
 
 struct msg_queue_consume {
@@ -154,8 +154,8 @@ struct msg_queue_got {
     bool empty, redelivered;
     bool no_ack;
     uint64_t queue_id, epoch, seq;
-    uint64_t ready; /* left behind */
-    proc_id queue;  /* to whom a drop gives the message back */
+    uint64_t ready;        /* left behind */
+    proc_id queue;         /* to whom a drop gives the message back */
     struct record *record; /* set NULL by whoever takes it */
     char text[128];
 };
@@ -200,11 +200,11 @@ struct msg_queue_settle *queue_settle_new(uint64_t epoch, enum settle_how how, u
 struct msg_queue_confirm *queue_confirm_new(uint64_t queue_id, uint64_t epoch, bool nack,
                                             uint32_t n);
 struct msg_queue_consume *queue_consume_new(uint64_t epoch, const struct consumer_spec *consumer);
-struct msg_queue_attach *queue_attach_new(uint64_t old_epoch, uint64_t epoch,
-                                          uint32_t n_consumers, uint32_t n_held);
+struct msg_queue_attach *queue_attach_new(uint64_t old_epoch, uint64_t epoch, uint32_t n_consumers,
+                                          uint32_t n_held);
 struct msg_queue_ask *queue_ask_new(uint32_t type, uint64_t epoch);
 
-struct queue_arg { /* the arg blob of queue_ops */
+struct queue_arg {     /* the arg blob of queue_ops */
     struct cell *cell; /* the blob's maker holds a reference for as long as the child exists */
 };
 extern const struct proc_ops queue_ops;

@@ -10,8 +10,8 @@
 
 static void report_losses(struct queue *q)
 {
-    uint64_t had = atomic_load_explicit(&q->cell->stats.ready, memory_order_relaxed) +
-                   q->expect_unacked;
+    uint64_t had =
+        atomic_load_explicit(&q->cell->stats.ready, memory_order_relaxed) + q->expect_unacked;
     char title[600], quoted[600];
 
     if (had <= q->backlog.n_ready)
@@ -19,8 +19,7 @@ static void report_losses(struct queue *q)
     q->lost = had - q->backlog.n_ready;
     queue_title(q, title);
     log_warn("%s: its restart lost %llu messages that need not last",
-             log_quote(quoted, sizeof(quoted), title, strlen(title)),
-             (unsigned long long)q->lost);
+             log_quote(quoted, sizeof(quoted), title, strlen(title)), (unsigned long long)q->lost);
 }
 
 void attach_begin(struct queue *q)

@@ -145,8 +145,7 @@ void on_given_back(struct queue *q, struct msg *m)
     }
     e = backlog_find(&q->backlog, in->seq);
     /* If the asker's end was heard of before, the message is back already. */
-    if (!e || e->state != ENTRY_UNACKED || !p || !p->got ||
-        e->holder != &p->got->consumer.holder)
+    if (!e || e->state != ENTRY_UNACKED || !p || !p->got || e->holder != &p->got->consumer.holder)
         return;
     backlog_return(&q->backlog, e);
     taker_free_if_done(q, p->got);

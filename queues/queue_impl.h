@@ -115,7 +115,7 @@ struct queue {
     struct peer *first_peer, *last_found, *dirty;
     struct taker *returning; /* of peers that went: what they held goes back to its place */
 
-    proc_id store; /* 0: waiting for its name */
+    proc_id store;    /* 0: waiting for its name */
     bool store_ready; /* it has opened the queue: publishes may be sent */
     bool was_opened;  /* the first STORE_OPENED has come */
     proc_ref await_ref, open_ref, store_monitor, read_ref;
@@ -124,7 +124,7 @@ struct queue {
     uint64_t read_from;        /* nothing paged and unasked is ready between cursor and here */
     uint32_t read_left;        /* about how many of those read back are still to be delivered */
     uint32_t n_reading;
-    uint64_t *reading; /* seqs of the read under way, READ_MESSAGES of them */
+    uint64_t *reading;              /* seqs of the read under way, READ_MESSAGES of them */
     uint64_t sample_seq, sample_us; /* one delivery whose time to ack is measured */
     uint64_t ack_time_us;           /* smoothed */
 
@@ -196,7 +196,7 @@ void get_serve(struct queue *q); /* those that waited for a body */
 void get_forget(struct queue *q, proc_id asker);
 
 /* queue_settle.c */
-void settle_done(struct queue *q, struct entry *e); /* acked, dropped, purged: it is over */
+void settle_done(struct queue *q, struct entry *e);   /* acked, dropped, purged: it is over */
 void settle_return(struct queue *q, struct entry *e); /* back to its place, redelivered */
 struct record *settle_take_record(struct queue *q, struct entry *e);
 void settle_step_returning(struct queue *q);
@@ -245,12 +245,12 @@ void queue_invariant(struct queue *q);
 size_t queue_inspect(const void *state, char *out, size_t size);
 
 /* Room for one more in an array of process memory. */
-#define ARRAY_ROOM(array, n, cap) \
-    do { \
-        if ((n) == (cap)) { \
-            (cap) = (cap) ? 2 * (cap) : 4; \
+#define ARRAY_ROOM(array, n, cap)                                      \
+    do {                                                               \
+        if ((n) == (cap)) {                                            \
+            (cap) = (cap) ? 2 * (cap) : 4;                             \
             (array) = proc_realloc((array), (cap) * sizeof(*(array))); \
-        } \
+        }                                                              \
     } while (0)
 
 #endif

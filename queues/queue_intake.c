@@ -25,8 +25,8 @@ static struct entry *keep(struct queue *q, struct peer *p, struct record *record
 static void take_in(struct queue *q, struct peer *p, struct publish_item *item)
 {
     struct record *record = item->record;
-    bool is_free = q->phase == PHASE_SERVING && q->backlog.n_ready == 0 && !q->purge.is_on &&
-                   !q->returning;
+    bool is_free =
+        q->phase == PHASE_SERVING && q->backlog.n_ready == 0 && !q->purge.is_on && !q->returning;
     struct consumer *c = is_free ? consumers_pick(&q->consumers) : NULL;
 
     item->record = NULL;

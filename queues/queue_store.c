@@ -4,9 +4,9 @@
  *
  * The queue awaits the store's name, opens with its own epoch, and is told what is there. From the
  * request on acks may be sent, for they come behind it; publishes only once it is answered, because
- * STORE_DURABLE speaks of all seqs up to one, so that what the last store did not confirm goes first.
- * Acks that the last store may have lost are found by comparing: what a store has and the queue has
- * not was settled.
+ * STORE_DURABLE speaks of all seqs up to one, so that what the last store did not confirm goes
+ * first. Acks that the last store may have lost are found by comparing: what a store has and the
+ * queue has not was settled.
  */
 #include <stdio.h>
 #include <string.h>
@@ -134,7 +134,8 @@ static void recover_entry(struct queue *q, const struct store_entry *s)
 {
     struct entry *e = backlog_add(&q->backlog, s->seq, NULL, s->place.len);
 
-    /* Nobody knows any more whether it was delivered, and an unset flag promises that it was not. */
+    /* Nobody knows any more whether it was delivered, and an unset flag promises that it was not.
+     */
     e->flags |= ENTRY_STORED | ENTRY_DURABLE | ENTRY_REDELIVERED;
 }
 

@@ -64,8 +64,8 @@ static uint32_t value_of(const struct record *r)
 static struct record *kit_record(uint32_t value, bool persistent, uint32_t size)
 {
     static const uint8_t on[] = {0x10, 0, 2}, off[] = {0, 0};
-    struct record_parts parts = {
-        .props = persistent ? amqp_bytes(on, sizeof(on)) : amqp_bytes(off, sizeof(off))};
+    struct record_parts parts = {.props = persistent ? amqp_bytes(on, sizeof(on))
+                                                     : amqp_bytes(off, sizeof(off))};
     uint8_t *body;
     struct record *r = record_new(&parts, size, &body);
 
@@ -244,8 +244,8 @@ static void chan_deliver(struct chan *c, const struct msg_queue_deliver *d)
         const struct delivery *in = &d->item[i];
 
         CHECK(c->n_seen < MAX_GOT);
-        c->seen[c->n_seen++] = (struct seen){
-            d->epoch, in->seq, in->cid, value_of(in->record), in->redelivered};
+        c->seen[c->n_seen++] =
+            (struct seen){d->epoch, in->seq, in->cid, value_of(in->record), in->redelivered};
     }
 }
 
@@ -341,8 +341,8 @@ static void spawn_chan(void *arg)
 static void spawn_queue(void *arg)
 {
     (void)arg;
-    kit.queue = proc_spawn(&(struct spawn){
-        .ops = &queue_ops, .arg = blob_ref(kit.arg), .scheduler = SCHED_SAME});
+    kit.queue = proc_spawn(
+        &(struct spawn){.ops = &queue_ops, .arg = blob_ref(kit.arg), .scheduler = SCHED_SAME});
 }
 
 static void spawn_store(void *arg)
@@ -401,8 +401,13 @@ __attribute__((unused)) static void kit_commit(void)
 
 static void kit_start(uint64_t seed, uint32_t flags)
 {
-    struct cell_spec spec = {.kind = CELL_QUEUE, .id = QUEUE_ID, .flags = flags, .vhost = "/",
-                             .name = "q", .vhost_len = 1, .name_len = 1};
+    struct cell_spec spec = {.kind = CELL_QUEUE,
+                             .id = QUEUE_ID,
+                             .flags = flags,
+                             .vhost = "/",
+                             .name = "q",
+                             .vhost_len = 1,
+                             .name_len = 1};
     struct queue_arg arg;
 
     memset(&kit, 0, sizeof(kit));
@@ -464,8 +469,11 @@ static void chan_consume(struct chan *c, void *arg)
 
 static struct consumer_spec kit_consumer(uint32_t cid, bool no_ack, uint16_t prefetch)
 {
-    return (struct consumer_spec){.cid = cid, .no_ack = no_ack, .prefetch = prefetch,
-                                  .window_messages = UINT64_MAX, .window_bytes = UINT64_MAX};
+    return (struct consumer_spec){.cid = cid,
+                                  .no_ack = no_ack,
+                                  .prefetch = prefetch,
+                                  .window_messages = UINT64_MAX,
+                                  .window_bytes = UINT64_MAX};
 }
 
 __attribute__((unused)) static void chan_cancel(struct chan *c, void *arg)
@@ -509,8 +517,7 @@ static void chan_settle(struct chan *c, void *arg)
 static void chan_ask(struct chan *c, void *arg)
 {
     (void)c;
-    (void)proc_call(kit.queue, &queue_ask_new(*(uint32_t *)arg, kit_epoch())->hdr,
-                    PROC_NO_TIMEOUT);
+    (void)proc_call(kit.queue, &queue_ask_new(*(uint32_t *)arg, kit_epoch())->hdr, PROC_NO_TIMEOUT);
 }
 
 __attribute__((unused)) static struct msg_queue_reply kit_ask(int i, uint32_t type)

@@ -1,4 +1,5 @@
-/* Turns of consumers: fair among equals, by priority, within permits, prefetch and exclusiveness. */
+/* Turns of consumers: fair among equals, by priority, within permits, prefetch and exclusiveness.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -186,9 +187,12 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_robin), cmocka_unit_test(test_prefetch_and_window),
-        cmocka_unit_test(test_no_ack_has_no_prefetch), cmocka_unit_test(test_priority),
-        cmocka_unit_test(test_exclusive), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_round_robin),
+        cmocka_unit_test(test_prefetch_and_window),
+        cmocka_unit_test(test_no_ack_has_no_prefetch),
+        cmocka_unit_test(test_priority),
+        cmocka_unit_test(test_exclusive),
+        cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
 /*
- * A durable queue under random publishers, consumers and crashes of all three kinds of process, with
- * its invariants checked after every message. What the channels saw must keep the promises: what was
- * confirmed and is persistent is delivered until it is acked, nothing comes twice without its flag,
- * first deliveries come in order, and every tag is confirmed at most once. Each planted bug must show.
+ * A durable queue under random publishers, consumers and crashes of all three kinds of process,
+ * with its invariants checked after every message. What the channels saw must keep the promises:
+ * what was confirmed and is persistent is delivered until it is acked, nothing comes twice without
+ * its flag, first deliveries come in order, and every tag is confirmed at most once. Each planted
+ * bug must show.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,10 +22,10 @@ enum { STEPS = 600, MAX_VALUE = STEPS * 8 + 1, PUBLISHER = 0 };
 static struct model {
     uint32_t next_value;
     bool persistent[MAX_VALUE];
-    bool seen[MAX_VALUE];    /* delivered to somebody */
-    bool settled[MAX_VALUE]; /* an ack of it was sent; it may still come back, flagged */
-    bool sync[MAX_VALUE];    /* and a commit came after it with nobody dying between */
-    uint32_t looked[N_CHANNELS]; /* how many deliveries of each channel were looked at */
+    bool seen[MAX_VALUE];          /* delivered to somebody */
+    bool settled[MAX_VALUE];       /* an ack of it was sent; it may still come back, flagged */
+    bool sync[MAX_VALUE];          /* and a commit came after it with nobody dying between */
+    uint32_t looked[N_CHANNELS];   /* how many deliveries of each channel were looked at */
     uint32_t last_new[N_CHANNELS]; /* the newest value that came unflagged */
     uint64_t consumer_epoch[N_CHANNELS];
     uint32_t n_held[N_CHANNELS];
@@ -138,7 +139,8 @@ static void send_attach(struct chan *c, void *arg)
     (void)proc_call(kit.queue, &m->hdr, PROC_NO_TIMEOUT);
 }
 
-/* The queue crashes, or the store and it; channels with a consumer come back with what they hold. */
+/* The queue crashes, or the store and it; channels with a consumer come back with what they hold.
+ */
 static void crash_queue(bool store_too)
 {
     uint64_t old = kit_epoch();
@@ -215,7 +217,8 @@ static void step(void)
     }
 }
 
-/* All that is left is delivered and acked: what was confirmed and persistent, unless it was acked. */
+/* All that is left is delivered and acked: what was confirmed and persistent, unless it was acked.
+ */
 static void drain(void)
 {
     static bool came[MAX_VALUE];
