@@ -31,7 +31,7 @@ enum cell_flags {
 };
 enum exchange_type { EXCHANGE_DIRECT, EXCHANGE_FANOUT, EXCHANGE_TOPIC, EXCHANGE_HEADERS };
 
-struct cell_at { /* immutable; valid until the handler returns */
+struct cell_at {    /* immutable; valid until the handler returns */
     proc_id pid;    /* 0 unless UP */
     uint64_t epoch; /* of this incarnation; never used twice in a program's life */
     enum cell_state state;
@@ -49,8 +49,8 @@ struct cell {
     uint64_t id;    /* never used again, in this vhost */
     uint32_t flags; /* enum cell_flags */
     enum exchange_type type;
-    proc_id owner;       /* exclusive: the connection */
-    struct blob *args;   /* field table bytes; NULL: empty */
+    proc_id owner;        /* exclusive: the connection */
+    struct blob *args;    /* field table bytes; NULL: empty */
     struct table *routes; /* exchanges: binding key to struct route_set (route.h) */
     _Atomic(const struct cell_at *) at;
     struct cell_stats stats;
@@ -91,8 +91,8 @@ static inline const struct cell_at *cell_at(const struct cell *c)
 void cell_set(struct cell *c, proc_id pid, uint64_t epoch, enum cell_state state,
               const char *reason);
 /*
- * From the registry, when it learns that the run `dead` has ended: publishes `state` unless the cell
- * names another run by now. Whether it did.
+ * From the registry, when it learns that the run `dead` has ended: publishes `state` unless the
+ * cell names another run by now. Whether it did.
  */
 bool cell_fell(struct cell *c, proc_id dead, enum cell_state state, const char *reason);
 /* A new epoch, above all before. */
