@@ -5,7 +5,7 @@
  *  1. Each pending add is one db_op, in the policy's lists, in its record's ring, and pointed to by
  *     its entry; what settles it takes it out of all of them at once.
  *  2. A record has at least one op. Each op has the bytes, by its token or as a copy, so that any
- * of them may be settled first.
+ *     of them may be settled first.
  */
 #include <errno.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  *
  * Invariants:
  *  1. v[head..tail) rises in seq; n_live of them are not SETTLED; v[head], if there is one, is
- * live.
+ *     live.
  *  2. Of a segment's entries n_live are live, and the others have their bit in `acks`.
  */
 #include <errno.h>
