@@ -36,7 +36,8 @@ enum {
     LINGER_US = 3 * 1000 * 1000,          /* for the last output, and before a silent end */
     END_TIMEOUT_US = 10 * 1000 * 1000,    /* for channels to end */
     SHUTDOWN_TIMEOUT_US = 2 * 1000 * 1000,
-    DEAD_AFTER_BEATS = 4, /* of half the heartbeat interval */
+    DEAD_AFTER_BEATS = 5,  /* of half the heartbeat interval */
+    SHORT_INTERVAL_S = 5, /* up to here the coarse wheel is too coarse */
 };
 
 static void handle_any(void *state, struct msg *m);
@@ -241,13 +242,21 @@ static void on_state_timeout(struct connection *c)
     }
 }
 
+void connection_start_beat(struct connection *c)
+{
+    uint64_t us = c->heartbeat * 500000ull;
+
+    c->beats = true;
+    c->beat_timer = c->heartbeat > SHORT_INTERVAL_S ? proc_timer_coarse(us) : proc_timer(us);
+}
+
 /* Twice in the client's interval: says that we live, and looks whether it does. */
 static void on_beat(struct connection *c)
 {
     bool progress = output_position(&c->out) != c->beat_position;
     bool unread = !(c->wanted & IO_READ) && conn_state(c) == CONN_RUNNING;
 
-    c->beat_timer = proc_timer_coarse(c->heartbeat * 500000ull);
+    connection_start_beat(c);
     if (conn_state(c) > CONN_CLOSING)
         return;
     if (c->has_read || (unread && (progress || c->out.pending == 0)))

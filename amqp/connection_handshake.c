@@ -179,8 +179,7 @@ static void on_open(struct connection *c, const struct amqp_connection_open *o)
     proc_cancel(c->beat_timer);
     c->beat_timer = 0;
     if (c->heartbeat > 0) {
-        c->beats = true;
-        c->beat_timer = proc_timer_coarse(c->heartbeat * 500000ull);
+        connection_start_beat(c);
         io_set_user_timeout(c->io, c->heartbeat * 2000u);
     }
     log_info("%s: open, user %s, vhost %s", c->name, c->user, c->vhost);

@@ -115,6 +115,8 @@ __attribute__((format(printf, 4, 5))) void connection_fail(struct connection *c,
 void connection_fail_with(struct connection *c, const struct failure *f);
 /* The client has closed (by_client) or is gone: channels end, then the connection. */
 void connection_end(struct connection *c, bool by_client);
+/* The next half of the heartbeat interval begins. */
+void connection_start_beat(struct connection *c);
 /* All channels may have ended: goes on with the end if so. */
 void connection_check_end(struct connection *c);
 
