@@ -87,11 +87,15 @@ static void build_mgmt(const void *ctx)
 }
 
 /*
- * boot: waits until each listener has its name, says so, and ends.
+ * boot: waits until each listener and the vhost's registry have their names, says so, and ends. A
+ * vhost that cannot load keeps nobody waiting: its clients are told why.
  */
+enum { VHOST_PATIENCE_US = 10000000 };
+
 struct boot {
     struct tree_options options;
-    unsigned waiting;
+    unsigned waiting; /* listeners */
+    proc_ref registry, patience; /* 0: no longer awaited */
 };
 
 static void boot_init(void *state, const void *arg)
@@ -103,14 +107,19 @@ static void boot_init(void *state, const void *arg)
     (void)proc_await("listener:amqp");
     if (b->options.with_mgmt)
         (void)proc_await("mgmt_http");
+    b->registry = proc_await("registry:/");
+    b->patience = proc_timer(VHOST_PATIENCE_US);
 }
 
 static void boot_handle(void *state, struct msg *m)
 {
     struct boot *b = state;
 
-    CHECK(m->type == MSG_NAMED);
-    if (--b->waiting > 0)
+    if (m->ref == b->registry || m->ref == b->patience)
+        b->registry = 0;
+    else
+        b->waiting--;
+    if (b->waiting > 0 || b->registry)
         return;
     if (b->options.on_ready)
         b->options.on_ready(listeners_port("amqp"), listeners_port("http"));
