@@ -11,7 +11,7 @@ enum { AUTH_TEXT_SIZE = 1024 }; /* user, colon, password */
 
 struct auth_basic {
     char text[AUTH_TEXT_SIZE];
-    const char *password; /* in text */
+    const char *password;          /* in text */
     size_t user_len, password_len; /* the user is at the beginning of text */
 };
 

@@ -97,16 +97,17 @@ void queue_sums_add(struct queue_sums *s, const struct cell *c)
 json_t *queue_sums_stats(const struct queue_sums *s)
 {
     RUNTIME_REGION();
+    json_t *ret = json_object();
 
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "publish", json_count(s->published),
-                     "confirm", json_count(s->confirmed),
-                     "deliver", json_count(s->delivered),
-                     "deliver_no_ack", json_count(s->delivered_no_ack),
-                     "get", json_count(s->got),
-                     "deliver_get", json_count(s->delivered + s->delivered_no_ack + s->got),
-                     "ack", json_count(s->acked),
-                     "redeliver", json_count(s->redelivered));
+    json_add_count(ret, "publish", s->published);
+    json_add_count(ret, "confirm", s->confirmed);
+    json_add_count(ret, "deliver", s->delivered);
+    json_add_count(ret, "deliver_no_ack", s->delivered_no_ack);
+    json_add_count(ret, "get", s->got);
+    json_add_count(ret, "deliver_get", s->delivered + s->delivered_no_ack + s->got);
+    json_add_count(ret, "ack", s->acked);
+    json_add_count(ret, "redeliver", s->redelivered);
+    return ret;
 }
 
 static const char *state_name(enum cell_state state)
@@ -135,42 +136,38 @@ static json_t *type_json(const struct cell *c)
     return json_text_str("classic");
 }
 
-static json_t *identity_json(const struct cell *c, const char *node)
+static void add_identity(json_t *to, const struct cell *c, const char *node)
 {
     const struct cell_at *at = cell_at(c);
-    json_t *ret = json_pack("{s:o, s:o, s:o, s:o, s:s, s:s, s:b, s:b, s:b}",
-                            "name", json_text(cell_name(c), c->name_len),
-                            "vhost", json_text(cell_vhost(c), c->vhost_len),
-                            "type", type_json(c),
-                            "arguments", json_ftable(args_of(c)),
-                            "node", node,
-                            "state", state_name(at->state),
-                            "durable", !!(c->flags & CELL_DURABLE),
-                            "auto_delete", !!(c->flags & CELL_AUTO_DELETE),
-                            "exclusive", !!(c->flags & CELL_EXCLUSIVE));
 
+    json_add(to, "name", json_text(cell_name(c), c->name_len));
+    json_add(to, "vhost", json_text(cell_vhost(c), c->vhost_len));
+    json_add(to, "type", type_json(c));
+    json_add(to, "arguments", json_ftable(args_of(c)));
+    json_add_text(to, "node", node);
+    json_add_text(to, "state", state_name(at->state));
     if (at->state == CELL_PARKED)
-        (void)json_object_set_new(ret, "reason", json_text_str(at->reason)); /* only shown */
-    return ret;
+        json_add_text(to, "reason", at->reason);
+    json_add_bool(to, "durable", c->flags & CELL_DURABLE);
+    json_add_bool(to, "auto_delete", c->flags & CELL_AUTO_DELETE);
+    json_add_bool(to, "exclusive", c->flags & CELL_EXCLUSIVE);
 }
 
 json_t *queue_json(const struct cell *c, const char *node)
 {
     RUNTIME_REGION();
     struct queue_sums s = {0};
-    json_t *ret = identity_json(c, node), *counts;
+    json_t *ret = json_object();
 
     queue_sums_add(&s, c);
-    counts = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                       "messages", json_count(s.ready + s.unacked),
-                       "messages_ready", json_count(s.ready),
-                       "messages_unacknowledged", json_count(s.unacked),
-                       "message_bytes", json_count(s.ready_bytes + s.unacked_bytes),
-                       "message_bytes_ready", json_count(s.ready_bytes),
-                       "message_bytes_unacknowledged", json_count(s.unacked_bytes),
-                       "consumers", json_count(s.consumers),
-                       "message_stats", queue_sums_stats(&s));
-    (void)json_object_update(ret, counts); /* both are objects */
-    json_decref(counts);
+    add_identity(ret, c, node);
+    json_add_count(ret, "messages", s.ready + s.unacked);
+    json_add_count(ret, "messages_ready", s.ready);
+    json_add_count(ret, "messages_unacknowledged", s.unacked);
+    json_add_count(ret, "message_bytes", s.ready_bytes + s.unacked_bytes);
+    json_add_count(ret, "message_bytes_ready", s.ready_bytes);
+    json_add_count(ret, "message_bytes_unacknowledged", s.unacked_bytes);
+    json_add_count(ret, "consumers", s.consumers);
+    json_add(ret, "message_stats", queue_sums_stats(&s));
     return ret;
 }

@@ -92,8 +92,10 @@ static void on_request(struct http *h, struct msg_http_request *m)
     }
     j = &h->job[h->n_jobs];
     *j = (struct job){.request = m->id};
-    j->worker = proc_spawn(&(struct spawn){.ops = &request_ops, .name = "mgmt_request",
-                                           .flags = PROC_MONITOR, .scheduler = SCHED_SAME});
+    j->worker = proc_spawn(&(struct spawn){.ops = &request_ops,
+                                           .name = "mgmt_request",
+                                           .flags = PROC_MONITOR,
+                                           .scheduler = SCHED_SAME});
     j->timer = proc_timer_coarse(JOB_US);
     h->n_jobs++;
     PROC_SEND(j->worker, m);
@@ -216,9 +218,9 @@ static void http_handle(void *state, struct msg *m)
 static size_t http_inspect(const void *state, char *out, size_t size)
 {
     const struct http *h = state;
-    int n = snprintf(out, size, "{\"port\":%u,\"jobs\":%u,\"requests\":%llu,\"failed\":%llu}",
-                     h->port, h->n_jobs, (unsigned long long)h->n_requests,
-                     (unsigned long long)h->n_failed);
+    int n =
+        snprintf(out, size, "{\"port\":%u,\"jobs\":%u,\"requests\":%llu,\"failed\":%llu}", h->port,
+                 h->n_jobs, (unsigned long long)h->n_requests, (unsigned long long)h->n_failed);
 
     return n < 0 || (size_t)n >= size ? 0 : (size_t)n;
 }

@@ -64,11 +64,13 @@ static const char *error_name(int status)
 struct msg_http_response *http_error_new(int status, const char *reason)
 {
     RUNTIME_REGION();
+    json_t *json = json_object();
     struct text t = {0};
     struct blob *body;
 
-    text_add_json(&t, json_pack("{s:s,s:o}", "error", error_name(status), "reason",
-                                json_text_str(reason)));
+    json_add_text(json, "error", error_name(status));
+    json_add_text(json, "reason", reason);
+    text_add_json(&t, json);
     body = blob_copy(t.p, t.len);
     text_fini(&t);
     return http_response_new(status, body);

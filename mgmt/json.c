@@ -65,6 +65,28 @@ json_t *json_count(uint64_t n)
     return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
 }
 
+void json_add(json_t *object, const char *key, json_t *value)
+{
+    RUNTIME_REGION();
+
+    (void)json_object_set_new(object, key, value);
+}
+
+void json_add_text(json_t *object, const char *key, const char *s)
+{
+    json_add(object, key, json_text_str(s));
+}
+
+void json_add_count(json_t *object, const char *key, uint64_t n)
+{
+    json_add(object, key, json_count(n));
+}
+
+void json_add_bool(json_t *object, const char *key, bool b)
+{
+    json_add(object, key, json_boolean(b));
+}
+
 static json_t *real_json(double d)
 {
     return isfinite(d) ? json_real(d) : json_null();

@@ -5,6 +5,8 @@
 #define MGMT_JSON_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "amqp/codec/bytes.h"
 
@@ -14,6 +16,12 @@ json_t *json_text(const void *bytes, size_t len);
 json_t *json_text_str(const char *s);
 /* An unsigned number; above what JSON readers hold, the largest. */
 json_t *json_count(uint64_t n);
+
+/* Adds a member to an object; value is moved. It is missing only when there is no memory for it. */
+void json_add(json_t *object, const char *key, json_t *value);
+void json_add_text(json_t *object, const char *key, const char *s);
+void json_add_count(json_t *object, const char *key, uint64_t n);
+void json_add_bool(json_t *object, const char *key, bool b);
 
 /*
  * A field table as an object: the first of repeated keys counts, a decimal becomes a real, what is

@@ -61,38 +61,48 @@ bool process_is_supervisor(const struct proc_info *p)
 json_t *process_json(const struct proc_info *p)
 {
     RUNTIME_REGION();
+    json_t *ret = json_object();
 
-    return json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
-                     "name", json_text_str(p->name),
-                     "kind", json_text_str(p->kind),
-                     "pid", pid_json(p->pid),
-                     "parent", pid_json(p->parent),
-                     "state", p->state,
-                     "mailbox", json_count(p->mailbox_len),
-                     "heap", json_count(p->heap_bytes),
-                     "messages_handled", json_count(p->handled),
-                     "restarts", json_count(p->restarts),
-                     "last_crash", json_text_str(p->last_crash),
-                     "age_ms", json_count(p->age_us / 1000),
-                     "supervisor", process_is_supervisor(p));
+    json_add_text(ret, "name", p->name);
+    json_add_text(ret, "kind", p->kind);
+    json_add(ret, "pid", pid_json(p->pid));
+    json_add(ret, "parent", pid_json(p->parent));
+    json_add_text(ret, "state", p->state);
+    json_add_count(ret, "mailbox", p->mailbox_len);
+    json_add_count(ret, "heap", p->heap_bytes);
+    json_add_count(ret, "messages_handled", p->handled);
+    json_add_count(ret, "restarts", p->restarts);
+    json_add_text(ret, "last_crash", p->last_crash);
+    json_add_count(ret, "age_ms", p->age_us / 1000);
+    json_add_bool(ret, "supervisor", process_is_supervisor(p));
+    return ret;
 }
 
+/* A member of the supervisor's own text as it is; null when it is missing. */
+static void add_member(json_t *to, const char *key, json_t *from, const char *name)
+{
+    json_t *value = json_object_get(from, name);
+
+    json_add(to, key, value ? json_incref(value) : json_null());
+}
+
+/* Kind, pid and age are a run's, and it has none. */
 static json_t *parked_json(json_t *child, proc_id supervisor)
 {
-    json_t *crash = json_object_get(child, "last_crash");
-    json_t *restarts = json_object_get(child, "restarts");
+    json_t *ret = json_object();
 
-    /* The kind is a run's; a parked child has none. */
-    return json_pack("{s:O, s:n, s:n, s:o, s:s, s:i, s:i, s:i, s:O, s:O, s:b}",
-                     "name", json_object_get(child, "id"),
-                     "kind",
-                     "pid",
-                     "parent", pid_json(supervisor),
-                     "state", "parked",
-                     "mailbox", 0, "heap", 0, "messages_handled", 0,
-                     "restarts", restarts ? restarts : json_null(),
-                     "last_crash", crash ? crash : json_null(),
-                     "supervisor", 0);
+    add_member(ret, "name", child, "id");
+    json_add_text(ret, "kind", NULL);
+    json_add(ret, "pid", pid_json(0));
+    json_add(ret, "parent", pid_json(supervisor));
+    json_add_text(ret, "state", "parked");
+    json_add_count(ret, "mailbox", 0);
+    json_add_count(ret, "heap", 0);
+    json_add_count(ret, "messages_handled", 0);
+    add_member(ret, "restarts", child, "restarts");
+    add_member(ret, "last_crash", child, "last_crash");
+    json_add_bool(ret, "supervisor", false);
+    return ret;
 }
 
 static bool is_parked(const json_t *child)

@@ -18,14 +18,15 @@ struct proc_info;
 struct process_tree {
     const struct proc_info *row; /* lent: n of them */
     uint32_t n;
-    uint32_t n_known, n_placed;        /* how far process_tree_build has come */
-    uint32_t *up, *first, *next;       /* n + 1 each, in one piece; 0: none */
-    struct u64map number_of;           /* pid to row number */
+    uint32_t n_known, n_placed;  /* how far process_tree_build has come */
+    uint32_t *up, *first, *next; /* n + 1 each, in one piece; 0: none */
+    struct u64map number_of;     /* pid to row number */
 };
 
 /*
- * n must be below UINT32_MAX; to be built next. Memory comes from the two functions, as of u64map.h;
- * it goes with the process when they are proc_realloc and proc_free, else with process_tree_fini.
+ * n must be below UINT32_MAX; to be built next. Memory comes from the two functions, as of
+ * u64map.h; it goes with the process when they are proc_realloc and proc_free, else with
+ * process_tree_fini.
  */
 void process_tree_init(struct process_tree *t, const struct proc_info *row, uint32_t n,
                        void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *));

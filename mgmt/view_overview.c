@@ -36,10 +36,12 @@ struct listener_ctx {
 static void add_listener(void *ctx, const struct listener_fact *fact)
 {
     const struct listener_ctx *l = ctx;
-    json_t *one = json_pack("{s:s, s:s, s:s, s:i}", "node", l->node, "protocol", fact->protocol,
-                            "ip_address", *fact->address ? fact->address : "::", "port",
-                            (int)fact->port);
+    json_t *one = json_object();
 
+    json_add_text(one, "node", l->node);
+    json_add_text(one, "protocol", fact->protocol);
+    json_add_text(one, "ip_address", *fact->address ? fact->address : "::");
+    json_add_count(one, "port", fact->port);
     (void)json_array_append_new(l->list, one); /* fails only without memory: not shown */
 }
 
@@ -56,36 +58,58 @@ static json_t *exchange_types(void)
     static const char *const name[] = {"direct", "fanout", "headers", "topic"};
     json_t *ret = json_array();
 
-    for (size_t i = 0; i < sizeof(name) / sizeof(*name); i++)
-        (void)json_array_append_new(ret, json_pack("{s:s, s:b}", "name", name[i], "enabled", 1));
+    for (size_t i = 0; i < sizeof(name) / sizeof(*name); i++) {
+        json_t *one = json_object();
+
+        json_add_text(one, "name", name[i]);
+        json_add_bool(one, "enabled", true);
+        (void)json_array_append_new(ret, one); /* as above */
+    }
     return ret;
 }
 
-static json_t *objects_json(const struct request *r, const struct overview *o)
+static json_t *object_totals(const struct request *r, const struct overview *o)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "connections", json_count(o->n_connections),
-                     "channels", json_count(o->n_channels), "exchanges",
-                     json_count(o->n_exchanges), "queues", json_count(r->foreign->cells.n),
-                     "consumers", json_count(o->sums.consumers));
+    json_t *ret = json_object();
+
+    json_add_count(ret, "connections", o->n_connections);
+    json_add_count(ret, "channels", o->n_channels);
+    json_add_count(ret, "exchanges", o->n_exchanges);
+    json_add_count(ret, "queues", r->foreign->cells.n);
+    json_add_count(ret, "consumers", o->sums.consumers);
+    return ret;
+}
+
+static json_t *queue_totals(const struct queue_sums *sums)
+{
+    json_t *ret = json_object();
+
+    json_add_count(ret, "messages", sums->ready + sums->unacked);
+    json_add_count(ret, "messages_ready", sums->ready);
+    json_add_count(ret, "messages_unacknowledged", sums->unacked);
+    return ret;
 }
 
 static json_t *overview_json(const struct request *r)
 {
     RUNTIME_REGION();
     const struct overview *o = r->state;
-    json_t *totals = json_pack("{s:o, s:o, s:o}", "messages",
-                               json_count(o->sums.ready + o->sums.unacked), "messages_ready",
-                               json_count(o->sums.ready), "messages_unacknowledged",
-                               json_count(o->sums.unacked));
+    json_t *ret = json_object();
 
-    /* rabbitmq_version is the one whose behaviour tools may expect; rates need a sampler. */
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
-                     "product_name", "Warren", "product_version", WARREN_VERSION,
-                     "management_version", WARREN_VERSION, "rabbitmq_version", "3.10.8",
-                     "rates_mode", "none", "node", r->node, "cluster_name", r->node,
-                     "object_totals", objects_json(r, o), "queue_totals", totals, "message_stats",
-                     queue_sums_stats(&o->sums), "exchange_types", exchange_types(), "listeners",
-                     listeners_json(r->node));
+    json_add_text(ret, "product_name", "Warren");
+    json_add_text(ret, "product_version", WARREN_VERSION);
+    json_add_text(ret, "management_version", WARREN_VERSION);
+    /* The one whose behaviour tools may expect. */
+    json_add_text(ret, "rabbitmq_version", "3.10.8");
+    json_add_text(ret, "rates_mode", "none");
+    json_add_text(ret, "node", r->node);
+    json_add_text(ret, "cluster_name", r->node);
+    json_add(ret, "object_totals", object_totals(r, o));
+    json_add(ret, "queue_totals", queue_totals(&o->sums));
+    json_add(ret, "message_stats", queue_sums_stats(&o->sums));
+    json_add(ret, "exchange_types", exchange_types());
+    json_add(ret, "listeners", listeners_json(r->node));
+    return ret;
 }
 
 static void count_row(struct overview *o, const struct proc_info *p)

@@ -21,7 +21,7 @@ struct tree_view {
     bool is_nested;
     unsigned n_asked; /* supervisors that have not answered yet */
     bool is_built;
-    uint32_t at;      /* the row that was written last; 0: none */
+    uint32_t at; /* the row that was written last; 0: none */
     struct process_tree tree;
 };
 
@@ -52,7 +52,7 @@ static void keep_parked(struct request *r, const struct msg_inspect *m)
         return;
     if (!f->parked)
         f->parked = json_object();
-    (void)json_object_set_new(f->parked, pid_text(m->hdr.from, pid), parked); /* only shown */
+    json_add(f->parked, pid_text(m->hdr.from, pid), parked);
 }
 
 static const json_t *parked_of(const struct request *r, const struct proc_info *p)
@@ -162,7 +162,7 @@ static void write_process(struct request *r, const struct proc_info *p, json_t *
     RUNTIME_REGION();
     json_t *json = process_json(p);
 
-    (void)json_object_set_new(json, "inspect", inspect); /* it fails only without memory */
+    json_add(json, "inspect", inspect);
     text_add_json(&r->foreign->out, json);
 }
 
@@ -218,8 +218,8 @@ static enum rt_fault fault_of(const char *how)
 static bool read_order(const struct blob *body, struct crash_order *ret)
 {
     RUNTIME_REGION();
-    json_t *json = body ? json_loadb((const char *)blob_bytes(body), blob_size(body), 0, NULL)
-                        : NULL;
+    json_t *json =
+        body ? json_loadb((const char *)blob_bytes(body), blob_size(body), 0, NULL) : NULL;
     const char *process = json_string_value(json_object_get(json, "process"));
 
     ret->how = fault_of(json_string_value(json_object_get(json, "how")));

@@ -250,8 +250,8 @@ static void add_body(struct evhttp_request *req, struct evbuffer *to, struct blo
         (void)evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Length", length);
         return;
     }
-    if (evbuffer_add_reference(to, blob_bytes(body), blob_size(body), unref_body,
-                               blob_ref(body)) < 0)
+    if (evbuffer_add_reference(to, blob_bytes(body), blob_size(body), unref_body, blob_ref(body)) <
+        0)
         blob_unref(body);
 }
 
@@ -261,7 +261,7 @@ void web_answer(struct web *w, uint64_t id, const struct msg_http_response *resp
     struct evhttp_request *req;
     struct open_request *o;
 
-    LIST_FOREACH(o, &w->open, link) {
+    LIST_FOREACH (o, &w->open, link) {
         if (o->id == id)
             break;
     }

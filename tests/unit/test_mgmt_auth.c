@@ -39,14 +39,21 @@ static void test_good_headers(void **state)
 static void test_bad_headers(void **state)
 {
     static const char *const bad[] = {
-        "", "Basic", "Basic ", "Bearer Z3Vlc3Q6Z3Vlc3Q=", "Basic guest:guest",
-        "Basic Z3Vlc3Q6Z3Vlc3Q",      /* no padding */
-        "Basic Z3Vlc3Q6Z3Vlc3Q==",    /* too much of it */
-        "Basic Z3Vlc3Q6Z3Vlc3Q= ",    /* something after it */
-        "Basic Z3Vl=3Q6Z3Vlc3Q=",     /* in the middle */
-        "Basic Z3Vl c3Q6Z3Vlc3Q=",    /* a blank */
-        "Basic ====", "Basic =", "Basic Z3Vlc3Q=", /* no colon */
-        "Basic Z3Vlc3Q6Z3Vlc3\xff=", "Basic \xc3\xa9\xc3\xa9",
+        "",
+        "Basic",
+        "Basic ",
+        "Bearer Z3Vlc3Q6Z3Vlc3Q=",
+        "Basic guest:guest",
+        "Basic Z3Vlc3Q6Z3Vlc3Q",   /* no padding */
+        "Basic Z3Vlc3Q6Z3Vlc3Q==", /* too much of it */
+        "Basic Z3Vlc3Q6Z3Vlc3Q= ", /* something after it */
+        "Basic Z3Vl=3Q6Z3Vlc3Q=",  /* in the middle */
+        "Basic Z3Vl c3Q6Z3Vlc3Q=", /* a blank */
+        "Basic ====",
+        "Basic =",
+        "Basic Z3Vlc3Q=", /* no colon */
+        "Basic Z3Vlc3Q6Z3Vlc3\xff=",
+        "Basic \xc3\xa9\xc3\xa9",
     };
     struct auth_basic who;
 
@@ -79,9 +86,9 @@ static void test_long_header(void **state)
 static void test_loopback(void **state)
 {
     static const char *const ours[] = {"127.0.0.1", "127.255.0.9", "::1", "::ffff:127.0.0.1"};
-    static const char *const others[] = {"", "10.0.0.1", "128.0.0.1", "::", "::2", "fe80::1",
-                                         "::ffff:10.0.0.1", "localhost", "127.0.0.1:80",
-                                         "::127.0.0.1"};
+    static const char *const others[] = {
+        "",        "10.0.0.1",        "128.0.0.1", "::",           "::2",
+        "fe80::1", "::ffff:10.0.0.1", "localhost", "127.0.0.1:80", "::127.0.0.1"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)

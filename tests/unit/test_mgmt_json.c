@@ -73,7 +73,12 @@ static void test_every_type(void **state)
 
 static void test_first_key_counts(void **state)
 {
-    static const uint8_t table[] = "\1a" "t\1" "\1a" "t\0" "\1\xff" "V";
+    static const uint8_t table[] = "\1a"
+                                   "t\1"
+                                   "\1a"
+                                   "t\0"
+                                   "\1\xff"
+                                   "V";
 
     (void)state;
     check_text(json_ftable(amqp_bytes(table, sizeof(table) - 1)),
@@ -82,8 +87,14 @@ static void test_first_key_counts(void **state)
 
 static void test_damaged(void **state)
 {
-    static const uint8_t cut[] = "\1a" "t\1" "\1b" "S\0\0\0\5ab";
-    static const uint8_t unknown[] = "\1a" "t\1" "\1b" "?";
+    static const uint8_t cut[] = "\1a"
+                                 "t\1"
+                                 "\1b"
+                                 "S\0\0\0\5ab";
+    static const uint8_t unknown[] = "\1a"
+                                     "t\1"
+                                     "\1b"
+                                     "?";
 
     (void)state;
     check_text(json_ftable(amqp_bytes(NULL, 0)), "{}");
@@ -103,8 +114,13 @@ static void test_deep(void **state)
     (void)state;
     for (size_t i = 0; i < DEPTH; i++) {
         size_t left = (DEPTH - 1 - i) * STEP;
-        uint8_t head[STEP] = {1, 'a', 'F', (uint8_t)(left >> 24), (uint8_t)(left >> 16),
-                              (uint8_t)(left >> 8), (uint8_t)left};
+        uint8_t head[STEP] = {1,
+                              'a',
+                              'F',
+                              (uint8_t)(left >> 24),
+                              (uint8_t)(left >> 16),
+                              (uint8_t)(left >> 8),
+                              (uint8_t)left};
 
         memcpy(bytes + i * STEP, head, STEP);
     }
@@ -144,7 +160,7 @@ static void test_random_bytes(void **state)
         gen_fill(bytes, len);
         if (len > 3) { /* a good beginning, so that it is not over at once */
             bytes[0] = 1;
-            bytes[2] = (uint8_t)"tbBsuIilLfdDSxTAFV"[gen_below(18)];
+            bytes[2] = (uint8_t) "tbBsuIilLfdDSxTAFV"[gen_below(18)];
             if (bytes[2] == 'S' || bytes[2] == 'x' || bytes[2] == 'A' || bytes[2] == 'F')
                 bytes[3] = 0;
         }

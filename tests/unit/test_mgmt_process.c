@@ -17,8 +17,19 @@
 
 static void test_pid_text(void **state)
 {
-    static const char *const bad[] = {"", ".", "1", "1.2", "1.2.", "1.2.3.", "1.2.3 ", "256.1.1",
-                                      "1.16777216.1", "1.1.4294967296", "-1.1.1", "1..1", "a.1.1",
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "1",
+                                      "1.2",
+                                      "1.2.",
+                                      "1.2.3.",
+                                      "1.2.3 ",
+                                      "256.1.1",
+                                      "1.16777216.1",
+                                      "1.1.4294967296",
+                                      "-1.1.1",
+                                      "1..1",
+                                      "a.1.1",
                                       "99999999999999999999999.1.1"};
     char text[PID_TEXT_SIZE];
     proc_id pid;
@@ -66,8 +77,10 @@ static void test_parked(void **state)
 
 static void test_find(void **state)
 {
-    struct proc_info row[] = {{.pid = 1, .name = "root"}, {.pid = 2, .name = "0.0.1"},
-                              {.pid = 3, .name = "q"}, {.pid = 4, .name = "q"}};
+    struct proc_info row[] = {{.pid = 1, .name = "root"},
+                              {.pid = 2, .name = "0.0.1"},
+                              {.pid = 3, .name = "q"},
+                              {.pid = 4, .name = "q"}};
     struct proc_listing l = {.n = 4, .row = row};
 
     (void)state;
@@ -148,8 +161,8 @@ static void test_tree(void **state)
 /* Siblings stand in the order of the listing. */
 static void test_siblings(void **state)
 {
-    struct proc_info row[] = {{.pid = 5, .parent = 9}, {.pid = 9}, {.pid = 4, .parent = 9},
-                              {.pid = 7, .parent = 9}};
+    struct proc_info row[] = {
+        {.pid = 5, .parent = 9}, {.pid = 9}, {.pid = 4, .parent = 9}, {.pid = 7, .parent = 9}};
     static const uint32_t want[] = {2, 1, 3, 4, 0};
     struct process_tree t;
     uint32_t at = 0;
@@ -170,10 +183,8 @@ static void test_siblings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pid_text),
-        cmocka_unit_test(test_parked),
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_pid_text), cmocka_unit_test(test_parked),
+        cmocka_unit_test(test_find),     cmocka_unit_test(test_tree),
         cmocka_unit_test(test_siblings),
     };
 
