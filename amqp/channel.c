@@ -45,7 +45,7 @@ static void channel_init(void *state, const void *arg)
     channel_reply_id(ch, AMQP_CHANNEL_OPEN_OK);
 }
 
-void channel_reply(struct channel *ch, const struct amqp_method *m)
+static struct msg_conn_method *encode(struct channel *ch, const struct amqp_method *m)
 {
     ssize_t size = amqp_method_encoded_size(m);
     struct msg_conn_method *f;
@@ -54,7 +54,27 @@ void channel_reply(struct channel *ch, const struct amqp_method *m)
     f = conn_method_new((uint32_t)size);
     f->number = ch->number;
     CHECK(amqp_method_encode(m, ch->number, f->frames, (size_t)size) == size);
+    return f;
+}
+
+void channel_reply(struct channel *ch, const struct amqp_method *m)
+{
+    struct msg_conn_method *f = encode(ch, m);
+
     PROC_SEND(ch->connection, f);
+}
+
+void channel_tell(struct channel *ch, const struct amqp_method *m)
+{
+    struct msg_conn_method *f = encode(ch, m);
+
+    if (ch->op_wait == OP_NONE) {
+        PROC_SEND(ch->connection, f);
+        return;
+    }
+    ch->after_op = proc_realloc(ch->after_op, (ch->n_after_op + 1) * sizeof(ch->after_op[0]));
+    ch->after_op[ch->n_after_op++] = &f->hdr;
+    proc_keep(&f->hdr);
 }
 
 void channel_reply_id(struct channel *ch, uint32_t id)

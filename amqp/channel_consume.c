@@ -75,7 +75,7 @@ void consumer_gone(struct channel *ch, struct channel_consumer *cc)
     m.u.basic_cancel.consumer_tag = amqp_bytes(blob_bytes(cc->tag), blob_size(cc->tag));
     m.u.basic_cancel.nowait = true;
     if (ch->cancel_notify)
-        channel_reply(ch, &m);
+        channel_tell(ch, &m);
     consumer_remove(ch, cc);
 }
 

@@ -91,6 +91,8 @@ struct channel {
     uint64_t handled_n, handled_bytes, granted_n, granted_bytes;
     proc_ref op_ref, close_timer;
     struct msg *op_reply;       /* kept between the steps of a method; NULL: none */
+    struct msg **after_op;      /* kept: what the client is told when the method is over */
+    uint32_t n_after_op;
     struct link *links, *last_link, *dirty;
     struct u64map link_of;      /* cell id to link */
     uint32_t n_holding;         /* links that are not up and have something gathered */
@@ -120,6 +122,8 @@ void channel_flush_links(struct channel *ch);
 /* A method frame to the client. */
 void channel_reply(struct channel *ch, const struct amqp_method *m);
 void channel_reply_id(struct channel *ch, uint32_t id);
+/* The same behind the answer of the method under way, if there is one. */
+void channel_tell(struct channel *ch, const struct amqp_method *m);
 
 /* channel_method.c */
 enum method_result channel_method(struct channel *ch, const struct command *cmd);

@@ -31,6 +31,11 @@ void op_end(struct channel *ch)
     if (ch->op_reply)
         msg_drop(ch->op_reply);
     ch->op_reply = NULL;
+    for (uint32_t i = 0; i < ch->n_after_op; i++)
+        PROC_SEND(ch->connection, ch->after_op[i]);
+    ch->n_after_op = 0;
+    proc_free(ch->after_op);
+    ch->after_op = NULL;
 }
 
 void op_keep(struct channel *ch, struct msg *m)

@@ -269,11 +269,12 @@ static void on_beat(struct connection *c)
         connection_end(c, false);
         return;
     }
-    if (!c->has_written && c->out.pending == 0) {
+    if (c->out.appended == c->beat_appended && c->out.pending == 0) {
         (void)frame_put_heartbeat(output_reserve(&c->out, AMQP_FRAME_OVERHEAD));
         output_commit(&c->out, AMQP_FRAME_OVERHEAD);
     }
-    c->has_read = c->has_written = false;
+    c->has_read = false;
+    c->beat_appended = c->out.appended;
     c->beat_position = output_position(&c->out);
 }
 

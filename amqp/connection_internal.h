@@ -75,7 +75,7 @@ struct connection {
     char *user, *vhost;     /* once known */
     proc_ref beat_timer, release;
     uint64_t hard_bytes;    /* output that could not be refused, since it was last empty */
-    uint64_t beat_position; /* output position at the last beat */
+    uint64_t beat_position, beat_appended; /* of the output at the last beat, this beat included */
     uint32_t frame_max;
     uint16_t channel_max, heartbeat;
     uint16_t n_channels, n_stuffed, n_living;
@@ -88,7 +88,7 @@ struct connection {
     bool eof;               /* the peer has closed its side, or the socket is broken */
     bool half_close;        /* our side is shut once all is written */
     bool is_shut;
-    bool has_read, has_written; /* since the last beat */
+    bool has_read;          /* since the last beat */
     bool closes_by_client;  /* close-ok is owed */
     bool has_exclusive;     /* a channel declared an exclusive queue */
     bool is_loopback;

@@ -303,7 +303,6 @@ void connection_write(struct connection *c)
         }
         output_written(&c->out, (size_t)n);
         written += (uint64_t)n;
-        c->has_written = true;
     }
     if (written > 0)
         tell_channels(c);
