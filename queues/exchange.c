@@ -35,6 +35,7 @@ static void exchange_init(void *state, const void *arg)
 
     x->cell = cell_ref(((const struct exchange_arg *)arg)->cell);
     proc_at_exit(unref_cell, x->cell);
+    proc_set_name(cell_name(x->cell));
     snprintf(x->registry, sizeof(x->registry), "registry:%s", cell_vhost(x->cell));
     registry_cell_up(x->cell, epoch_next());
     (void)proc_await(x->registry);

@@ -132,6 +132,7 @@ static void queue_init(void *state, const void *arg)
     u64map_init(&q->peers, proc_realloc, proc_free);
     q->cell = cell_ref(((const struct queue_arg *)arg)->cell);
     proc_at_exit(queue_give_back, q);
+    proc_set_name(cell_name(q->cell));
     q->epoch = epoch_next();
     q->phase = PHASE_OPENING;
     /* A durable exclusive queue goes with its connection, so nothing in it can outlive anything. */
