@@ -287,7 +287,7 @@ class Consume(BasicCase):
         other.expect_close(1, 403, 60, 20, "in exclusive use")
         conn.rpc(1, Q.Declare(queue=name, passive=True))
         other.channel(1)
-        conn.rpc(1, Q.Delete(queue=name))
+        conn.delete_queue(name)
 
     def test_exclusive_refused(self):
         conn, name = self.with_queue()
@@ -343,8 +343,12 @@ class Qos(BasicCase):
         conn.silent()
 
     def test_shared_by_the_channel(self):
-        """qos global: all consumers of the channel together."""
+        """qos global: all consumers of the channel together; Warren has it not yet, and says so."""
         conn, name = self.with_queue()
+        if not EXTERNAL:
+            conn.cast(1, B.Qos(prefetch_count=3, global_qos=True))
+            conn.expect_close(0, 540, 60, 10)
+            return
         conn.rpc(1, B.Qos(prefetch_count=3, global_qos=True))
         for _ in range(2):
             self.consume(conn, name)

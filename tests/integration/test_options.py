@@ -10,6 +10,8 @@ import tempfile
 import time
 import unittest
 
+from pika import spec
+
 import harness
 from harness import Broker, StartError, needs_own_broker, wait_for
 
@@ -184,6 +186,8 @@ class End(unittest.TestCase):
             conns = [broker.raw() for _ in range(20)]
             began = time.monotonic()
             broker.proc.send_signal(signal.SIGTERM)
+            for conn in conns:
+                conn.expect(0, spec.Connection.Close)  # Two signals at once would be one.
             broker.proc.send_signal(signal.SIGTERM)
             broker.proc.wait(harness.DEADLINE)
             self.assertLess(time.monotonic() - began, 3 * harness.SLOW)

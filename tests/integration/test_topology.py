@@ -63,9 +63,9 @@ class Queues(Topology):
         self.assertEqual(conn.message(1, B.GetOk).body, b"c")
         conn.rpc(1, Q.Bind(queue="", exchange="amq.direct", routing_key="k"))
         conn.rpc(1, B.Consume(queue=""))
-        conn.rpc(1, Q.Delete(queue=""))
-        conn.expect(1, B.Cancel)
-        conn.rpc(1, Q.Delete(queue=first))
+        conn.delete_queue("")
+        conn.kill()
+        self.opened().rpc(1, Q.Delete(queue=first))
 
     def test_last_declared_is_the_channels(self):
         conn = self.opened()
@@ -120,7 +120,7 @@ class Queues(Topology):
         # Passive says what is there, whatever else the method says.
         ok = conn.rpc(1, Q.Declare(queue=name, passive=True, durable=True, auto_delete=True))
         self.assertEqual(ok.message_count, 1)
-        conn.rpc(1, Q.Delete(queue=name))
+        conn.delete_queue(name)
 
     def test_purge(self):
         conn = self.opened()
@@ -143,7 +143,7 @@ class Queues(Topology):
         conn.rpc(1, B.Consume(queue=name, no_ack=True))
         conn.message(1)
         self.refused(Q.Delete(queue=name, if_unused=True), 406)
-        conn.rpc(1, Q.Delete(queue=name, if_empty=True))
+        conn.delete_queue(name, if_empty=True)
         self.refused(Q.Declare(queue=name, passive=True), 404)
 
     def test_consumer_told_of_delete(self):

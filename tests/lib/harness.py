@@ -41,7 +41,9 @@ class Broker:
         self.args = list(args)
         self.own_data = data is None
         self.data = data or tempfile.mkdtemp(prefix="warren-test-")
-        self.log_path = os.path.join(self.data + "-log")
+        fd, self.log_path = tempfile.mkstemp(prefix="warren-log-")
+        os.close(fd)
+        self.conns = []
         self.proc = None
         self.addr = self.mgmt = None
         if start:
@@ -52,6 +54,8 @@ class Broker:
 
     def __exit__(self, kind, *_):
         try:
+            for conn in self.conns:
+                conn.kill()
             if self.proc and self.proc.poll() is None:
                 code = self.stop()
                 if kind is None and code != 0:
@@ -125,7 +129,10 @@ class Broker:
         self.stop(signal.SIGKILL)
 
     def raw(self, **options):
-        return Raw(self.addr).open(**options)
+        """An open connection; it goes when the broker is stopped at the end of its test."""
+        conn = Raw(self.addr).open(**options)
+        self.conns.append(conn)
+        return conn
 
     def http(self, method, path, body=None, user="guest", password="guest"):
         """(status, decoded JSON or text)."""

@@ -188,6 +188,14 @@ class Raw:
             answer = getattr(getattr(spec, type(method).NAME.split(".")[0]), name)
         return self.expect(channel, answer)
 
+    def delete_queue(self, queue, channel=1, **options):
+        """Deletes a queue that this channel consumes from: cancels may come before the -ok."""
+        self.cast(channel, spec.Queue.Delete(queue=queue, **options))
+        while True:
+            method = self.expect_one_of(channel, (spec.Queue.DeleteOk, spec.Basic.Cancel))
+            if isinstance(method, spec.Queue.DeleteOk):
+                return method.message_count
+
     def content(self, channel, method):
         kind, at, payload = self.recv()
         if (kind, at) != (HEAD, channel):
