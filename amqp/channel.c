@@ -43,6 +43,7 @@ static void channel_init(void *state, const void *arg)
     tags_init(&ch->tags, proc_realloc, proc_free);
     confirms_init(&ch->confirms, proc_realloc, proc_free);
     channel_reply_id(ch, AMQP_CHANNEL_OPEN_OK);
+    (void)op_await_registry(ch, OP_START);
 }
 
 static struct msg_conn_method *encode(struct channel *ch, const struct amqp_method *m)
@@ -271,7 +272,7 @@ static void on_close(struct channel *ch, const struct msg_channel_close *m)
         ch->close_timer = proc_timer(CLOSE_TIMEOUT_US);
     ch->by_client = ch->is_closing ? ch->by_client && m->by_client : m->by_client;
     ch->is_closing = true;
-    if (!ch->by_client && ch->op_wait != OP_NONE) {
+    if (!ch->by_client && ch->op_wait > OP_START) {
         op_end(ch);
         channel_advance(ch, 0);
     }
@@ -290,7 +291,7 @@ static void on_close_timeout(struct channel *ch)
 /* Answers and ends: of the method under way, of a link, or of a sync. */
 static void on_answer(struct channel *ch, struct msg *m)
 {
-    if (ch->op_wait != OP_NONE && m->ref == ch->op_ref) {
+    if (ch->op_wait != OP_NONE && (m->ref == ch->op_ref || m->ref == ch->op_timer)) {
         channel_on_op(ch, m);
     } else if (m->type == MSG_TIMEOUT && m->ref == ch->close_timer) {
         on_close_timeout(ch);

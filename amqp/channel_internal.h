@@ -73,7 +73,14 @@ struct channel_consumer {
     struct consumer_mark mark;
 };
 
-enum op_wait { OP_NONE, OP_CALL, OP_NAME, OP_WATCH, OP_TIMER };
+enum op_wait {
+    OP_NONE,
+    OP_START, /* the vhost's registry has never been there: no name means anything yet */
+    OP_CALL,
+    OP_NAME, /* the registry is being restarted */
+    OP_WATCH,
+    OP_TIMER,
+};
 
 struct channel {
     proc_id connection;
@@ -89,7 +96,7 @@ struct channel {
     struct vhost_tables tables;
     struct msg_channel_input *in, *in_last; /* kept */
     uint64_t handled_n, handled_bytes, granted_n, granted_bytes;
-    proc_ref op_ref, close_timer;
+    proc_ref op_ref, op_timer, close_timer; /* op_timer: how long the registry is waited for */
     struct msg *op_reply;       /* kept between the steps of a method; NULL: none */
     struct msg **after_op;      /* kept: what the client is told when the method is over */
     uint32_t n_after_op;
@@ -130,6 +137,8 @@ enum method_result channel_method(struct channel *ch, const struct command *cmd)
 /* What the method under way waited for has come (MSG_DOWN and the like included). */
 void channel_on_op(struct channel *ch, struct msg *m);
 enum method_result op_call(struct channel *ch, proc_id to, struct msg *m);
+/* Waits for the vhost's registry; `wait` is OP_START or OP_NAME. */
+enum method_result op_await_registry(struct channel *ch, enum op_wait wait);
 enum method_result op_registry(struct channel *ch, struct msg *m);
 /* The method is begun again once the cell is up as another run than `dead` (0: as any), or parked. */
 enum method_result op_await_cell(struct channel *ch, struct cell *cell, proc_id dead);

@@ -10,7 +10,11 @@
 
 #include "amqp/channel_internal.h"
 
-enum { MANY_TRIES = 3, PAUSE_US = 20 * 1000 };
+enum {
+    MANY_TRIES = 3,
+    PAUSE_US = 20 * 1000,
+    REGISTRY_US = 30 * 1000 * 1000,
+};
 
 static void decode(const struct command *cmd, struct amqp_method *ret)
 {
@@ -21,8 +25,12 @@ void op_end(struct channel *ch)
 {
     struct amqp_method m;
 
-    if (ch->op_wait != OP_NONE) {
+    if (ch->op_timer)
+        proc_cancel(ch->op_timer);
+    ch->op_timer = 0;
+    if (ch->op_wait != OP_NONE)
         proc_cancel(ch->op_ref);
+    if (ch->op_wait > OP_START) {
         decode(&ch->in->command[ch->in->at], &m);
         consume_abandon(ch, &m);
     }
@@ -57,6 +65,20 @@ enum method_result op_registry(struct channel *ch, struct msg *m)
 
     snprintf(name, sizeof(name), "registry:%s", ch->vhost);
     return op_call(ch, proc_whereis(name), m);
+}
+
+enum method_result op_await_registry(struct channel *ch, enum op_wait wait)
+{
+    char name[270];
+
+    snprintf(name, sizeof(name), "registry:%s", ch->vhost);
+    if (wait == OP_START && proc_whereis(name) != 0)
+        return METHOD_DONE;
+    ch->op_ref = proc_await(name);
+    ch->op_wait = (uint8_t)wait;
+    if (!ch->op_timer)
+        ch->op_timer = proc_timer(REGISTRY_US);
+    return METHOD_WAITS;
 }
 
 /* The method is begun again a moment later. */
@@ -196,8 +218,6 @@ enum method_result channel_method(struct channel *ch, const struct command *cmd)
 /* The partner is gone. A registry is found again by its name; a queue by its cell, in begin(). */
 static enum method_result lost(struct channel *ch, const struct amqp_method *m)
 {
-    char name[270];
-
     if (ch->op_step > 0) /* only counts are missing; see topology_reply */
         return topology_reply(ch, m, NULL);
     consume_abandon(ch, m);
@@ -205,19 +225,24 @@ static enum method_result lost(struct channel *ch, const struct amqp_method *m)
         ch->op_tries++;
     if (ch->op_tries > MANY_TRIES || amqp_class_of(m->id) == AMQP_CLASS_BASIC)
         return op_pause(ch);
-    snprintf(name, sizeof(name), "registry:%s", ch->vhost);
-    ch->op_ref = proc_await(name);
-    ch->op_wait = OP_NAME;
-    return METHOD_WAITS;
+    return op_await_registry(ch, OP_NAME);
 }
 
 void channel_on_op(struct channel *ch, struct msg *m)
 {
-    struct command *cmd = &ch->in->command[ch->in->at];
     uint8_t waited = ch->op_wait;
     struct amqp_method method;
+    struct command *cmd;
     enum method_result r;
 
+    if (m->ref == ch->op_timer)
+        channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, 0, "vhost '%s' is down", ch->vhost);
+    if (waited == OP_START) {
+        op_end(ch);
+        channel_run(ch);
+        return;
+    }
+    cmd = &ch->in->command[ch->in->at];
     decode(cmd, &method);
     ch->op_wait = OP_NONE;
     if (m->type == MSG_DOWN && waited == OP_CALL)

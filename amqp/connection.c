@@ -35,7 +35,8 @@ enum {
     CLOSE_TIMEOUT_US = 30 * 1000 * 1000,  /* for close-ok */
     LINGER_US = 3 * 1000 * 1000,          /* for the last output, and before a silent end */
     END_TIMEOUT_US = 10 * 1000 * 1000,    /* for channels to end */
-    SHUTDOWN_TIMEOUT_US = 2 * 1000 * 1000,
+    SHUTDOWN_TIMEOUT_US = 2 * 1000 * 1000, /* for the client's answer to 320 */
+    SHUTDOWN_LINGER_US = 500 * 1000,
     DEAD_AFTER_BEATS = 5,  /* of half the heartbeat interval */
     SHORT_INTERVAL_S = 5, /* up to here the coarse wheel is too coarse */
 };
@@ -193,7 +194,7 @@ static void linger(struct connection *c)
     }
     c->half_close = true;
     connection_move(c, CONN_LINGER);
-    fsm_state_timeout(&c->fsm, LINGER_US);
+    fsm_state_timeout(&c->fsm, c->is_shutdown ? SHUTDOWN_LINGER_US : LINGER_US);
 }
 
 /* Exclusive queues go before close-ok is said. */
@@ -233,6 +234,8 @@ static void on_state_timeout(struct connection *c)
 {
     switch (conn_state(c)) {
     case CONN_CLOSING:
+        if (c->is_shutdown)
+            proc_exit(EXIT_SHUTDOWN, 0, "the client did not answer 320");
         connection_end(c, false);
         break;
     case CONN_ENDING:
@@ -302,6 +305,7 @@ static void on_exit_signal(struct connection *c, const struct msg_exit *m)
     if (conn_state(c) != CONN_RUNNING)
         proc_exit(EXIT_SHUTDOWN, 0, "shut down");
     connection_fail(c, 320, 0, "broker forced connection closure with reason 'shutdown'");
+    c->is_shutdown = true;
     fsm_state_timeout(&c->fsm, SHUTDOWN_TIMEOUT_US);
 }
 

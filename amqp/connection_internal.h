@@ -89,6 +89,7 @@ struct connection {
     bool half_close;        /* our side is shut once all is written */
     bool is_shut;
     bool has_read;          /* since the last beat */
+    bool is_shutdown;       /* the broker stops: nothing is waited for long */
     bool closes_by_client;  /* close-ok is owed */
     bool has_exclusive;     /* a channel declared an exclusive queue */
     bool is_loopback;
