@@ -151,15 +151,30 @@ static void read_options(int argc, char **argv)
         die("unexpected argument '%s'", argv[optind]);
 }
 
+static int probe_address(const char *address, uint64_t port)
+{
+    uint16_t bound;
+    int fd = world_real.net->listen(address, (uint16_t)port, &bound);
+
+    if (fd >= 0)
+        world_real.net->close(fd);
+    return fd;
+}
+
 /* Found out now, a failure is one line and an exit code; later it would be a parked process. */
 static void probe_port(uint64_t port, const char *what)
 {
-    uint16_t bound;
-    int fd = world_real.net->listen(config()->bind, (uint16_t)port, &bound);
+    const char *address = *config()->bind ? config()->bind : "0.0.0.0";
+    int r = probe_address(address, port);
 
-    if (fd < 0)
-        die("cannot listen on %s port %llu: %s", what, (unsigned long long)port, strerror(-fd));
-    world_real.net->close(fd);
+    if (r >= 0 && !*config()->bind) {
+        r = probe_address("::", port);
+        if (r == -EAFNOSUPPORT)
+            r = 0; /* a machine without IPv6 */
+    }
+    if (r < 0)
+        die("cannot listen on %s for %s, port %llu: %s", address, what, (unsigned long long)port,
+            strerror(-r));
 }
 
 static void probe_data_dir(void)
