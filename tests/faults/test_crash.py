@@ -334,8 +334,9 @@ class Elders(CrashCase):
         process = self.find("queue", queue)
         self.crash(process, "segv")
         self.restarted("queue", queue, process)
-        log = wait_for(lambda: queue in self.broker.log() and self.broker.log(), "a crash report")
-        self.assertIn("SIGSEGV", log)
+        log = wait_for(lambda: "crash" in self.broker.log() and self.broker.log(), "a report")
+        self.assertIn(queue, log)
+        self.assertRegex(log, "SIGSEGV|segmentation fault")
         conn.rpc(1, Q.Delete(queue=queue))
 
 
