@@ -410,6 +410,7 @@ static void feed(struct connection *c, const uint8_t *scratch, size_t n)
         c->half_close = true;
     }
     settle_read(c);
+    framer_release(&c->framer);
 }
 
 void connection_read(struct connection *c)

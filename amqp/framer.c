@@ -16,11 +16,19 @@ void framer_init(struct framer *f, uint32_t max_frame, void *(*realloc_fn)(void 
     *f = (struct framer){.max_frame = max_frame, .realloc = realloc_fn, .free = free_fn};
 }
 
+void framer_release(struct framer *f)
+{
+    if (f->spent)
+        f->free(f->spent);
+    f->spent = NULL;
+}
+
 void framer_fini(struct framer *f)
 {
     if (f->part)
         f->free(f->part);
     f->part = NULL;
+    framer_release(f);
 }
 
 int framer_places(const struct framer *f, uint8_t *scratch, size_t size, struct iovec ret[2])
@@ -146,9 +154,8 @@ static int feed_part(struct framer *f, const struct framer_ops *ops, void *ctx)
         return 0;
     }
     f->part = NULL;
-    r = feed_all(f, ops, ctx, part, have);
-    f->free(part);
-    return r;
+    f->spent = part; /* its payload is lent until framer_release */
+    return feed_all(f, ops, ctx, part, have);
 }
 
 int framer_feed(struct framer *f, const struct framer_ops *ops, void *ctx, const uint8_t *scratch,

@@ -17,6 +17,7 @@
 
 struct framer {
     uint8_t *part;        /* a frame that is not whole yet; NULL: none */
+    uint8_t *spent;       /* the part that was handled in this feed; NULL: none */
     uint32_t have, need;  /* bytes of it; while its size is not known, need is that of its head */
     uint8_t *body;        /* where the rest of a body frame's payload goes; NULL: nowhere */
     uint32_t body_left;   /* of that payload */
@@ -29,7 +30,7 @@ struct framer {
 
 /* What is done with frames. Each returns 0, or something negative that ends framer_feed. */
 struct framer_ops {
-    /* A whole frame that is no body frame; its payload is lent. */
+    /* A whole frame that is no body frame; its payload is lent until framer_release. */
     int (*frame)(void *ctx, const struct amqp_frame *f);
     /*
      * A body frame begins, its payload is `size` bytes. *ret_at: where they go (NULL: they are
@@ -53,6 +54,9 @@ int framer_places(const struct framer *f, uint8_t *scratch, size_t size, struct 
  */
 int framer_feed(struct framer *f, const struct framer_ops *ops, void *ctx, const uint8_t *scratch,
                 size_t n);
+
+/* After each feed, when nothing that was lent in it is needed any more. */
+void framer_release(struct framer *f);
 
 /* Whether it stands between two frames. */
 static inline bool framer_is_idle(const struct framer *f)
