@@ -75,12 +75,8 @@ void guard_jump(int signo, uintptr_t addr, const void *context)
     t->signo = signo;
     t->fault_addr = addr;
     t->n_frames = frames_take(t->frames, MAX_FRAMES, pc, fp);
-    if (RT_TSAN) {
-        sigset_t none;
-
-        sigemptyset(&none);
-        pthread_sigmask(SIG_SETMASK, &none, NULL); /* TSan's own handler blocks all signals */
-    }
+    if (RT_TSAN)
+        pthread_sigmask(SIG_SETMASK, &rt.mask, NULL); /* TSan's own handler blocks all signals */
     siglongjmp(t->jump, 1);
 }
 

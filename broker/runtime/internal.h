@@ -306,9 +306,14 @@ struct rt {
     pthread_cond_t ended;
     bool root_ended;
     struct exit_reason root_why;
+    sigset_t mask; /* of signals, as all threads have it */
 };
 extern struct rt rt;
 extern _Thread_local struct worker *rt_me;
+
+/* From a thread that is no worker: whether it may send now; then it must leave. */
+bool outside_enter(void);
+void outside_leave(void);
 
 /* The process that runs on this thread; NULL: none. */
 static inline struct proc *self_or_null(void)

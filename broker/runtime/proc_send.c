@@ -156,7 +156,14 @@ void proc_send_high(proc_id to, struct msg *m)
 
 void rt_send(proc_id to, struct msg *m)
 {
-    proc_send(to, m);
+    if (rt_me) {
+        proc_send(to, m);
+    } else if (outside_enter()) {
+        proc_send(to, m);
+        outside_leave();
+    } else {
+        msg_drop(m);
+    }
 }
 
 proc_ref ref_new(struct worker *w, enum ref_kind kind)

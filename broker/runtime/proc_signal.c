@@ -95,7 +95,12 @@ void proc_signal(proc_id to, enum exit_kind kind, int code, const char *text)
 
 void rt_signal(proc_id to, enum exit_kind kind, const char *text)
 {
-    signal_send(to, kind, 0, text);
+    if (rt_me) {
+        signal_send(to, kind, 0, text);
+    } else if (outside_enter()) {
+        signal_send(to, kind, 0, text);
+        outside_leave();
+    }
 }
 
 void rt_suspend(proc_id pid, bool on)

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -40,6 +41,31 @@ static unsigned cgroup_cores(void)
         period = (unsigned long)p;
     }
     return quota && period ? (unsigned)((quota + period - 1) / period) : 0;
+}
+
+/* Threads that are no workers (main's, the signal thread's) send only while the runtime stands. */
+static pthread_mutex_t outside_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool is_open;
+
+bool outside_enter(void)
+{
+    pthread_mutex_lock(&outside_lock);
+    if (is_open)
+        return true;
+    pthread_mutex_unlock(&outside_lock);
+    return false;
+}
+
+void outside_leave(void)
+{
+    pthread_mutex_unlock(&outside_lock);
+}
+
+static void outside_set(bool open)
+{
+    pthread_mutex_lock(&outside_lock);
+    is_open = open;
+    pthread_mutex_unlock(&outside_lock);
 }
 
 static unsigned cores(void)
@@ -177,6 +203,7 @@ int rt_start(const struct rt_config *config)
     config_take(config);
     pthread_mutex_init(&rt.lock, NULL);
     pthread_cond_init(&rt.ended, NULL);
+    pthread_sigmask(SIG_SETMASK, NULL, &rt.mask);
     rt.workers = rt_zalloc(rt.n_workers * sizeof(struct worker *));
     rt.scheds = aligned_alloc(64, rt.n_scheds * sizeof(*rt.scheds));
     BUG_ON(!rt.scheds);
@@ -196,6 +223,7 @@ int rt_start(const struct rt_config *config)
         return r;
     }
     rt.running = true;
+    outside_set(true);
     return 0;
 }
 
@@ -265,6 +293,7 @@ void rt_wait(struct exit_reason *ret_why)
 void rt_kill_all(void)
 {
     BUG_ON(!rt.running || (rt.simulated && rt.scheds[0].w.turn));
+    outside_set(false);
     atomic_store(&rt.stopping, true);
     if (!rt.simulated) {
         for (unsigned i = 0; i < rt.n_scheds; i++)
