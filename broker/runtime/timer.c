@@ -86,9 +86,10 @@ static void heap_del(struct timers *s, uint32_t at)
         sift_down(s, at, last);
 }
 
+/* Always a tick still to come, also for a deadline that is now. */
 static uint64_t wheel_tick_of(uint64_t deadline_ns)
 {
-    return deadline_ns / WHEEL_GRAIN_NS + (deadline_ns % WHEEL_GRAIN_NS != 0);
+    return deadline_ns / WHEEL_GRAIN_NS + 1;
 }
 
 static void wheel_add(struct timers *s, struct timer *t)
