@@ -98,7 +98,7 @@ void on_store_bodies(struct queue *q, struct msg *m)
             continue;
         if (body->bytes)
             e->record = record_load(blob_bytes(body->bytes), blob_size(body->bytes));
-        if (!e->record)
+        if (!e->record || record_stored_size(e->record) != e->size)
             proc_exit(EXIT_CRASH, 0, "message %llu is damaged on disk",
                       (unsigned long long)body->seq);
         q->resident_bytes += e->size;
