@@ -90,6 +90,11 @@ static void renew(struct channel *ch, struct channel_consumer *cc)
     PROC_SEND(cc->link->pid, p);
 }
 
+/*
+ * A mark may lie far behind what was sent since: the last message of a window may be larger than
+ * the whole of it. So all is renewed where all is written, and else the next mark is set at once; it
+ * cannot wait for a delivery, which may need the permit.
+ */
 void channel_on_written(struct channel *ch, const struct msg *m)
 {
     uint64_t n = ((const struct msg_channel_count *)(const void *)m)->n;
@@ -104,7 +109,10 @@ void channel_on_written(struct channel *ch, const struct msg *m)
         }
         *at = cc->next_marked;
         cc->is_marked = false;
+        if (n >= ch->out_n)
+            cc->mark = (struct consumer_mark){n, cc->sent_messages, cc->sent_bytes};
         renew(ch, cc);
+        (void)mark(ch, cc); /* what is not written was given with `tell`, so it is told of */
     }
 }
 

@@ -499,6 +499,16 @@ class Stress(BasicCase):
             self.assertEqual(self.bodies(conn, 50, channel=2), [b"%d" % n for n in range(50)])
             conn.rpc(2, spec.Channel.Close(200, "", 0, 0))
 
+    def test_window_ends_with_a_large_message(self):
+        """The last message of an output window is larger than the window: more comes all the same."""
+        conn, name = self.with_queue()
+        sizes = [1000] * 500 + [4 << 20] + [1000] * 50
+        for size in sizes:
+            conn.publish(1, "", name, bytes(size))
+        self.assertEqual(conn.rpc(1, Q.Declare(queue=name, passive=True)).message_count, len(sizes))
+        self.consume(conn, name)
+        self.assertEqual([len(body) for body in self.bodies(conn, len(sizes))], sizes)
+
     def test_slow_reader(self):
         """A consumer that does not read holds nobody up and loses nothing."""
         conn, name = self.with_queue()
