@@ -54,6 +54,7 @@ class World:
 
     def __init__(self, broker, soft=False):
         self.soft = soft                  # processes die, not the program: sessions live on
+        self.crashing = False             # soft: a crash is being asked for
         self.broker, self.lock = broker, threading.Lock()
         self.addr = broker.addr
         self.ended = threading.Event()    # no more publishing
@@ -84,6 +85,8 @@ class World:
         """How long before the kill the ack had surely come; for ever, where no kill came since."""
         came, life = self.ack_came[ident]
         if self.soft:
+            if self.crashing:
+                return 0.0  # when exactly is not known yet
             return next((kill - came for kill in self.kills if kill >= came), float("inf"))
         return self.kills[life] - came if life < len(self.kills) else float("inf")
 
@@ -193,6 +196,13 @@ def consumer(world, queue, prefetch, pause_s, grace_s):
                 asked, sent, probing = sent, [], True
 
 
+def tell(broker, queue):
+    """What a queue that is stuck says of itself, and those that serve it."""
+    for row in broker.get("/api/processes"):
+        if row["name"] == queue or row["kind"] in ("store", "channel", "connection"):
+            print(row, broker.http("GET", "/api/processes/" + row["pid"])[1])
+
+
 def drain(world, queue, grace_s):
     """Takes all that is left; the queue must then be empty."""
     with world.connect() as conn:
@@ -203,8 +213,13 @@ def drain(world, queue, grace_s):
         left = wait_for(unused, "a queue without a consumer").message_count
         conn.rpc(1, B.Consume(queue=queue))
         session = {}
-        for _ in range(left):
-            message = conn.message(1)
+        for got in range(left):
+            try:
+                message = conn.message(1)
+            except TimeoutError:
+                world.faults["failed"].append("%s gave %d of its %d" % (queue, got, left))
+                tell(world.broker, queue)
+                break
             ident = world.on_delivery(message, session, grace_s)
             conn.cast(1, B.Ack(message.tag))
             world.acked.add(ident)

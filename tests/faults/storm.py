@@ -17,9 +17,9 @@ HOW = ("check", "segv")
 BUDGET, PERIOD_S = 4, 10  # below a child's own budget of restarts, or it would be parked
 
 
-def crash(broker, rng, recent):
-    """One process of a random kind, unless it crashed too often lately: (kind, name) or None."""
-    kind = rng.choice(KINDS)
+def crash(broker, rng, recent, kinds):
+    """One process of a random kind, unless it crashed too often lately: the kind or None."""
+    kind = rng.choice(kinds)
     now = time.monotonic()
     rows = [p for p in broker.get("/api/processes") if p["kind"] == kind
             and sum(now - t < PERIOD_S for t in recent.get(p["name"], ())) < BUDGET]
@@ -31,13 +31,16 @@ def crash(broker, rng, recent):
     return kind
 
 
-def storm(world, crashes, rng):
+def storm(world, crashes, rng, kinds):
     recent, done = {}, []
     while len(done) < crashes:
         time.sleep(rng.uniform(0.02, 0.25))  # The load's time: there is nothing to wait for.
         with world.lock:
+            world.crashing = True
+        kind = crash(world.broker, rng, recent, kinds)
+        with world.lock:
             world.kills.append(time.monotonic())
-        kind = crash(world.broker, rng, recent)
+            world.crashing = False
         if kind:
             done.append(kind)
         if world.broker.proc.poll() is not None:
@@ -50,13 +53,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--crashes", type=int,
                         default=10 * int(os.environ.get("WARREN_KILLS", "3")))
+    parser.add_argument("--kinds", default=",".join(KINDS), help="which kinds of process crash")
     args = parser.parse_args()
     rng, grace_s = random.Random(SEED), 0.2 * SLOW
     with Broker(["--set", "debug.crash=true"]) as broker:
         world = kill9.World(broker, soft=True)
         threads = kill9.start_clients(world, rng, grace_s)
         try:
-            storm(world, args.crashes, rng)
+            storm(world, args.crashes, rng, args.kinds.split(","))
             time.sleep(1)
         finally:
             world.ended.set()
