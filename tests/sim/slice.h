@@ -1,0 +1,281 @@
+/*
+ * slice.h - the scenario of the whole broker: its world, its clients, and the model of what they
+ * were told.
+ *
+ * The clients are no processes: the driver moves them between two steps of the runtime, and inside
+ * a sync of the disk. They speak frames over the simulated sockets. What each was told goes into
+ * the model, which knows what may be delivered, what must be, and what must not.
+ *
+ * A *stamp* is a number that grows with everything that happens to the model; a consumer that was
+ * asked for after a stamp can only be given what was in the queue after it.
+ */
+#ifndef TESTS_SIM_SLICE_H
+#define TESTS_SIM_SLICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "amqp/codec/methods.h"
+#include "broker/runtime/proc.h"
+
+struct amqp_frame;
+
+enum {
+    N_QUEUES = 6,
+    N_DURABLE_QUEUES = 4, /* the first ones */
+    N_EXCHANGES = 4,      /* 0 is the default one, the last is not durable */
+    N_KEYS = 4,
+    N_CLIENTS = 5,
+    N_CHANNELS = 3, /* of a client; numbers from 1 */
+    N_CONSUMERS = 3, /* of a channel */
+    MAX_MESSAGES = 8000,
+    NO_QUEUE = -1,
+};
+
+/* What is known of a name. */
+enum existence { GONE, EXISTS, UNKNOWN };
+
+/* How far a message has to be there: not at all; while no process fails; whatever happens. */
+enum duty { DUTY_NONE, DUTY_SOFT, DUTY_HARD };
+
+struct copy { /* a message as it is in one queue */
+    bool is_possible;  /* it may have been routed there */
+    bool is_sure;      /* it was, if it was routed at all */
+    bool is_settled;   /* its end was asked for */
+    uint8_t duty;      /* enum duty */
+    uint8_t n_unflagged;
+    uint16_t n_seen;   /* how often clients were given it */
+    uint64_t seen_at;  /* stamp of the first time, 0: never */
+    uint64_t gone_at;  /* stamp since when nobody may be given it, 0: may be there */
+    const char *gone;  /* why: the invariant that it would break */
+    uint32_t seen_by;  /* uid of the channel that was given it last */
+    uint32_t found;    /* the audit that found it */
+};
+
+struct message {
+    uint32_t uid, size;
+    uint32_t channel, number; /* the publishing channel's uid; in its order, from 1 */
+    bool persistent, mandatory, confirming;
+    bool is_over;     /* it is on no way any more */
+    bool was_returned;
+    uint8_t exchange;
+    uint8_t key;      /* of the default exchange: the queue */
+    uint64_t sent_at; /* stamp */
+    struct copy copy[N_QUEUES];
+};
+
+struct queue_fact {
+    enum existence state;
+    bool is_busy;       /* somebody changes it, or may still: no other change meanwhile */
+    bool is_new;        /* since the last calm nobody consumed */
+    uint64_t changed_at; /* stamp of the last change asked for */
+    uint64_t deleted_at; /* of the last deletion asked for */
+};
+
+struct exchange_fact {
+    enum existence state;
+    bool is_busy;
+    uint64_t changed_at;
+};
+
+struct unacked {
+    uint64_t tag;
+    uint32_t uid;      /* of the message */
+    uint32_t failures; /* how many there had been when its consumer was sure of what it holds */
+    uint32_t consumer; /* uid; 0: basic.get */
+    int8_t queue;
+};
+
+struct consumer_end { /* a client's consumer, or the one that stands for its gets of a queue */
+    bool is_on;
+    bool no_ack;
+    bool is_sure; /* its queue was there when it was asked for */
+    int8_t queue;
+    uint16_t prefetch;
+    uint32_t uid, n_unacked;
+    uint64_t since; /* stamp of when it was asked for */
+    struct order *order; /* the last number that came of each publishing channel */
+    uint32_t n_order, cap_order;
+};
+
+struct order {
+    uint32_t channel, number;
+};
+
+enum channel_phase { CHAN_NONE, CHAN_OPENING, CHAN_READY, CHAN_CLOSING };
+
+struct chan_end { /* a client's channel */
+    enum channel_phase phase;
+    uint16_t number;
+    uint32_t uid;
+    bool confirming;
+    uint16_t prefetch;
+    uint32_t failures, front_failures; /* when it was opened */
+    uint32_t calm_failures; /* at the last calm */
+    uint32_t op;       /* the method that waits for its answer, 0: none */
+    int8_t op_queue;   /* NO_QUEUE: none */
+    uint8_t op_exchange, op_key;
+    bool op_sure;      /* what it names is there and stays there */
+    bool op_no_ack;
+    int8_t op_consumer;
+    uint64_t op_at;    /* stamp */
+    uint32_t published;
+    uint64_t next_confirm; /* the next publish number */
+    uint32_t *waiting; /* uids of publishes to be confirmed, by publish number - 1; 0: told */
+    uint32_t cap_waiting;
+    uint32_t n_waiting;
+    uint64_t last_tag;
+    struct unacked *unacked;
+    uint32_t n_unacked, cap_unacked;
+    struct unacked *acked; /* settled here, and not known to be so for good */
+    uint32_t n_acked, cap_acked;
+    struct consumer_end consumer[N_CONSUMERS];
+    struct consumer_end gets[N_QUEUES];
+    struct { /* content that comes in */
+        uint32_t id; /* of the method, 0: none */
+        uint32_t n, size;
+        bool has_header, redelivered;
+        int8_t queue, consumer;
+        uint8_t exchange_len, key_len;
+        char exchange[32], key[32];
+        uint64_t tag;
+        uint8_t *body;
+        uint32_t cap_body;
+        uint8_t props[64];
+        uint32_t props_len;
+    } in;
+};
+
+enum client_phase { CLIENT_NONE, CLIENT_START, CLIENT_TUNE, CLIENT_OPEN, CLIENT_RUNNING,
+                    CLIENT_CLOSING, CLIENT_SILENT };
+
+struct client {
+    enum client_phase phase;
+    int fd;
+    bool is_slow;    /* reads little */
+    bool is_audit;   /* does nothing by itself */
+    bool will_go_silent; /* has a heartbeat, and will stop to speak */
+    uint32_t uid;
+    uint32_t front_failures, listener_failures; /* when it connected */
+    uint64_t since_us;       /* the same */
+    uint32_t frame_max;
+    uint8_t *out, *in;
+    uint32_t n_out, cap_out, n_in, cap_in;
+    struct chan_end channel[N_CHANNELS];
+};
+
+struct slice {
+    uint16_t port; /* 0: the broker is not up */
+    proc_id root;
+    bool is_dying;     /* the disk has stopped: the program has to end before the next step */
+    bool in_calm;
+    bool is_auditing;
+    uint64_t stamp;
+    uint32_t failures; /* of processes that hold messages or are a client's */
+    uint32_t front_failures; /* those of connections, channels, supervisors */
+    uint32_t listener_failures;
+    uint32_t n_injected;
+    uint32_t next_channel, next_client, next_consumer, audit;
+    struct message message[MAX_MESSAGES]; /* by uid; 0 is none */
+    uint32_t n_messages;
+    struct queue_fact queue[N_QUEUES];
+    struct exchange_fact exchange[N_EXCHANGES];
+    enum existence binding[N_EXCHANGES][N_KEYS][N_QUEUES];
+    struct client client[N_CLIENTS];
+    struct {
+        uint32_t confirms, deliveries, redeliveries, calms, audits, ends, found;
+    } did;
+};
+
+extern struct slice slice;
+extern const char *const slice_queues[N_QUEUES];
+extern const char *const slice_exchanges[N_EXCHANGES];
+extern const char *const slice_keys[N_KEYS];
+
+static inline bool slice_is_durable(int queue)
+{
+    return queue < N_DURABLE_QUEUES;
+}
+
+/* slice_run.c */
+void slice_run(void);
+/* One step of the runtime; false: nothing was ready. Ends the program when it has to die. */
+bool slice_step(void);
+/* The program has gone: every client is cut off, and the model knows what may be lost. */
+void slice_was_killed(void);
+
+/* slice_boot.c: the program begins, and ends in each way there is. */
+void slice_boot(void);
+void slice_kill(bool power);
+void slice_shutdown(void);
+void slice_disk_new(void);
+void slice_disk_free(void);
+/* The next few calls of the disk: one fails. */
+void slice_disk_fail(void);
+void slice_crash_rates(void);
+
+/* slice_model.c: what clients did and were told. */
+struct message *model_publish(const struct chan_end *ch, int exchange, int key);
+void model_returned(const struct chan_end *ch, uint32_t uid);
+void model_confirmed(const struct chan_end *ch, uint32_t uid, bool nack);
+/* A client was given a message. */
+void model_delivered(struct chan_end *ch, struct consumer_end *c, uint32_t uid, bool redelivered);
+/* A client said that it is done with it. */
+void model_settled(uint32_t uid, int queue);
+/* It is known to be settled for good. */
+void model_settled_for_good(uint32_t uid, int queue);
+/* A change of topology is asked for, answered, or nobody will ever say. */
+void model_asked(const struct chan_end *ch);
+void model_answered(const struct chan_end *ch);
+void model_op_lost(const struct chan_end *ch);
+/* A consumer that acks by itself has gone with what it may have been sent. */
+void model_queue_is_emptied(int queue);
+/* Whether the queue is there for whoever asks now, unless it is deleted later. */
+bool model_is_there(int queue);
+
+/* slice_facts.c: what follows for all messages. */
+void facts_of_queue_loss(void);
+void facts_of_program_loss(void);
+void facts_of_calm(void);
+void facts_audit_begin(void);
+void facts_audit_found(int queue, uint32_t uid);
+void facts_audit_end(int queue);
+
+/* slice_client.c: connections. */
+void client_connect(struct client *c);
+void client_read(struct client *c, bool all);
+void client_write(struct client *c, bool all);
+/* The socket is closed or reset under it. */
+void client_drop(struct client *c, bool reset);
+/* Its connection is no more. */
+void client_forget(struct client *c);
+void client_method(struct client *c, uint16_t channel, const struct amqp_method *m);
+void client_put(struct client *c, const void *bytes, uint32_t len);
+/* Asks to close it in peace. */
+void client_close(struct client *c);
+/* An operation that an answer has to come to. */
+void channel_ask(struct client *c, struct chan_end *ch, const struct amqp_method *m);
+/* Whatever was under way in it has no end that anybody will hear of. */
+void channel_forget(struct chan_end *ch);
+void channel_open(struct client *c, int place);
+uint8_t slice_body_byte(uint32_t uid, uint32_t i);
+uint32_t slice_props(const struct message *m, uint8_t out[64]);
+
+/* slice_channel.c: what comes in for a channel. */
+void channel_on_method(struct client *c, struct chan_end *ch, const struct amqp_method *m);
+void channel_on_content(struct client *c, struct chan_end *ch, const struct amqp_frame *f);
+
+/* slice_act.c: what clients do. */
+void act(void);
+void act_publish(struct client *c, struct chan_end *ch, int exchange, int key, bool persistent);
+void act_get(struct client *c, struct chan_end *ch, int queue, bool no_ack);
+void act_consume(struct client *c, struct chan_end *ch, int queue, bool no_ack);
+/* One that the client held is no more its own; `keeps`: it went back. */
+void act_settle_one(struct chan_end *ch, uint32_t i, bool keeps);
+void act_declare_queue(struct client *c, struct chan_end *ch, int queue, bool passive);
+
+/* slice_audit.c: nothing moves any more: all that must be there is, and nothing else. */
+void slice_calm(void);
+void slice_audit(void);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * slice_run.c - the scenario of the whole broker: rounds of disturbance, each with its crashes, and
+ * an audit behind each; at last a clean end, and one more start that has to find all again.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/runtime/runtime.h"
+#include "tests/sim/sim.h"
+#include "tests/sim/sim_world.h"
+#include "tests/sim/slice.h"
+
+struct slice slice;
+
+/*
+ * While clients have something to do, time does not jump to the next timer whenever the broker is
+ * idle: it goes on for a moment, and now and then for a long one.
+ */
+static void advance(uint64_t to_ns)
+{
+    uint64_t us = sim_chance(SIM_CLOCK, 3000) ? 1 + sim_below(SIM_CLOCK, 1500000)
+                                              : 1 + sim_below(SIM_CLOCK, 500);
+    uint64_t until_ns = (sim_now_us() + us) * 1000;
+
+    sim_advance_to_ns(slice.in_calm || to_ns < until_ns ? to_ns : until_ns);
+}
+
+bool slice_step(void)
+{
+    bool ran;
+
+    sim.step++;
+    sim_pass_us(sim_below(SIM_CLOCK, 20));
+    ran = rt_step(advance);
+    if (!slice.is_dying)
+        return ran;
+    slice_kill(sim_chance(SIM_DISK, 600000));
+    slice_boot();
+    return true;
+}
+
+void slice_was_killed(void)
+{
+    slice.failures++;
+    slice.front_failures++;
+    for (int i = 0; i < N_CLIENTS; i++)
+        if (slice.client[i].phase != CLIENT_NONE)
+            client_drop(&slice.client[i], false);
+    facts_of_program_loss();
+}
+
+static void disturb(uint32_t steps)
+{
+    sim_crash_enable(true);
+    slice.in_calm = false;
+    for (uint32_t i = 0; i < steps; i++) {
+        for (uint32_t n = sim_below(SIM_DRIVER, 3); n > 0; n--)
+            act();
+        if (sim_chance(SIM_DRIVER, 300))
+            slice_disk_fail();
+        if (sim_chance(SIM_DRIVER, 150))
+            slice.is_dying = true;
+        (void)slice_step();
+    }
+    sim_crash_enable(false);
+}
+
+static void init(void)
+{
+    memset(&slice, 0, sizeof(slice));
+    slice.exchange[0].state = slice.exchange[1].state = EXISTS;
+    slice.client[N_CLIENTS - 1].is_audit = true;
+    slice_disk_new();
+}
+
+static void fini(void)
+{
+    slice_disk_free();
+    for (int i = 0; i < N_CLIENTS; i++) {
+        free(slice.client[i].in);
+        free(slice.client[i].out);
+    }
+}
+
+void slice_run(void)
+{
+    uint32_t rounds = 1 + sim_below(SIM_DRIVER, 3);
+
+    init();
+    slice_boot();
+    for (uint32_t i = 0; i < rounds; i++) {
+        disturb(sim.steps / rounds);
+        slice_audit();
+        if (sim_chance(SIM_DRIVER, 300000)) {
+            slice_kill(sim_chance(SIM_DRIVER, 600000));
+            slice_boot();
+            slice_audit();
+        }
+    }
+    slice_shutdown();
+    slice_boot();
+    slice_audit();
+    slice_shutdown();
+    sim_note("did", slice.did.confirms, slice.did.deliveries, slice.did.found);
+    fini();
+}
