@@ -14,13 +14,18 @@ struct subject *subject_find(struct registry *r, uint64_t id)
     return at ? (struct subject *)(uintptr_t)*at : NULL;
 }
 
+static void subject_fini(void *m)
+{
+    cell_unref(((struct subject *)m)->cell);
+}
+
 struct subject *subject_add(struct registry *r, struct cell *c)
 {
     struct subject *s = subject_find(r, c->id);
 
     if (s)
         return s;
-    s = proc_zalloc(sizeof(*s));
+    s = proc_alloc_owned(sizeof(*s), subject_fini);
     s->cell = cell_ref(c);
     LIST_INIT(&s->as_source);
     LIST_INIT(&s->as_dest);
@@ -41,8 +46,7 @@ void subject_remove(struct registry *r, struct cell *c)
     if (s->is_owned)
         LIST_REMOVE(s, by_owner);
     u64map_del(&r->by_id, c->id, NULL);
-    cell_unref(s->cell);
-    proc_free(s);
+    proc_free_owned(s);
 }
 
 static uint64_t hash_of(const struct cell *source, const struct binding *b)
@@ -57,6 +61,16 @@ struct bound *bound_find(struct registry *r, const struct cell *source, const st
     return at ? (struct bound *)(uintptr_t)*at : NULL;
 }
 
+static void bound_fini(void *m)
+{
+    struct bound *b = m;
+
+    cell_unref(b->source);
+    cell_unref(b->binding.dest);
+    blob_unref(b->binding.key);
+    blob_unref(b->binding.args);
+}
+
 void bound_add(struct registry *r, struct cell *source, const struct binding *b)
 {
     struct subject *s = subject_find(r, source->id), *d = subject_find(r, b->dest->id);
@@ -64,7 +78,7 @@ void bound_add(struct registry *r, struct cell *source, const struct binding *b)
 
     if (!s || !d || bound_find(r, source, b))
         return;
-    n = proc_zalloc(sizeof(*n));
+    n = proc_alloc_owned(sizeof(*n), bound_fini);
     n->hash = hash_of(source, b);
     n->source = cell_ref(source);
     n->binding = (struct binding){ .dest = cell_ref(b->dest), .key = blob_ref(b->key),
@@ -79,11 +93,7 @@ void bound_remove(struct registry *r, struct bound *b)
     LIST_REMOVE(b, by_source);
     LIST_REMOVE(b, by_dest);
     u64map_del(&r->by_hash, b->hash, NULL);
-    cell_unref(b->source);
-    cell_unref(b->binding.dest);
-    blob_unref(b->binding.key);
-    blob_unref(b->binding.args);
-    proc_free(b);
+    proc_free_owned(b);
 }
 
 void exchange_reset(struct registry *r, struct subject *x, proc_id pid)

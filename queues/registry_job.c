@@ -15,9 +15,17 @@ uint64_t lane_of(enum cell_kind kind, const struct blob *name)
                          name ? blob_size(name) : 0);
 }
 
+static void job_fini(void *m)
+{
+    struct job *j = m;
+
+    cell_unref(j->cell);
+    cell_unref(j->dest);
+}
+
 struct job *job_new(struct registry *r, struct msg *request, job_act begin)
 {
-    struct job *j = proc_zalloc(sizeof(*j));
+    struct job *j = proc_alloc_owned(sizeof(*j), job_fini);
 
     if (request)
         proc_keep(request);
@@ -66,10 +74,8 @@ void job_finish(struct registry *r, struct job *j)
     if (j->request)
         reply(j);
     TAILQ_REMOVE(&r->jobs, j, link);
-    cell_unref(j->cell);
-    cell_unref(j->dest);
     claim = j->claim; /* lanes know held claims by their names only */
-    proc_free(j);
+    proc_free_owned(j);
     lanes_give(&r->lanes, &claim, on_granted, r);
     if (waiter && --waiter->n_waiting == 0)
         waiter->then(r, waiter, NULL);

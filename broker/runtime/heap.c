@@ -121,6 +121,59 @@ void proc_free(void *m)
     rt_free(b);
 }
 
+/*
+ * Owned blocks: what must be done with one stands in front of it, sealed like the header, and a bit
+ * of the size says that it is there.
+ */
+struct owned {
+    void (*fini)(void *);
+    uint64_t seal;
+};
+_Static_assert(sizeof(struct owned) % alignof(max_align_t) == 0, "blocks keep malloc's alignment");
+#define OWNED ((size_t)1 << 63)
+
+static uint64_t owned_seal(const struct owned *o)
+{
+    return ((uintptr_t)o ^ (uintptr_t)o->fini) * 0x9e3779b97f4a7c15ULL;
+}
+
+void *proc_alloc_owned(size_t size, void (*fini)(void *))
+{
+    struct owned *o = proc_zalloc(sizeof(*o) + size);
+    struct block *b = (struct block *)(void *)o - 1;
+
+    RUNTIME_REGION();
+    o->fini = fini;
+    o->seal = owned_seal(o);
+    b->size |= OWNED;
+    b->seal = seal_of(b);
+    return o + 1;
+}
+
+static void owned_fini(struct block *b)
+{
+    struct owned *o = (struct owned *)(void *)(b + 1);
+
+    if (o->seal == owned_seal(o))
+        o->fini(o + 1);
+}
+
+void proc_free_owned(void *m)
+{
+    RUNTIME_REGION();
+    struct block *b = m ? (struct block *)(void *)((struct owned *)m - 1) - 1 : NULL;
+
+    if (!b)
+        return;
+    if (!is_sound(b) || !(b->size & OWNED))
+        misuse("heap block %p is damaged, or was freed before", m);
+    b->size &= ~OWNED;
+    b->seal = seal_of(b);
+    owned_fini(b);
+    block_unlink(self(), b);
+    rt_free(b);
+}
+
 size_t proc_heap_bytes(void)
 {
     RUNTIME_REGION();
@@ -137,6 +190,8 @@ bool heap_fini(struct proc *p)
 
         if (!is_sound(b))
             return false;
+        if (b->size & OWNED)
+            owned_fini(b);
         b->seal = 0;
         rt_free(b);
         b = next;

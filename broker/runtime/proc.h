@@ -184,6 +184,16 @@ __attribute__((returns_nonnull)) void *proc_realloc(void *p, size_t size_bytes);
 void proc_free(void *p);
 size_t proc_heap_bytes(void);
 
+/*
+ * Process memory (zeroed) that holds references: fini(m) gives them back, when it is freed by
+ * proc_free_owned or when the process ends, however it ends. fini runs in region RUNTIME, may look at
+ * its own block only, and must bear with fields that are still zero. Not for proc_free or
+ * proc_realloc.
+ */
+__attribute__((malloc, returns_nonnull)) void *proc_alloc_owned(size_t size_bytes,
+                                                                void (*fini)(void *m));
+void proc_free_owned(void *m);
+
 /* Owns the message that is being handled until it is sent on, dropped with msg_drop, or exit. */
 void proc_keep(struct msg *m);
 /*
