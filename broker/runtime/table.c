@@ -93,11 +93,23 @@ void table_close(struct table *t)
     grace_retire(table_free, t);
 }
 
+static struct table *first_filled(void)
+{
+    struct table *t = tables.first;
+
+    while (t && atomic_load_explicit(&t->root, memory_order_relaxed) == 0)
+        t = t->next;
+    return t;
+}
+
+/* A value's end may close other tables, or the very one it was in: so all are emptied first. */
 void tables_fini(void)
 {
-    while (tables.first) {
-        struct table *t = tables.first;
+    struct table *t;
 
+    while ((t = first_filled()))
+        hamt_free(atomic_exchange_explicit(&t->root, 0, memory_order_relaxed), t->free_value);
+    while ((t = tables.first)) {
         tables.first = t->next;
         table_free(t);
     }
