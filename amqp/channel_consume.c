@@ -85,7 +85,7 @@ static int32_t priority_of(struct channel *ch, struct amqp_bytes args)
     int r = ftable_get_int(args, "x-priority", &priority);
 
     if (r == 1)
-        return priority > INT32_MAX ? INT32_MAX
+        return priority > INT32_MAX   ? INT32_MAX
                : priority < INT32_MIN ? INT32_MIN
                                       : (int32_t)priority;
     if (r == AMQP_ERR_WRONG_TYPE)
@@ -214,8 +214,7 @@ static enum method_result started(struct channel *ch, const struct amqp_method *
     return METHOD_DONE;
 }
 
-enum method_result consume_reply(struct channel *ch, const struct amqp_method *m,
-                                 struct msg *reply)
+enum method_result consume_reply(struct channel *ch, const struct amqp_method *m, struct msg *reply)
 {
     struct channel_consumer *cc;
     struct amqp_method ok = {.id = AMQP_BASIC_CANCEL_OK};

@@ -92,8 +92,8 @@ static void renew(struct channel *ch, struct channel_consumer *cc)
 
 /*
  * A mark may lie far behind what was sent since: the last message of a window may be larger than
- * the whole of it. So all is renewed where all is written, and else the next mark is set at once; it
- * cannot wait for a delivery, which may need the permit.
+ * the whole of it. So all is renewed where all is written, and else the next mark is set at once;
+ * it cannot wait for a delivery, which may need the permit.
  */
 void channel_on_written(struct channel *ch, const struct msg *m)
 {
@@ -121,8 +121,8 @@ static void pass_on(struct channel *ch, struct link *l, struct msg_conn_deliver 
                     struct delivery *d)
 {
     struct channel_consumer *cc = find_consumer(ch, d->cid);
-    struct conn_delivery item = {.record = d->record, .kind = DELIVERY_DELIVER,
-                                 .redelivered = d->redelivered};
+    struct conn_delivery item = {
+        .record = d->record, .kind = DELIVERY_DELIVER, .redelivered = d->redelivered};
 
     if (!cc) { /* its cancel was answered before: the queue has it back when it sees so */
         record_unref(d->record);
@@ -197,8 +197,8 @@ enum method_result get_start(struct channel *ch, const struct amqp_method *m)
 static void get_ok(struct channel *ch, struct link *l, struct msg_queue_got *got)
 {
     struct msg_conn_deliver *out = conn_deliver_new(1);
-    struct conn_delivery item = {.record = got->record, .kind = DELIVERY_GET_OK,
-                                 .redelivered = got->redelivered};
+    struct conn_delivery item = {
+        .record = got->record, .kind = DELIVERY_GET_OK, .redelivered = got->redelivered};
 
     got->record = NULL;
     item.ready = got->ready > UINT32_MAX ? UINT32_MAX : (uint32_t)got->ready;

@@ -37,24 +37,25 @@ struct link {
     struct link *next, *next_dirty;
     struct cell *cell; /* a reference, given back by the runtime too */
     proc_id pid;
-    uint64_t epoch;    /* of the last incarnation that was up; 0: none yet */
+    uint64_t epoch;                 /* of the last incarnation that was up; 0: none yet */
     proc_ref monitor, wait, attach; /* wait: a REGISTRY_WATCH or a timer */
     uint64_t sent_messages, sent_bytes, granted_messages, granted_bytes;
     uint64_t credit_epoch, credit_messages, credit_bytes; /* of an epoch not yet seen up */
-    struct msg_queue_publish *gather; /* kept; NULL: nothing */
-    struct msg_queue_settle *settle;  /* kept; NULL: nothing */
+    struct msg_queue_publish *gather;                     /* kept; NULL: nothing */
+    struct msg_queue_settle *settle;                      /* kept; NULL: nothing */
     struct inflight inflight;
     struct late_settle *late;
     uint32_t n_late, cap_late;
-    uint32_t n_held;      /* tag entries that name this link */
+    uint32_t n_held;                /* tag entries that name this link */
     uint32_t n_consumers, n_active; /* that name this link; those of them that are active */
-    uint8_t state;        /* enum link_state */
-    bool is_dirty;        /* in the list that flush visits */
-    bool has_acked;       /* settled something that lasts since the last sync */
+    uint8_t state;                  /* enum link_state */
+    bool is_dirty;                  /* in the list that flush visits */
+    bool has_acked;                 /* settled something that lasts since the last sync */
     bool wait_is_timer;
 };
 
-struct consumer_mark { /* once `at` deliveries of the channel are written, these of the consumer are */
+struct consumer_mark { /* once `at` deliveries of the channel are written, these of the consumer are
+                        */
     uint64_t at, messages, bytes;
 };
 
@@ -68,7 +69,7 @@ struct channel_consumer {
     bool no_ack, exclusive;
     bool is_active; /* consume-ok was said */
     bool is_marked;
-    uint64_t sent_messages, sent_bytes; /* in this epoch */
+    uint64_t sent_messages, sent_bytes;       /* in this epoch */
     uint64_t renewed_messages, renewed_bytes; /* written, as far as the queue was told */
     struct consumer_mark mark;
 };
@@ -89,28 +90,28 @@ struct channel {
     bool is_confirming, cancel_notify;
     bool is_closing, by_client; /* CHANNEL_CLOSE came */
     bool has_exclusive;
-    bool is_over_time;          /* closing takes too long: what is held back is given up */
-    uint8_t op_wait;            /* enum op_wait */
+    bool is_over_time; /* closing takes too long: what is held back is given up */
+    uint8_t op_wait;   /* enum op_wait */
     uint8_t op_step, op_tries;
-    char *vhost, *user;         /* NUL-terminated */
+    char *vhost, *user; /* NUL-terminated */
     struct vhost_tables tables;
     struct msg_channel_input *in, *in_last; /* kept */
     uint64_t handled_n, handled_bytes, granted_n, granted_bytes;
     proc_ref op_ref, op_timer, close_timer; /* op_timer: how long the registry is waited for */
-    struct msg *op_reply;       /* kept between the steps of a method; NULL: none */
-    struct msg **after_op;      /* kept: what the client is told when the method is over */
+    struct msg *op_reply;                   /* kept between the steps of a method; NULL: none */
+    struct msg **after_op; /* kept: what the client is told when the method is over */
     uint32_t n_after_op;
     struct link *links, *last_link, *dirty;
-    struct u64map link_of;      /* cell id to link */
-    uint32_t n_holding;         /* links that are not up and have something gathered */
-    uint32_t n_syncs;           /* replies that the close waits for */
+    struct u64map link_of; /* cell id to link */
+    uint32_t n_holding;    /* links that are not up and have something gathered */
+    uint32_t n_syncs;      /* replies that the close waits for */
     uint32_t next_cid;
-    struct u64map consumers;    /* cid to consumer */
+    struct u64map consumers; /* cid to consumer */
     struct channel_consumer *last_consumer, *marked;
-    uint64_t out_n;             /* deliveries given to the connection */
+    uint64_t out_n; /* deliveries given to the connection */
     struct tags tags;
     struct confirms confirms;
-    char *current_queue;        /* for methods that leave the name empty; NULL: none */
+    char *current_queue; /* for methods that leave the name empty; NULL: none */
 };
 
 enum method_result { METHOD_DONE, METHOD_WAITS };
@@ -140,7 +141,8 @@ enum method_result op_call(struct channel *ch, proc_id to, struct msg *m);
 /* Waits for the vhost's registry; `wait` is OP_START or OP_NAME. */
 enum method_result op_await_registry(struct channel *ch, enum op_wait wait);
 enum method_result op_registry(struct channel *ch, struct msg *m);
-/* The method is begun again once the cell is up as another run than `dead` (0: as any), or parked. */
+/* The method is begun again once the cell is up as another run than `dead` (0: as any), or parked.
+ */
 enum method_result op_await_cell(struct channel *ch, struct cell *cell, proc_id dead);
 /* The method is over, answered or not. */
 void op_end(struct channel *ch);

@@ -49,7 +49,8 @@ static void watch(struct channel *ch, struct link *l)
     snprintf(name, sizeof(name), "registry:%s", ch->vhost);
     l->state = LINK_WAITING;
     l->wait_is_timer = false;
-    l->wait = proc_call(proc_whereis(name), &registry_watch_new(l->cell, l->pid)->hdr, PROC_NO_TIMEOUT);
+    l->wait =
+        proc_call(proc_whereis(name), &registry_watch_new(l->cell, l->pid)->hdr, PROC_NO_TIMEOUT);
 }
 
 static void wait_some(struct link *l, uint64_t us)

@@ -110,8 +110,8 @@ static enum method_result qos(struct channel *ch, const struct amqp_method *m)
 
 static enum method_result recover(struct channel *ch, const struct amqp_method *m)
 {
-    bool requeue = m->id == AMQP_BASIC_RECOVER ? m->u.basic_recover.requeue
-                                               : m->u.basic_recover_async.requeue;
+    bool requeue =
+        m->id == AMQP_BASIC_RECOVER ? m->u.basic_recover.requeue : m->u.basic_recover_async.requeue;
 
     if (!requeue)
         channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "requeue=false");

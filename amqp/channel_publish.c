@@ -34,8 +34,10 @@ static const struct cell *find_exchange(struct channel *ch, const struct record 
     if (!x)
         refuse(ch, AMQP_CODE_NOT_FOUND, "no exchange '%.*s' in vhost '%s'", name);
     if (x->flags & CELL_INTERNAL)
-        refuse(ch, AMQP_CODE_ACCESS_REFUSED, "cannot publish to internal exchange '%.*s' in "
-               "vhost '%s'", name);
+        refuse(ch, AMQP_CODE_ACCESS_REFUSED,
+               "cannot publish to internal exchange '%.*s' in "
+               "vhost '%s'",
+               name);
     return x;
 }
 

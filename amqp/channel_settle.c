@@ -45,7 +45,7 @@ static void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_ho
 
 static uint32_t method_of(const struct command *cmd)
 {
-    return cmd->kind == COMMAND_ACK ? AMQP_BASIC_ACK
+    return cmd->kind == COMMAND_ACK    ? AMQP_BASIC_ACK
            : cmd->kind == COMMAND_NACK ? AMQP_BASIC_NACK
                                        : AMQP_BASIC_REJECT;
 }
@@ -68,8 +68,8 @@ static void settle_up_to(struct channel *ch, uint64_t tag, enum settle_how how)
 void channel_settle(struct channel *ch, const struct command *cmd)
 {
     enum settle_how how = cmd->kind == COMMAND_ACK ? SETTLE_ACK
-                          : cmd->requeue ? SETTLE_REQUEUE
-                                         : SETTLE_REJECT;
+                          : cmd->requeue           ? SETTLE_REQUEUE
+                                                   : SETTLE_REJECT;
     struct tag_entry *e;
 
     if (cmd->multiple) {

@@ -42,8 +42,9 @@ void topology_check_table(struct channel *ch, uint32_t method, struct amqp_bytes
     int r = ftable_validate(table);
 
     if (r < 0)
-        channel_fail(ch, r == AMQP_ERR_TABLE_DEPTH || r == AMQP_ERR_TABLE_SIZE
-                             ? AMQP_CODE_SYNTAX_ERROR : AMQP_CODE_FRAME_ERROR,
+        channel_fail(ch,
+                     r == AMQP_ERR_TABLE_DEPTH || r == AMQP_ERR_TABLE_SIZE ? AMQP_CODE_SYNTAX_ERROR
+                                                                           : AMQP_CODE_FRAME_ERROR,
                      method, "%s", amqp_error_text(r));
 }
 
@@ -71,7 +72,8 @@ static void check_owner(struct channel *ch, const struct cell *cell, uint32_t me
         return;
     channel_fail(ch, AMQP_CODE_RESOURCE_LOCKED, method,
                  "cannot obtain exclusive access to locked queue '%s' in vhost '%s'. It was "
-                 "declared on another connection.", cell_name(cell), ch->vhost);
+                 "declared on another connection.",
+                 cell_name(cell), ch->vhost);
 }
 
 struct cell *topology_queue(struct channel *ch, struct amqp_bytes name, uint32_t method,
@@ -150,11 +152,10 @@ static enum method_result declare_exchange(struct channel *ch, const struct amqp
 static enum method_result delete_any(struct channel *ch, const struct amqp_method *m)
 {
     bool queue = m->id == AMQP_QUEUE_DELETE;
-    struct amqp_bytes name = queue ? or_current(ch, m->u.queue_delete.queue, m->id)
-                                   : m->u.exchange_delete.exchange;
-    struct msg_registry_delete *ask =
-        registry_delete_new(queue ? REGISTRY_QUEUE_DELETE : REGISTRY_EXCHANGE_DELETE, name.p,
-                            name.len);
+    struct amqp_bytes name =
+        queue ? or_current(ch, m->u.queue_delete.queue, m->id) : m->u.exchange_delete.exchange;
+    struct msg_registry_delete *ask = registry_delete_new(
+        queue ? REGISTRY_QUEUE_DELETE : REGISTRY_EXCHANGE_DELETE, name.p, name.len);
 
     ask->if_unused = queue ? m->u.queue_delete.if_unused : m->u.exchange_delete.if_unused;
     ask->if_empty = queue && m->u.queue_delete.if_empty;
@@ -176,16 +177,16 @@ static struct bind_parts bind_parts_of(const struct amqp_method *m)
 
     switch (m->id) {
     case AMQP_QUEUE_BIND:
-        return (struct bind_parts){false, false, qb->exchange, qb->queue, qb->routing_key,
-                                   qb->arguments};
+        return (struct bind_parts){false,     false,           qb->exchange,
+                                   qb->queue, qb->routing_key, qb->arguments};
     case AMQP_QUEUE_UNBIND:
-        return (struct bind_parts){true, false, qu->exchange, qu->queue, qu->routing_key,
-                                   qu->arguments};
+        return (struct bind_parts){true,      false,           qu->exchange,
+                                   qu->queue, qu->routing_key, qu->arguments};
     case AMQP_EXCHANGE_BIND:
-        return (struct bind_parts){false, true, xb->source, xb->destination, xb->routing_key,
-                                   xb->arguments};
+        return (struct bind_parts){false,           true,         xb->source, xb->destination,
+                                   xb->routing_key, xb->arguments};
     default:
-        return (struct bind_parts){true, true, xu->source, xu->destination, xu->routing_key,
+        return (struct bind_parts){true,         true, xu->source, xu->destination, xu->routing_key,
                                    xu->arguments};
     }
 }
@@ -222,8 +223,7 @@ static enum method_result purge(struct channel *ch, const struct amqp_method *m)
 
     if (!cell)
         return r;
-    return op_call(ch, cell_at(cell)->pid,
-                   &queue_ask_new(QUEUE_PURGE, cell_at(cell)->epoch)->hdr);
+    return op_call(ch, cell_at(cell)->pid, &queue_ask_new(QUEUE_PURGE, cell_at(cell)->epoch)->hdr);
 }
 
 enum method_result topology_start(struct channel *ch, const struct amqp_method *m)
@@ -324,8 +324,8 @@ enum method_result topology_reply(struct channel *ch, const struct amqp_method *
     const struct msg_registry_reply *r;
 
     if (ch->op_step == STEP_COUNTS)
-        return declared(ch, reply && reply->type == QUEUE_REPLY
-                                ? MSG_OF(struct msg_queue_reply, reply) : NULL);
+        return declared(
+            ch, reply && reply->type == QUEUE_REPLY ? MSG_OF(struct msg_queue_reply, reply) : NULL);
     if (m->id == AMQP_QUEUE_PURGE) {
         const struct msg_queue_reply *p = MSG_OF(struct msg_queue_reply, reply);
 

@@ -9,9 +9,9 @@
 
 #include <string.h>
 
-#define NACK  (1U << 31)
-#define TOLD  (1U << 30)
-#define COUNT (TOLD - 1)
+#define NACK   (1U << 31)
+#define TOLD   (1U << 30)
+#define COUNT  (TOLD - 1)
 #define SPOKEN (1ULL << 63)
 
 enum { MIN_CAP = 16 };

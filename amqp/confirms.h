@@ -18,7 +18,7 @@ struct confirms {
     uint64_t base;  /* the number that slot[first] stands for */
     uint64_t *done; /* numbers above base that became complete since the last look */
     uint32_t n_done, done_cap, done_at;
-    bool changed;   /* something became complete */
+    bool changed; /* something became complete */
     void *(*realloc)(void *, size_t);
     void (*free)(void *);
 };
@@ -28,7 +28,8 @@ struct confirm { /* one basic.ack or basic.nack */
     bool multiple, nack;
 };
 
-void confirms_init(struct confirms *c, void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *));
+void confirms_init(struct confirms *c, void *(*realloc_fn)(void *, size_t),
+                   void (*free_fn)(void *));
 void confirms_fini(struct confirms *c);
 
 /* The next publish number, from 1, for a message that goes to n queues; 0: it is complete. */
@@ -49,7 +50,7 @@ static inline uint32_t confirms_open(const struct confirms *c)
     return c->n;
 }
 
-struct inflight { /* ascending numbers; a zeroed one is empty */
+struct inflight {  /* ascending numbers; a zeroed one is empty */
     uint64_t *tag; /* the top bit: spoken of */
     uint32_t first, end, cap;
 };

@@ -32,13 +32,13 @@
 #include "queues/registry.h"
 
 enum {
-    CLOSE_TIMEOUT_US = 30 * 1000 * 1000,  /* for close-ok */
-    LINGER_US = 3 * 1000 * 1000,          /* for the last output, and before a silent end */
-    END_TIMEOUT_US = 10 * 1000 * 1000,    /* for channels to end */
+    CLOSE_TIMEOUT_US = 30 * 1000 * 1000,   /* for close-ok */
+    LINGER_US = 3 * 1000 * 1000,           /* for the last output, and before a silent end */
+    END_TIMEOUT_US = 10 * 1000 * 1000,     /* for channels to end */
     SHUTDOWN_TIMEOUT_US = 2 * 1000 * 1000, /* for the client's answer to 320 */
     SHUTDOWN_LINGER_US = 500 * 1000,
-    DEAD_AFTER_BEATS = 5,  /* of half the heartbeat interval */
-    SHORT_INTERVAL_S = 5, /* up to here the coarse wheel is too coarse */
+    DEAD_AFTER_BEATS = 5, /* of half the heartbeat interval */
+    SHORT_INTERVAL_S = 1, /* up to here the coarse wheel is too coarse */
 };
 
 static void handle_any(void *state, struct msg *m);
@@ -154,7 +154,8 @@ void connection_fail_with(struct connection *c, const struct failure *f)
         return;
     }
     connection_move(c, CONN_CLOSING);
-    /* Who has not logged in, or speaks no frames, is not waited for: its end of stream comes now. */
+    /* Who has not logged in, or speaks no frames, is not waited for: its end of stream comes now.
+     */
     c->half_close = before < CONN_RUNNING || c->deaf;
     fsm_state_timeout(&c->fsm, c->half_close ? LINGER_US : CLOSE_TIMEOUT_US);
 }
@@ -233,6 +234,11 @@ static void on_released(struct connection *c, struct msg *m)
 static void on_state_timeout(struct connection *c)
 {
     switch (conn_state(c)) {
+    case CONN_OPEN:
+        c->framer.hold = false;
+        connection_fail(c, AMQP_CODE_INTERNAL_ERROR, AMQP_CONNECTION_OPEN, "vhost '%s' is down",
+                        c->vhost);
+        break;
     case CONN_CLOSING:
         if (c->is_shutdown)
             proc_exit(EXIT_SHUTDOWN, 0, "the client did not answer 320");
@@ -304,7 +310,8 @@ static void on_exit_signal(struct connection *c, const struct msg_exit *m)
         return; /* a channel; its DOWN says the same */
     if (conn_state(c) != CONN_RUNNING)
         proc_exit(EXIT_SHUTDOWN, 0, "shut down");
-    connection_fail(c, 320, 0, "broker forced connection closure with reason 'shutdown'");
+    connection_fail(c, AMQP_CODE_CONNECTION_FORCED, 0,
+                    "broker forced connection closure with reason 'shutdown'");
     c->is_shutdown = true;
     fsm_state_timeout(&c->fsm, SHUTDOWN_TIMEOUT_US);
 }
@@ -351,6 +358,12 @@ static void handle_any(void *state, struct msg *m)
     case REGISTRY_REPLY:
         on_released(c, m);
         break;
+    case MSG_NAMED:
+        if (conn_state(c) != CONN_OPEN || !c->framer.hold)
+            break; /* too late */
+        connection_open(c);
+        connection_resume(c);
+        break;
     case MSG_EXIT:
         on_exit_signal(c, MSG_OF(struct msg_exit, m));
         break;
@@ -374,7 +387,8 @@ static void want(struct connection *c)
 {
     unsigned events = 0;
 
-    if (!c->eof && c->n_stuffed == 0 && conn_state(c) < CONN_ENDING && !connection_is_choked(c))
+    if (!c->eof && !c->framer.hold && c->n_stuffed == 0 && conn_state(c) < CONN_ENDING &&
+        !connection_is_choked(c))
         events |= IO_READ;
     if (conn_state(c) == CONN_LINGER && !c->eof)
         events |= IO_READ; /* to see the end */

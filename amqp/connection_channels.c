@@ -64,13 +64,15 @@ void connection_open_channel(struct connection *c, uint16_t number)
     if (c->n_channels >= c->channel_max) {
         connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CHANNEL_OPEN,
                         "number of channels opened (%u) has reached the negotiated channel_max "
-                        "(%u)", c->n_channels, c->channel_max);
+                        "(%u)",
+                        c->n_channels, c->channel_max);
         return;
     }
     ch = proc_zalloc(sizeof(*ch));
     ch->number = number;
     snprintf(name, sizeof(name), "%s (%u)", c->name, number);
-    ch->pid = proc_spawn(&(struct spawn){.ops = &channel_ops, .name = name,
+    ch->pid = proc_spawn(&(struct spawn){.ops = &channel_ops,
+                                         .name = name,
                                          .arg = channel_arg_new(c, number),
                                          .flags = PROC_LINK | PROC_MONITOR,
                                          .scheduler = SCHED_SAME});

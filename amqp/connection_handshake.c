@@ -12,12 +12,15 @@
 #include "broker/core/config.h"
 #include "broker/core/log.h"
 
-enum { SILENT_CLOSE_US = 3 * 1000 * 1000 };
+enum {
+    SILENT_CLOSE_US = 3 * 1000 * 1000,
+    VHOST_US = 3 * 1000 * 1000, /* for a vhost that is starting */
+};
 
 static const char *const capabilities[] = {
-    "publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
-    "connection.blocked", "consumer_priorities", "authentication_failure_close",
-    "per_consumer_qos", "direct_reply_to",
+    "publisher_confirms",           "exchange_exchange_bindings", "basic.nack",
+    "consumer_cancel_notify",       "connection.blocked",         "consumer_priorities",
+    "authentication_failure_close", "per_consumer_qos",           "direct_reply_to",
 };
 
 static void send_start(struct connection *c)
@@ -39,9 +42,11 @@ static void send_start(struct connection *c)
     ftable_put_string(&b, "product", "Warren");
     ftable_put_string(&b, "version", WARREN_VERSION);
     CHECK(ftable_finish(&b, &props) == 0);
-    m.u.connection_start = (struct amqp_connection_start){
-        .version_major = 0, .version_minor = 9, .server_properties = props,
-        .mechanisms = amqp_str("PLAIN AMQPLAIN"), .locales = amqp_str("en_US")};
+    m.u.connection_start = (struct amqp_connection_start){.version_major = 0,
+                                                          .version_minor = 9,
+                                                          .server_properties = props,
+                                                          .mechanisms = amqp_str("PLAIN AMQPLAIN"),
+                                                          .locales = amqp_str("en_US")};
     connection_put_method(c, 0, &m);
 }
 
@@ -57,9 +62,10 @@ void connection_on_header(struct connection *c)
         return;
     }
     log_info("%s: sent %s where AMQP 0-9-1 is spoken", c->name,
-             p == AMQP_PROTO_TLS ? "a TLS hello"
-             : p == AMQP_PROTO_HTTP ? "an HTTP request"
-             : p == AMQP_PROTO_OTHER ? "another version of AMQP" : "something else");
+             p == AMQP_PROTO_TLS     ? "a TLS hello"
+             : p == AMQP_PROTO_HTTP  ? "an HTTP request"
+             : p == AMQP_PROTO_OTHER ? "another version of AMQP"
+                                     : "something else");
     output_put(&c->out, amqp_protocol_header, AMQP_PROTOCOL_HEADER_LEN);
     c->half_close = true;
     connection_move(c, CONN_LINGER);
@@ -75,7 +81,8 @@ static bool has_capability(struct amqp_bytes client_properties, const char *name
            ftable_get_bool(caps, name, &has) == 1 && has;
 }
 
-/* Without the capability a client takes the end of the stream for a refusal, and expects no more. */
+/* Without the capability a client takes the end of the stream for a refusal, and expects no more.
+ */
 static void refuse_login(struct connection *c, struct amqp_bytes mechanism)
 {
     struct failure f = {.code = AMQP_CODE_ACCESS_REFUSED};
@@ -84,8 +91,8 @@ static void refuse_login(struct connection *c, struct amqp_bytes mechanism)
     if (c->says_auth_failure) {
         snprintf(f.text, sizeof(f.text),
                  "Login was refused using authentication mechanism %.*s. "
-                 "For details see the broker logfile.", (int)mechanism.len,
-                 (const char *)mechanism.p);
+                 "For details see the broker logfile.",
+                 (int)mechanism.len, (const char *)mechanism.p);
         connection_fail_with(c, &f);
         return;
     }
@@ -106,10 +113,10 @@ static void send_tune(struct connection *c)
 {
     struct amqp_method m = {.id = AMQP_CONNECTION_TUNE};
 
-    m.u.connection_tune = (struct amqp_connection_tune){
-        .channel_max = (uint16_t)config()->channel_max,
-        .frame_max = (uint32_t)config()->frame_max,
-        .heartbeat = (uint16_t)config()->heartbeat_s};
+    m.u.connection_tune =
+        (struct amqp_connection_tune){.channel_max = (uint16_t)config()->channel_max,
+                                      .frame_max = (uint32_t)config()->frame_max,
+                                      .heartbeat = (uint16_t)config()->heartbeat_s};
     connection_put_method(c, 0, &m);
 }
 
@@ -135,8 +142,8 @@ static void on_start_ok(struct connection *c, const struct amqp_connection_start
     if (r == 0 && (login.user.len > 255 || memchr(login.user.p, 0, login.user.len)))
         r = -EBADMSG;
     if (r == 0)
-        r = access_login((const char *)login.user.p, login.user.len,
-                         (const char *)login.password.p, login.password.len, c->is_loopback);
+        r = access_login((const char *)login.user.p, login.user.len, (const char *)login.password.p,
+                         login.password.len, c->is_loopback);
     if (r < 0) {
         refuse_login(c, ok->mechanism);
         return;
@@ -163,16 +170,10 @@ static void on_tune_ok(struct connection *c, const struct amqp_connection_tune_o
     connection_move(c, CONN_OPEN);
 }
 
-static void on_open(struct connection *c, const struct amqp_connection_open *o)
+void connection_open(struct connection *c)
 {
     struct amqp_method ok = {.id = AMQP_CONNECTION_OPEN_OK};
 
-    if (!access_has_vhost((const char *)o->virtual_host.p, o->virtual_host.len)) {
-        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN, "vhost %.*s not found",
-                        (int)o->virtual_host.len, (const char *)o->virtual_host.p);
-        return;
-    }
-    c->vhost = copy_text(o->virtual_host);
     c->framer.max_frame = c->frame_max;
     connection_put_method(c, 0, &ok);
     connection_move(c, CONN_RUNNING);
@@ -183,6 +184,27 @@ static void on_open(struct connection *c, const struct amqp_connection_open *o)
         io_set_user_timeout(c->io, c->heartbeat * 2000u);
     }
     log_info("%s: open, user %s, vhost %s", c->name, c->user, c->vhost);
+}
+
+static void on_open(struct connection *c, const struct amqp_connection_open *o)
+{
+    char name[270];
+
+    if (!access_has_vhost((const char *)o->virtual_host.p, o->virtual_host.len)) {
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN, "vhost %.*s not found",
+                        (int)o->virtual_host.len, (const char *)o->virtual_host.p);
+        return;
+    }
+    c->vhost = copy_text(o->virtual_host);
+    snprintf(name, sizeof(name), "registry:%s", c->vhost);
+    if (proc_whereis(name) != 0) {
+        connection_open(c);
+        return;
+    }
+    /* It is starting, or down: a moment will tell. What the client sent beyond is kept. */
+    c->framer.hold = true;
+    c->registry = proc_await(name);
+    fsm_state_timeout(&c->fsm, VHOST_US);
 }
 
 static void on_update_secret(struct connection *c, const struct amqp_connection_update_secret *u)

@@ -81,7 +81,8 @@ static void count_command(struct chan *ch, const struct command *cmd)
     ch->input_bytes += command_window_bytes(cmd);
 }
 
-/* The channel's own error, found here: told in order with its other input, of which no more comes. */
+/* The channel's own error, found here: told in order with its other input, of which no more comes.
+ */
 static int doom(struct connection *c, struct chan *ch, uint16_t code, uint32_t method,
                 const char *text)
 {
@@ -112,14 +113,17 @@ static void add_settle(struct connection *c, struct chan *ch, const struct amqp_
     struct command *cmd = next_command(c, ch);
 
     if (m->id == AMQP_BASIC_ACK)
-        *cmd = (struct command){.kind = COMMAND_ACK, .tag = m->u.basic_ack.delivery_tag,
+        *cmd = (struct command){.kind = COMMAND_ACK,
+                                .tag = m->u.basic_ack.delivery_tag,
                                 .multiple = m->u.basic_ack.multiple};
     else if (m->id == AMQP_BASIC_NACK)
-        *cmd = (struct command){.kind = COMMAND_NACK, .tag = m->u.basic_nack.delivery_tag,
+        *cmd = (struct command){.kind = COMMAND_NACK,
+                                .tag = m->u.basic_nack.delivery_tag,
                                 .multiple = m->u.basic_nack.multiple,
                                 .requeue = m->u.basic_nack.requeue};
     else
-        *cmd = (struct command){.kind = COMMAND_REJECT, .tag = m->u.basic_reject.delivery_tag,
+        *cmd = (struct command){.kind = COMMAND_REJECT,
+                                .tag = m->u.basic_reject.delivery_tag,
                                 .requeue = m->u.basic_reject.requeue};
     count_command(ch, cmd);
 }
@@ -129,8 +133,10 @@ static void end_content(struct connection *c, struct chan *ch)
 {
     struct command *cmd = next_command(c, ch);
 
-    *cmd = (struct command){.kind = COMMAND_PUBLISH, .mandatory = ch->mandatory,
-                            .immediate = ch->immediate, .record = ch->record};
+    *cmd = (struct command){.kind = COMMAND_PUBLISH,
+                            .mandatory = ch->mandatory,
+                            .immediate = ch->immediate,
+                            .record = ch->record};
     if (ch->is_guarded)
         proc_at_exit_cancel((void (*)(void *))record_unref, ch->record);
     ch->is_guarded = false;
@@ -149,8 +155,7 @@ static void on_publish(struct connection *c, struct chan *ch, const struct amqp_
     ch->expect = EXPECT_HEADER;
 }
 
-static int unexpected(struct connection *c, const struct chan *ch, uint32_t method,
-                      const char *got)
+static int unexpected(struct connection *c, const struct chan *ch, uint32_t method, const char *got)
 {
     static const char *const wanted[] = {
         [EXPECT_METHOD] = "a method",
@@ -313,9 +318,10 @@ static int on_body(void *ctx, uint16_t number, uint32_t size, uint8_t **ret_at)
     if (conn_state(c) == CONN_RUNNING && number != 0)
         ch = connection_find(c, number);
     if (!ch) {
-        connection_fail(c, number == 0 || conn_state(c) != CONN_RUNNING
-                               ? AMQP_CODE_UNEXPECTED_FRAME : AMQP_CODE_CHANNEL_ERROR, 0,
-                        "content frame on channel %u", number);
+        connection_fail(c,
+                        number == 0 || conn_state(c) != CONN_RUNNING ? AMQP_CODE_UNEXPECTED_FRAME
+                                                                     : AMQP_CODE_CHANNEL_ERROR,
+                        0, "content frame on channel %u", number);
         return 0;
     }
     if (ch->state != CHAN_OPEN)
@@ -389,6 +395,18 @@ static size_t take_header(struct connection *c, const uint8_t *p, size_t n)
     return take;
 }
 
+static void end_feed(struct connection *c, int r)
+{
+    if (r < 0) {
+        c->deaf = true;
+        connection_fail(c, connection_code_of(r), 0, "%s", amqp_error_text(r));
+        /* A close that was sent before waits for an answer that cannot be understood any more. */
+        c->half_close = true;
+    }
+    settle_read(c);
+    framer_release(&c->framer);
+}
+
 static void feed(struct connection *c, const uint8_t *scratch, size_t n)
 {
     int r;
@@ -403,14 +421,13 @@ static void feed(struct connection *c, const uint8_t *scratch, size_t n)
         return;
     c->read_size = n;
     r = framer_feed(&c->framer, &connection_framer_ops, c, scratch, n);
-    if (r < 0) {
-        c->deaf = true;
-        connection_fail(c, connection_code_of(r), 0, "%s", amqp_error_text(r));
-        /* A close that was sent before waits for an answer that cannot be understood any more. */
-        c->half_close = true;
-    }
-    settle_read(c);
-    framer_release(&c->framer);
+    end_feed(c, r);
+}
+
+void connection_resume(struct connection *c)
+{
+    c->read_size = c->framer.n_held;
+    end_feed(c, framer_resume(&c->framer, &connection_framer_ops, c));
 }
 
 void connection_read(struct connection *c)
@@ -420,7 +437,7 @@ void connection_read(struct connection *c)
     struct iovec places[2];
     ssize_t n;
 
-    if (!c->io || c->eof || (c->n_stuffed > 0 && conn_state(c) == CONN_RUNNING))
+    if (!c->io || c->eof || c->framer.hold || (c->n_stuffed > 0 && conn_state(c) == CONN_RUNNING))
         return;
     if (c->deaf || conn_state(c) == CONN_LINGER)
         n = io_readv(c->io, &(struct iovec){scratch, size}, 1);

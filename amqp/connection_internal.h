@@ -18,11 +18,11 @@
 #include "broker/runtime/u64map.h"
 
 enum conn_state {
-    CONN_NEW,     /* has no socket yet */
-    CONN_HEADER,  /* waits for the protocol header */
-    CONN_START,   /* has sent start, waits for start-ok */
-    CONN_TUNE,    /* waits for tune-ok */
-    CONN_OPEN,    /* waits for open */
+    CONN_NEW,    /* has no socket yet */
+    CONN_HEADER, /* waits for the protocol header */
+    CONN_START,  /* has sent start, waits for start-ok */
+    CONN_TUNE,   /* waits for tune-ok */
+    CONN_OPEN,   /* waits for open */
     CONN_RUNNING,
     CONN_CLOSING, /* has sent close, waits for close-ok */
     CONN_ENDING,  /* the client has closed or gone: channels end first */
@@ -39,16 +39,16 @@ enum chan_state {
 
 enum chan_expect { EXPECT_METHOD, EXPECT_HEADER, EXPECT_BODY };
 
-struct chan { /* what a connection knows of a channel */
+struct chan {    /* what a connection knows of a channel */
     proc_id pid; /* 0: has ended */
     uint16_t number;
-    uint8_t state;    /* enum chan_state */
-    uint8_t expect;   /* enum chan_expect */
+    uint8_t state;  /* enum chan_state */
+    uint8_t expect; /* enum chan_expect */
     bool mandatory, immediate;
-    bool is_dirty;    /* in the list of this read */
-    bool is_guarded;  /* record is given back by the runtime if this process dies */
-    bool is_stuffed;  /* its input window is spent: the socket is not read */
-    bool is_owed;     /* in the list of those to be told what was written */
+    bool is_dirty;   /* in the list of this read */
+    bool is_guarded; /* record is given back by the runtime if this process dies */
+    bool is_stuffed; /* its input window is spent: the socket is not read */
+    bool is_owed;    /* in the list of those to be told what was written */
     struct chan *next_dirty, *next_owed;
     struct msg_channel_input *gather; /* what this read brought; sent before the handler ends */
     struct amqp_bytes exchange, key;  /* of a publish whose header has not come */
@@ -56,10 +56,10 @@ struct chan { /* what a connection knows of a channel */
     struct record *record;            /* whose body is not whole */
     uint8_t *body;                    /* where the next body frame goes */
     uint64_t body_left;
-    uint64_t input_n, input_bytes;    /* sent to the channel */
+    uint64_t input_n, input_bytes;     /* sent to the channel */
     uint64_t granted_n, granted_bytes; /* handled by it */
-    uint64_t out_n;                   /* deliveries that were encoded */
-    uint64_t mark_at, mark_n;         /* when the output has come to mark_at, so many are out */
+    uint64_t out_n;                    /* deliveries that were encoded */
+    uint64_t mark_at, mark_n;          /* when the output has come to mark_at, so many are out */
 };
 
 struct connection {
@@ -71,10 +71,10 @@ struct connection {
     struct chan *last;      /* found last; NULL: none */
     struct chan *dirty;     /* with input of this read */
     struct chan *owed;
-    size_t read_size;       /* of this read: bounds how many commands may come */
-    char *user, *vhost;     /* once known */
-    proc_ref beat_timer, release;
-    uint64_t hard_bytes;    /* output that could not be refused, since it was last empty */
+    size_t read_size;                       /* of this read: bounds how many commands may come */
+    char *user, *vhost;                     /* once known */
+    proc_ref beat_timer, release, registry; /* registry: awaited before open-ok */
+    uint64_t hard_bytes; /* output that could not be refused, since it was last empty */
     uint64_t beat_position, beat_appended; /* of the output at the last beat, this beat included */
     uint32_t frame_max;
     uint16_t channel_max, heartbeat;
@@ -82,20 +82,20 @@ struct connection {
     uint16_t close_code;
     uint8_t header[AMQP_PROTOCOL_HEADER_LEN];
     uint8_t header_len;
-    uint8_t wanted;         /* what io_want was told */
+    uint8_t wanted; /* what io_want was told */
     uint8_t silent_beats;
-    bool deaf;              /* its input makes no sense any more: it is read and dropped */
-    bool eof;               /* the peer has closed its side, or the socket is broken */
-    bool half_close;        /* our side is shut once all is written */
+    bool deaf;       /* its input makes no sense any more: it is read and dropped */
+    bool eof;        /* the peer has closed its side, or the socket is broken */
+    bool half_close; /* our side is shut once all is written */
     bool is_shut;
-    bool has_read;          /* since the last beat */
-    bool is_shutdown;       /* the broker stops: nothing is waited for long */
-    bool closes_by_client;  /* close-ok is owed */
-    bool has_exclusive;     /* a channel declared an exclusive queue */
+    bool has_read;         /* since the last beat */
+    bool is_shutdown;      /* the broker stops: nothing is waited for long */
+    bool closes_by_client; /* close-ok is owed */
+    bool has_exclusive;    /* a channel declared an exclusive queue */
     bool is_loopback;
-    bool beats;             /* beat_timer is the heartbeat's, not the handshake's */
+    bool beats;                            /* beat_timer is the heartbeat's, not the handshake's */
     bool says_auth_failure, cancel_notify; /* the client's capabilities */
-    char name[96];          /* "peer -> local" */
+    char name[96];                         /* "peer -> local" */
 };
 
 static inline enum conn_state conn_state(const struct connection *c)
@@ -122,6 +122,8 @@ void connection_start_beat(struct connection *c);
 void connection_check_end(struct connection *c);
 
 /* connection_input.c */
+/* Handles what was held while the vhost was waited for. */
+void connection_resume(struct connection *c);
 /* Reads once and handles what came. */
 void connection_read(struct connection *c);
 /* How the reply code for bytes that are no frames, methods or headers reads. */
@@ -129,6 +131,8 @@ uint16_t connection_code_of(int error);
 
 /* connection_handshake.c */
 void connection_on_header(struct connection *c);
+/* The vhost is there: the connection is open. */
+void connection_open(struct connection *c);
 /* A method on channel 0. */
 void connection_on_method(struct connection *c, const struct amqp_method *m);
 

@@ -12,10 +12,10 @@
 #include "broker/core/log.h"
 
 enum {
-    COPY_MAX = 4096,              /* larger bodies are referred to */
-    HARD_MAX = 1024 * 1024,       /* output that cannot be refused */
-    MAX_PLACES = 64,              /* in one writev */
-    WRITE_MAX = 4 * 1024 * 1024,  /* in one turn */
+    COPY_MAX = 4096,             /* larger bodies are referred to */
+    HARD_MAX = 1024 * 1024,      /* output that cannot be refused */
+    MAX_PLACES = 64,             /* in one writev */
+    WRITE_MAX = 4 * 1024 * 1024, /* in one turn */
 };
 
 static void put_method_bytes(struct connection *c, uint16_t number, const struct amqp_method *m)
@@ -144,8 +144,7 @@ static uint8_t *put_content_method(uint8_t *out, uint16_t number, const struct c
         p = put_names(put_shortstr(p, amqp_str("NO_ROUTE")), r);
         break;
     }
-    (void)frame_put_head(out, AMQP_FRAME_METHOD, number,
-                         (uint32_t)(p - out - AMQP_FRAME_HEAD_LEN));
+    (void)frame_put_head(out, AMQP_FRAME_METHOD, number, (uint32_t)(p - out - AMQP_FRAME_HEAD_LEN));
     return frame_put_end(p);
 }
 

@@ -27,7 +27,9 @@ void framer_fini(struct framer *f)
 {
     if (f->part)
         f->free(f->part);
-    f->part = NULL;
+    if (f->held)
+        f->free(f->held);
+    f->part = f->held = NULL;
     framer_release(f);
 }
 
@@ -127,14 +129,33 @@ static int feed_all(struct framer *f, const struct framer_ops *ops, void *ctx, c
                     size_t n)
 {
     while (n > 0) {
-        ssize_t took = step(f, ops, ctx, p, n);
+        ssize_t took;
 
+        if (f->hold) {
+            f->held = f->realloc(NULL, n);
+            f->n_held = (uint32_t)n;
+            memcpy(f->held, p, n);
+            return 0;
+        }
+        took = step(f, ops, ctx, p, n);
         if (took < 0)
             return (int)took;
         p += took;
         n -= (size_t)took;
     }
     return 0;
+}
+
+int framer_resume(struct framer *f, const struct framer_ops *ops, void *ctx)
+{
+    uint8_t *held = f->held;
+
+    f->hold = false;
+    f->held = NULL;
+    if (!held)
+        return 0;
+    f->spent = held;
+    return feed_all(f, ops, ctx, held, f->n_held);
 }
 
 /* The part has all it asked for: it is parsed, and either done with or asks for more. */

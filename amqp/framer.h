@@ -16,14 +16,17 @@
 #include "amqp/codec/frame.h"
 
 struct framer {
-    uint8_t *part;        /* a frame that is not whole yet; NULL: none */
-    uint8_t *spent;       /* the part that was handled in this feed; NULL: none */
-    uint32_t have, need;  /* bytes of it; while its size is not known, need is that of its head */
-    uint8_t *body;        /* where the rest of a body frame's payload goes; NULL: nowhere */
-    uint32_t body_left;   /* of that payload */
-    uint16_t channel;     /* of that frame */
-    bool in_body;         /* its end octet has not come */
-    uint32_t max_frame;   /* largest payload */
+    uint8_t *part;       /* a frame that is not whole yet; NULL: none */
+    uint8_t *spent;      /* the part that was handled in this feed; NULL: none */
+    uint32_t have, need; /* bytes of it; while its size is not known, need is that of its head */
+    uint8_t *body;       /* where the rest of a body frame's payload goes; NULL: nowhere */
+    uint32_t body_left;  /* of that payload */
+    uint16_t channel;    /* of that frame */
+    bool in_body;        /* its end octet has not come */
+    bool hold;           /* set by a callback: what follows is kept and not looked at */
+    uint8_t *held;       /* that */
+    uint32_t n_held;
+    uint32_t max_frame; /* largest payload */
     void *(*realloc)(void *, size_t);
     void (*free)(void *);
 };
@@ -54,6 +57,9 @@ int framer_places(const struct framer *f, uint8_t *scratch, size_t size, struct 
  */
 int framer_feed(struct framer *f, const struct framer_ops *ops, void *ctx, const uint8_t *scratch,
                 size_t n);
+
+/* Ends a hold; returns as framer_feed. Nothing may be fed meanwhile. */
+int framer_resume(struct framer *f, const struct framer_ops *ops, void *ctx);
 
 /* After each feed, when nothing that was lent in it is needed any more. */
 void framer_release(struct framer *f);

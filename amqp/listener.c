@@ -35,7 +35,7 @@ enum { MAX_SOCKETS = 2 };
 
 struct listener {
     struct io *io[MAX_SOCKETS]; /* NULL: none; for all addresses, one of IPv4 and one of IPv6 */
-    uint64_t n_accepted; /* for the ids of connections; begins at a random number */
+    uint64_t n_accepted;        /* for the ids of connections; begins at a random number */
     uint32_t n_pending;
     proc_ref pause; /* the timer that ends a pause; 0: none */
     struct {
@@ -95,8 +95,8 @@ static void listener_init(void *state, const void *arg)
 static void start_connection(struct listener *l, int fd, const struct sockaddr_storage *peer,
                              const struct sockaddr_storage *local)
 {
-    struct child_spec spec = {.ops = &connection_ops, .restart = TEMPORARY, .shutdown_ms = 5000,
-                              .scheduler = SCHED_ANY};
+    struct child_spec spec = {
+        .ops = &connection_ops, .restart = TEMPORARY, .shutdown_ms = 5000, .scheduler = SCHED_ANY};
     unsigned i = 0;
     char id[40];
 

@@ -10,8 +10,8 @@
 #include "broker/runtime/proc.h"
 
 struct listener_arg { /* the arg blob */
-    char bind[256]; /* empty: all addresses */
-    uint16_t port;  /* 0: any, or the one that the last listener had */
+    char bind[256];   /* empty: all addresses */
+    uint16_t port;    /* 0: any, or the one that the last listener had */
 };
 
 extern const struct proc_ops listener_ops;

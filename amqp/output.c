@@ -12,8 +12,8 @@ struct output_block {
     struct output_block *next;
     const uint8_t *p; /* what is not written */
     size_t len;
-    size_t room;      /* free bytes behind p + len; 0 for bytes that lie elsewhere */
-    void *owner;      /* released with the block */
+    size_t room; /* free bytes behind p + len; 0 for bytes that lie elsewhere */
+    void *owner; /* released with the block */
     uint8_t bytes[];
 };
 

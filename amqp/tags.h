@@ -14,10 +14,10 @@
 
 struct tag_entry {
     uint64_t tag;
-    uint64_t seq;  /* in its queue */
-    void *link;    /* the channel's tie to that queue; NULL: settled */
-    uint32_t cid;  /* the consumer's number; 0: by a get */
-    bool lasts;    /* survives the queue's process; else void once that has died */
+    uint64_t seq; /* in its queue */
+    void *link;   /* the channel's tie to that queue; NULL: settled */
+    uint32_t cid; /* the consumer's number; 0: by a get */
+    bool lasts;   /* survives the queue's process; else void once that has died */
 };
 
 struct tags {
@@ -38,7 +38,8 @@ static inline uint64_t tags_skip(struct tags *t)
     return ++t->last;
 }
 
-/* The next tag, and an entry for it; the caller sets the rest (link not NULL) before anything else. */
+/* The next tag, and an entry for it; the caller sets the rest (link not NULL) before anything else.
+ */
 struct tag_entry *tags_add(struct tags *t);
 
 /* NULL: unknown or settled. Valid until the next add or take. */

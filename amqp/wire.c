@@ -62,8 +62,7 @@ void conn_deliver_add(struct msg_conn_deliver *d, const struct conn_delivery *it
 
 struct msg_conn_confirm *conn_confirm_new(uint32_t cap)
 {
-    struct msg_conn_confirm *c =
-        msg_new(CONN_CONFIRM, sizeof(*c) + cap * sizeof(c->item[0]), NULL);
+    struct msg_conn_confirm *c = msg_new(CONN_CONFIRM, sizeof(*c) + cap * sizeof(c->item[0]), NULL);
 
     c->n = 0;
     c->cap = cap;

@@ -76,7 +76,7 @@ struct msg_of_channel { /* how all messages of a channel begin */
 
 struct msg_channel_count { /* GRANT: commands and bytes handled; WRITTEN: deliveries */
     struct msg hdr;
-    uint16_t number; /* of the channel: struct msg_of_channel */
+    uint16_t number;   /* of the channel: struct msg_of_channel */
     uint64_t n, bytes; /* since the channel began; WRITTEN: bytes is 0 */
 };
 
@@ -87,7 +87,7 @@ struct msg_channel_close {
 
 struct msg_channel_done {
     struct msg hdr;
-    uint16_t number; /* of the channel: struct msg_of_channel */
+    uint16_t number;    /* of the channel: struct msg_of_channel */
     bool has_exclusive; /* it declared an exclusive queue */
 };
 
@@ -100,7 +100,7 @@ struct msg_conn_method {
 
 struct msg_conn_fail {
     struct msg hdr;
-    uint16_t number; /* of the channel: struct msg_of_channel */
+    uint16_t number;    /* of the channel: struct msg_of_channel */
     bool has_exclusive; /* as in DONE: nothing more comes */
     struct failure failure;
 };
@@ -111,8 +111,8 @@ struct conn_delivery {
     struct record *record; /* a reference of its own */
     struct blob *ctag;     /* DELIVER: the consumer tag */
     uint64_t tag;
-    uint32_t ready;   /* GET_OK: left behind */
-    uint8_t kind;     /* enum delivery_kind */
+    uint32_t ready; /* GET_OK: left behind */
+    uint8_t kind;   /* enum delivery_kind */
     bool redelivered;
     bool owns_ctag; /* the reference belongs to the first of those that follow one another */
 };
@@ -120,7 +120,7 @@ struct conn_delivery {
 struct msg_conn_deliver {
     struct msg hdr;
     uint16_t number; /* of the channel: struct msg_of_channel */
-    bool tell; /* a consumer waits to hear that this was written: answer WRITTEN */
+    bool tell;       /* a consumer waits to hear that this was written: answer WRITTEN */
     uint32_t n, cap;
     struct conn_delivery item[];
 };

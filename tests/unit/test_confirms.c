@@ -196,10 +196,8 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_runs),
-        cmocka_unit_test(test_kinds_do_not_mix),
-        cmocka_unit_test(test_several_queues),
-        cmocka_unit_test(test_inflight_ranges),
+        cmocka_unit_test(test_runs),           cmocka_unit_test(test_kinds_do_not_mix),
+        cmocka_unit_test(test_several_queues), cmocka_unit_test(test_inflight_ranges),
         cmocka_unit_test(test_random),
     };
 

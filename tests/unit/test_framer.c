@@ -22,6 +22,8 @@ struct test {
     uint8_t *body; /* of the body frame under way */
     uint32_t body_len;
     bool skips; /* bodies are not wanted */
+    struct framer *framer;
+    int hold_at;
 };
 
 static int on_frame(void *ctx, const struct amqp_frame *f)
@@ -152,6 +154,45 @@ static void test_cut_anywhere(void **state)
     }
 }
 
+/* What follows a hold is handled when it is ended, wherever the hold began. */
+static int hold_frame(void *ctx, const struct amqp_frame *f)
+{
+    struct test *t = ctx;
+
+    t->framer->hold = t->n_got == t->hold_at;
+    return on_frame(ctx, f);
+}
+
+static void test_hold(void **state)
+{
+    static const struct framer_ops holding = {hold_frame, on_body, on_body_end};
+    uint64_t seed = seed_new();
+    uint8_t *scratch = malloc(STREAM_MAX);
+    struct test t = {0};
+
+    (void)state;
+    make_stream(&t, &seed);
+    for (t.hold_at = 0; t.hold_at < t.n_sent; t.hold_at++) {
+        struct framer f;
+
+        t.framer = &f;
+        t.n_got = 0;
+        framer_init(&f, 65536, count_realloc, count_free);
+        memcpy(scratch, t.stream, t.len);
+        assert_int_equal(framer_feed(&f, &holding, &t, scratch, t.len), 0);
+        framer_release(&f);
+        memset(scratch, 0xAA, t.len);
+        if (f.hold)
+            assert_int_equal(t.n_got, t.hold_at + 1);
+        assert_int_equal(framer_resume(&f, &ops, &t), 0);
+        framer_release(&f);
+        assert_int_equal(t.n_got, t.n_sent);
+        assert_int_equal(n_blocks, 0);
+    }
+    free(scratch);
+    free(t.stream);
+}
+
 static int feed(const uint8_t *bytes, size_t n, size_t step)
 {
     struct test t = {.sent = {{AMQP_FRAME_METHOD, 1, 1, bytes + 7}}, .skips = true};
@@ -198,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut_anywhere),
+        cmocka_unit_test(test_hold),
         cmocka_unit_test(test_refused),
     };
 

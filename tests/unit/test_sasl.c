@@ -31,8 +31,8 @@ static void test_amqplain(void **state)
     struct credentials c;
 
     (void)state;
-    assert_int_equal(
-        sasl_parse_amqplain(BYTES("\5LOGINS\0\0\0\5guest\10PASSWORDS\0\0\0\3abc"), &c), 0);
+    assert_int_equal(sasl_parse_amqplain(BYTES("\5LOGINS\0\0\0\5guest\10PASSWORDS\0\0\0\3abc"), &c),
+                     0);
     assert_true(amqp_bytes_is(c.user, "guest"));
     assert_true(amqp_bytes_is(c.password, "abc"));
     assert_int_equal(sasl_parse_amqplain(BYTES("\5LOGINS\0\0\0\5guest"), &c), -EBADMSG);
@@ -47,11 +47,16 @@ static void test_tune(void **state)
         struct tune_limits ours, asked;
         int r;
     } cases[] = {
-        {{2047, 131072}, {2047, 131072}, 0},      {{2047, 131072}, {1, 4096}, 0},
-        {{2047, 131072}, {0, 131072}, -ERANGE},   {{2047, 131072}, {2048, 131072}, -ERANGE},
-        {{2047, 131072}, {10, 0}, -ERANGE},       {{2047, 131072}, {10, 4095}, -ERANGE},
-        {{2047, 131072}, {10, 131073}, -ERANGE},  {{0, 0}, {0, 0}, 0},
-        {{0, 0}, {65535, 4096}, 0},               {{0, 0}, {1, 100}, -ERANGE},
+        {{2047, 131072}, {2047, 131072}, 0},
+        {{2047, 131072}, {1, 4096}, 0},
+        {{2047, 131072}, {0, 131072}, -ERANGE},
+        {{2047, 131072}, {2048, 131072}, -ERANGE},
+        {{2047, 131072}, {10, 0}, -ERANGE},
+        {{2047, 131072}, {10, 4095}, -ERANGE},
+        {{2047, 131072}, {10, 131073}, -ERANGE},
+        {{0, 0}, {0, 0}, 0},
+        {{0, 0}, {65535, 4096}, 0},
+        {{0, 0}, {1, 100}, -ERANGE},
     };
     char text[128];
 
