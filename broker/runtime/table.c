@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/hamt.h"
@@ -27,9 +28,10 @@ struct table {
     atomic_size_t count;
     uint64_t seed; /* of the keys' hashes */
     void (*free_value)(void *);
-    struct table *next; /* in the register */
+    LIST_ENTRY(table) link; /* in the register */
     char name[];
 };
+LIST_HEAD(table_list, table);
 
 /* What a change took out, until its grace period is over. */
 struct trash {
@@ -37,10 +39,18 @@ struct trash {
     void (*free_value)(void *);
 };
 
+enum { BUCKETS = 1024 };
+
 static struct {
     pthread_mutex_t lock;
-    struct table *first;
+    bool is_ending; /* tables_fini frees all that there is: nobody closes any more */
+    struct table_list bucket[BUCKETS];
 } tables = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct table_list *bucket_of(const char *name)
+{
+    return &tables.bucket[hamt_hash(0, name, strlen(name)) % BUCKETS];
+}
 
 static struct table *table_new(const char *name, void (*free_value)(void *))
 {
@@ -59,13 +69,14 @@ struct table *table_open(const char *name, void (*free_value)(void *))
 
     RUNTIME_REGION();
     pthread_mutex_lock(&tables.lock);
-    t = tables.first;
-    while (t && strcmp(t->name, name) != 0)
-        t = t->next;
+    LIST_FOREACH(t, bucket_of(name), link)
+    {
+        if (strcmp(t->name, name) == 0)
+            break;
+    }
     if (!t) {
         t = table_new(name, free_value);
-        t->next = tables.first;
-        tables.first = t;
+        LIST_INSERT_HEAD(bucket_of(name), t, link);
     }
     pthread_mutex_unlock(&tables.lock);
     return t;
@@ -81,38 +92,27 @@ static void table_free(void *p)
 
 void table_close(struct table *t)
 {
-    struct table **at;
-
     RUNTIME_REGION();
+    if (tables.is_ending)
+        return;
     pthread_mutex_lock(&tables.lock);
-    at = &tables.first;
-    while (*at != t)
-        at = &(*at)->next;
-    *at = t->next;
+    LIST_REMOVE(t, link);
     pthread_mutex_unlock(&tables.lock);
     grace_retire(table_free, t);
 }
 
-static struct table *first_filled(void)
-{
-    struct table *t = tables.first;
-
-    while (t && atomic_load_explicit(&t->root, memory_order_relaxed) == 0)
-        t = t->next;
-    return t;
-}
-
-/* A value's end may close other tables, or the very one it was in: so all are emptied first. */
 void tables_fini(void)
 {
-    struct table *t;
+    tables.is_ending = true; /* values may own tables */
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        struct table *t;
 
-    while ((t = first_filled()))
-        hamt_free(atomic_exchange_explicit(&t->root, 0, memory_order_relaxed), t->free_value);
-    while ((t = tables.first)) {
-        tables.first = t->next;
-        table_free(t);
+        while ((t = LIST_FIRST(&tables.bucket[i])) != NULL) {
+            LIST_REMOVE(t, link);
+            table_free(t);
+        }
     }
+    tables.is_ending = false;
 }
 
 void *table_get(const struct table *t, const void *key, size_t len)
