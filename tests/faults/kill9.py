@@ -54,7 +54,6 @@ class World:
 
     def __init__(self, broker, soft=False):
         self.soft = soft                  # processes die, not the program: sessions live on
-        self.crashing = False             # soft: a crash is being asked for
         self.broker, self.lock = broker, threading.Lock()
         self.addr = broker.addr
         self.ended = threading.Event()    # no more publishing
@@ -64,6 +63,8 @@ class World:
         self.acked = set()                # its ack was written to the socket
         self.ack_came = {}                # id: when the broker surely had its ack, in which life
         self.kills = []                   # moments
+        self.crashes = []                 # soft: [from, to], a process died in between
+        self.outages = []                 # soft: [from, to], a store was away
         self.faults = {name: [] for name in ("reordered", "unflagged", "acked again", "damaged",
                                              "invented", "failed")}
         self.oldest_again_ms = 0.0
@@ -85,10 +86,14 @@ class World:
         """How long before the kill the ack had surely come; for ever, where no kill came since."""
         came, life = self.ack_came[ident]
         if self.soft:
-            if self.crashing:
-                return 0.0  # when exactly is not known yet
-            return next((kill - came for kill in self.kills if kill >= came), float("inf"))
+            return next((self.writable_s(came, a) for a, b in self.crashes if b >= came),
+                        float("inf"))
         return self.kills[life] - came if life < len(self.kills) else float("inf")
+
+    def writable_s(self, begin, end):
+        """For how much of this time there was a store to write to."""
+        away = sum(max(0, min(end, b) - max(begin, a)) for a, b in self.outages)
+        return max(0, end - begin - away)
 
     def on_delivery(self, message, session, grace_s):
         ident = ident_of(message.body)

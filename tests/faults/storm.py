@@ -4,30 +4,54 @@
 The program must live all the time; nothing confirmed may be lost, nothing come twice unflagged.
 """
 import argparse
+import math
 import os
 import random
 import sys
+import threading
 import time
+from urllib.parse import quote
 
 import kill9
-from harness import SEED, SLOW, Broker
+from harness import DEADLINE, SEED, SLOW, Broker, wait_for
 
 KINDS = ("connection", "channel", "queue", "store", "registry", "exchange", "listener")
 HOW = ("check", "segv")
 BUDGET, PERIOD_S = 4, 10  # below a child's own budget of restarts, or it would be parked
 
 
-def crash(broker, rng, recent, kinds):
+def note_end(world, outage, victim):
+    """Until a store has recovered no ack can become durable, whatever else dies meanwhile."""
+    path = "/api/processes/" + quote(victim["name"], safe="")
+
+    def is_back():
+        status, row = world.broker.http("GET", path)
+        return status == 200 and row["pid"] != victim["pid"] \
+            and (row["inspect"] or {}).get("state") == "up"
+    wait_for(is_back, "a recovered store", 3 * DEADLINE)
+    outage[1] = time.monotonic()
+
+
+def crash(world, rng, recent, kinds):
     """One process of a random kind, unless it crashed too often lately: the kind or None."""
     kind = rng.choice(kinds)
     now = time.monotonic()
-    rows = [p for p in broker.get("/api/processes") if p["kind"] == kind
+    rows = [p for p in world.broker.get("/api/processes") if p["kind"] == kind
             and sum(now - t < PERIOD_S for t in recent.get(p["name"], ())) < BUDGET]
     if not rows:
         return None
     victim = rng.choice(rows)
     recent.setdefault(victim["name"], []).append(now)
-    broker.http("POST", "/api/debug/crash", {"process": victim["pid"], "how": rng.choice(HOW)})
+    span, outage = [time.monotonic(), math.inf], [time.monotonic(), math.inf]
+    with world.lock:
+        world.crashes.append(span)
+        if kind == "store":
+            world.outages.append(outage)
+    world.broker.http("POST", "/api/debug/crash",
+                      {"process": victim["pid"], "how": rng.choice(HOW)})
+    span[1] = time.monotonic()
+    if kind == "store":
+        threading.Thread(target=note_end, args=(world, outage, victim), daemon=True).start()
     return kind
 
 
@@ -35,12 +59,7 @@ def storm(world, crashes, rng, kinds):
     recent, done = {}, []
     while len(done) < crashes:
         time.sleep(rng.uniform(0.02, 0.25))  # The load's time: there is nothing to wait for.
-        with world.lock:
-            world.crashing = True
-        kind = crash(world.broker, rng, recent, kinds)
-        with world.lock:
-            world.kills.append(time.monotonic())
-            world.crashing = False
+        kind = crash(world, rng, recent, kinds)
         if kind:
             done.append(kind)
         if world.broker.proc.poll() is not None:
