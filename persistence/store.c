@@ -214,7 +214,10 @@ static void on_start(struct store *st)
         proc_exit(EXIT_CRASH, r, "%s", why);
     proc_at_exit(db_handle_close, db_handle(st->db));
     st->idle_due_us = now_us() + IDLE_US;
-    snprintf(name, sizeof(name), "store:%s", st->arg.vhost);
+    if (*st->arg.name)
+        snprintf(name, sizeof(name), "%s", st->arg.name);
+    else
+        snprintf(name, sizeof(name), "store:%s", st->arg.vhost);
     r = proc_register(name);
     if (r < 0)
         proc_exit(EXIT_CRASH, r, "the name %s is taken", name);
@@ -309,6 +312,17 @@ static size_t on_inspect(const void *state, char *out, size_t size)
 
 const struct proc_ops store_ops = {
     .kind = "store",
+    .state_size = sizeof(struct store),
+    .flags = PROC_OPS_BLOCKING,
+    .init = on_init,
+    .handle = on_handle,
+    .flush = on_flush,
+    .terminate = on_terminate,
+    .inspect = on_inspect,
+};
+
+const struct proc_ops node_store_ops = {
+    .kind = "node_store",
     .state_size = sizeof(struct store),
     .flags = PROC_OPS_BLOCKING,
     .init = on_init,

@@ -1,7 +1,7 @@
 /*
  * store.h - the store process of a vhost: the one that does everything with its database.
  *
- * A blocking server, registered as "store:<vhost>". Queues send it arrays of operations, the
+ * A blocking server, registered as "store:<vhost>" (or by the name it is given). Queues send it arrays of operations, the
  * registry rows of definitions; it commits groups and tells each queue how far it is durable. It
  * sees no protocol: a message is bytes, an owner that gives them back, and flags.
  *
@@ -130,18 +130,19 @@ struct msg_store_bodies { /* STORE_BODIES, in the order asked; drop unrefs what 
 };
 
 /* Definition rows. Names and arguments are bytes; what they mean is the registry's. */
-enum store_row_kind { STORE_ROW_QUEUE, STORE_ROW_EXCHANGE, STORE_ROW_BINDING };
+enum store_row_kind { STORE_ROW_QUEUE, STORE_ROW_EXCHANGE, STORE_ROW_BINDING, STORE_ROW_SETTING };
 
 struct store_row {
     enum store_row_kind kind;
-    bool remove;          /* by id; a queue's removal takes its messages and bindings with it */
+    bool remove;          /* by id (setting: type and name); a queue's removal takes its messages
+                             and bindings with it */
     uint64_t id;          /* queue, exchange: its id. binding: source exchange's id */
     uint64_t dest_id;     /* binding */
     uint32_t dest_kind;   /* binding: STORE_ROW_QUEUE or STORE_ROW_EXCHANGE */
     uint32_t flags;       /* the registry's */
-    struct blob *name;    /* queue, exchange: its name; binding: its key */
-    struct blob *type;    /* exchange: its type; else NULL */
-    struct blob *args;    /* field table bytes; NULL: empty */
+    struct blob *name;    /* queue, exchange, setting: its name; binding: its key */
+    struct blob *type;    /* exchange: its type; setting: its kind; else NULL */
+    struct blob *args;    /* field table bytes; NULL: empty. Setting: its value */
 };
 
 struct msg_store_rows { /* STORE_WRITE and STORE_ROWS; drop unrefs the blobs */
@@ -158,11 +159,14 @@ struct msg_store_reserve { /* STORE_RESERVE / STORE_RESERVED: n ids from first, 
 
 struct store_arg { /* the arg blob of store_ops */
     char vhost[256];
+    char name[64]; /* registered under; empty: "store:<vhost>" */
     char dir[512]; /* made when missing (its parent exists) */
     uint64_t cache_bytes, wal_bytes; /* 0: 2 MiB, 64 MiB */
 };
 
 extern const struct proc_ops store_ops;
+/* The same as another kind of process: the node's own store, which holds settings. */
+extern const struct proc_ops node_store_ops;
 
 /* Messages with room for n; the caller fills them and sends them. */
 struct msg_store_ops *store_ops_new(uint64_t queue_id, uint64_t epoch, uint32_t cap,

@@ -251,6 +251,11 @@ static struct db_def def_of(const struct store_row *row)
         def.dest_type = row->dest_kind;
         def.key = bytes_of(row->name);
         break;
+    case STORE_ROW_SETTING:
+        def.kind = DB_SETTING;
+        def.type = bytes_of(row->type);
+        def.name = bytes_of(row->name);
+        break;
     }
     return def;
 }
@@ -294,8 +299,23 @@ static struct blob *blob_of(const struct db_bytes *b)
 
 static int count_def(void *ctx, const struct db_def *def)
 {
-    *(uint32_t *)ctx += def->kind != DB_SETTING;
+    (void)def;
+    ++*(uint32_t *)ctx;
     return 0;
+}
+
+static enum store_row_kind row_kind(enum db_def_kind kind)
+{
+    switch (kind) {
+    case DB_QUEUE:
+        return STORE_ROW_QUEUE;
+    case DB_EXCHANGE:
+        return STORE_ROW_EXCHANGE;
+    case DB_BINDING:
+        return STORE_ROW_BINDING;
+    default:
+        return STORE_ROW_SETTING;
+    }
 }
 
 static int take_def(void *ctx, const struct db_def *def)
@@ -304,11 +324,7 @@ static int take_def(void *ctx, const struct db_def *def)
     struct store_row *row = &rows->row[rows->n];
     bool is_binding = def->kind == DB_BINDING;
 
-    if (def->kind == DB_SETTING)
-        return 0;
-    *row = (struct store_row){.kind = is_binding                 ? STORE_ROW_BINDING
-                                      : def->kind == DB_EXCHANGE ? STORE_ROW_EXCHANGE
-                                                                 : STORE_ROW_QUEUE,
+    *row = (struct store_row){.kind = row_kind(def->kind),
                               .id = is_binding ? def->source : def->id,
                               .dest_id = def->dest,
                               .dest_kind = def->dest_type,

@@ -1,93 +1,177 @@
 /*
- * The access process: the table of users, and the checks that others make against it in place.
+ * The access process: takes facts into the tables, and answers logins.
  *
- * Passwords are kept as RabbitMQ keeps them: a salt of 32 bits and SHA-256 over salt and password.
- * Messages in: none. The table outlives a restart of this process, which fills it anew.
+ * Messages in: ACCESS_SET, ACCESS_SWEEP from node; ACCESS_LOGIN from anybody; answers of
+ * access_hash. Out: ACCESS_SWEPT, ACCESS_LOGGED; ACCESS_HASH to access_hash.
+ *
+ * The tables outlive a restart of this process. What node told a dead run may be lost: node sees
+ * its end and tells all again.
+ *
+ * Invariants
+ * 1. Only this process writes the tables.
+ * 2. A fact that is not well formed changes nothing.
  */
 #include "broker/core/access.h"
 
-#include <errno.h>
+#include <netinet/in.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "broker/core/config.h"
+#include "broker/core/access_impl.h"
+#include "broker/core/log.h"
 #include "broker/runtime/alloc.h"
-#include "broker/runtime/region.h"
-#include "broker/runtime/table.h"
-
-enum { SALT_LEN = 4, HASH_LEN = 32 };
-
-struct user {
-    uint8_t salt[SALT_LEN], hash[HASH_LEN];
-    bool loopback_only;
-};
 
 struct access {
-    struct table *users, *vhosts;
+    uint32_t mark; /* of the facts set since the last sweep */
+    struct logins logins;
 };
 
-static void hash_password(const uint8_t salt[SALT_LEN], const char *password, size_t len,
-                          uint8_t ret[HASH_LEN])
+static void drop_set(struct msg *m)
 {
-    RUNTIME_REGION();
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-
-    EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
-    EVP_DigestUpdate(ctx, salt, SALT_LEN);
-    EVP_DigestUpdate(ctx, password, len);
-    EVP_DigestFinal_ex(ctx, ret, NULL);
-    EVP_MD_CTX_free(ctx);
+    for (int i = 0; i < ACCESS_RIGHTS; i++)
+        rt_free(MSG_OF(struct msg_access_set, m)->fact.pattern[i]);
+    msg_free(m);
 }
 
-int access_login(const char *user, size_t user_len, const char *password, size_t password_len,
-                 bool loopback)
+struct msg_access_set *access_set_new(void)
 {
-    static const struct user nobody; /* so that a missing user takes as long */
-    const struct user *u = table_get(table_open("access/users", rt_free), user, user_len);
-    uint8_t hash[HASH_LEN];
-    bool is_known = u != NULL, is_right;
-
-    if (!u)
-        u = &nobody;
-    hash_password(u->salt, password, password_len, hash);
-    is_right = CRYPTO_memcmp(hash, u->hash, HASH_LEN) == 0;
-    return is_known && is_right && (loopback || !u->loopback_only) ? 0 : -EACCES;
+    return msg_new(ACCESS_SET, sizeof(struct msg_access_set), drop_set);
 }
 
-bool access_has_vhost(const char *vhost, size_t len)
+static void drop_login(struct msg *m)
 {
-    return table_get(table_open("access/vhosts", NULL), vhost, len) != NULL;
+    struct msg_access_login *in = MSG_OF(struct msg_access_login, m);
+
+    OPENSSL_cleanse(in->text, in->user_len + in->password_len);
+    msg_free(m);
 }
 
-static void put_user(struct access *a, const char *name, const char *password, bool loopback_only)
+struct msg_access_login *access_login_new(uint32_t type, size_t user_len, size_t password_len)
 {
-    struct user *u = rt_zalloc(sizeof(*u));
-    uint64_t salt = proc_random();
+    struct msg_access_login *m = msg_new(type, sizeof(*m) + user_len + password_len, drop_login);
 
-    memcpy(u->salt, &salt, SALT_LEN);
-    hash_password(u->salt, password, strlen(password), u->hash);
-    u->loopback_only = loopback_only;
-    table_put(a->users, name, strlen(name), u);
+    m->user_len = user_len;
+    m->password_len = password_len;
+    return m;
+}
+
+proc_ref access_ask_login(const struct access_login *login)
+{
+    struct msg_access_login *m =
+        access_login_new(ACCESS_LOGIN, login->user_len, login->password_len);
+
+    m->origin = login->origin;
+    m->is_loopback = login->is_loopback;
+    memcpy(m->text, login->user, login->user_len);
+    memcpy(m->text + login->user_len, login->password, login->password_len);
+    return proc_call(proc_whereis("access"), &m->hdr, PROC_NO_TIMEOUT);
+}
+
+uint64_t access_origin(const struct sockaddr_storage *address)
+{
+    const struct sockaddr_in6 *six = (const void *)address;
+    const struct sockaddr_in *four = (const void *)address;
+    uint64_t high = 0;
+
+    if (address->ss_family == AF_INET) {
+        high = four->sin_addr.s_addr;
+    } else if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+        uint32_t mapped;
+
+        memcpy(&mapped, six->sin6_addr.s6_addr + 12, sizeof(mapped));
+        high = mapped;
+    } else if (address->ss_family == AF_INET6) {
+        memcpy(&high, six->sin6_addr.s6_addr, sizeof(high));
+    }
+    return high ? high : 1;
+}
+
+static void on_set(struct access *a, const struct msg_access_set *m)
+{
+    char why[256], user[256];
+
+    if (facts_set(&m->fact, a->mark, why, sizeof(why)) < 0)
+        log_error("permission of user %s: %s",
+                  log_quote(user, sizeof(user), m->fact.user, strlen(m->fact.user)), why);
+    if (m->fact.kind == ACCESS_FACT_USER && m->fact.password.kind == PASSWORD_CRYPT)
+        a->logins.has_slow_user = true;
+}
+
+static void on_sweep(struct access *a, struct msg *m)
+{
+    unsigned n = facts_sweep(a->mark++);
+
+    if (n > 0)
+        log_info("access: %u facts were no longer true", n);
+    a->logins.has_slow_user = facts_have_slow_user();
+    proc_reply(m, msg_new(ACCESS_SWEPT, sizeof(struct msg), NULL));
+}
+
+/* Until somebody tells of others: the first user. */
+static void seed(struct access *a)
+{
+    struct access_fact f = {.kind = ACCESS_FACT_VHOST, .vhost = "/", .user = "guest",
+                            .tags = ACCESS_ADMINISTRATOR};
+    char why[256], all[] = ".*";
+
+    facts_set(&f, a->mark, why, sizeof(why));
+    f.kind = ACCESS_FACT_USER;
+    password_make_quick("guest", 5, (uint32_t)proc_random(), &f.password);
+    facts_set(&f, a->mark, why, sizeof(why));
+    f.kind = ACCESS_FACT_PERMISSION;
+    for (int i = 0; i < ACCESS_RIGHTS; i++)
+        f.pattern[i] = all;
+    facts_set(&f, a->mark, why, sizeof(why));
 }
 
 static void access_init(void *state, const void *arg)
 {
-    static char present; /* what a vhost's name stands for, as long as it has no facts of its own */
     struct access *a = state;
 
     (void)arg;
-    a->users = table_open("access/users", rt_free);
-    a->vhosts = table_open("access/vhosts", NULL);
-    put_user(a, "guest", "guest", config()->guest_from_loopback_only);
-    table_put(a->vhosts, "/", 1, &present);
+    a->mark = (uint32_t)proc_random(); /* another than what a run before may have left */
+    logins_init(&a->logins);
+    seed(a);
+    a->logins.has_slow_user = facts_have_slow_user();
     CHECK(proc_register("access") == 0);
 }
 
 static void access_handle(void *state, struct msg *m)
 {
-    (void)state;
-    proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
+    struct access *a = state;
+
+    switch (m->type) {
+    case ACCESS_SET:
+        on_set(a, MSG_OF(struct msg_access_set, m));
+        break;
+    case ACCESS_SWEEP:
+        on_sweep(a, m);
+        break;
+    case ACCESS_LOGIN:
+        logins_on_ask(&a->logins, m);
+        break;
+    case ACCESS_HASHED:
+    case MSG_DOWN:
+    case MSG_TIMEOUT:
+        (void)logins_on_answer(&a->logins, m); /* of one that is over: nobody waits */
+        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
+    }
+}
+
+static size_t access_inspect(const void *state, char *out, size_t size)
+{
+    const struct access *a = state;
+    int n = snprintf(out, size,
+                     "{\"right\":%llu,\"wrong\":%llu,\"refused\":%llu,\"waiting\":%u,"
+                     "\"known\":%u,\"origins\":%u}",
+                     (unsigned long long)a->logins.n_right, (unsigned long long)a->logins.n_wrong,
+                     (unsigned long long)a->logins.n_refused, a->logins.n_tries,
+                     a->logins.known.n, a->logins.origins.n);
+
+    return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
 const struct proc_ops access_ops = {
@@ -95,4 +179,5 @@ const struct proc_ops access_ops = {
     .state_size = sizeof(struct access),
     .init = access_init,
     .handle = access_handle,
+    .inspect = access_inspect,
 };

@@ -8,8 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-enum key_type { KEY_UINT, KEY_BOOL, KEY_TEXT, KEY_LEVEL };
+enum key_type { KEY_UINT, KEY_BOOL, KEY_TEXT, KEY_LEVEL, KEY_SIZE, KEY_RATIO };
 
 struct key {
     const char *name;
@@ -27,6 +28,9 @@ struct key {
       INITIAL, MEANING }
 #define BOOL(NAME, FIELD, INITIAL, MEANING) \
     { NAME, KEY_BOOL, offsetof(struct config, FIELD), 0, 1, INITIAL, MEANING }
+
+#define SIZE(NAME, FIELD, INITIAL, MEANING) \
+    { NAME, KEY_SIZE, offsetof(struct config, FIELD), 0, 0, INITIAL, MEANING }
 
 static const struct key keys[] = {
     UINT("listeners.tcp.default", amqp_port, 0, 65535, "5672", "port for AMQP; 0: any free one"),
@@ -48,6 +52,19 @@ static const struct key keys[] = {
          "unacknowledged deliveries for each channel; 0: no limit"),
     BOOL("loopback_users.guest", guest_from_loopback_only, "true",
          "user guest may log in from this machine only"),
+    TEXT("default_user", default_user, "guest", "user made at the first start"),
+    TEXT("default_pass", default_pass, "guest", "that user's password"),
+    TEXT("default_vhost", default_vhost, "/", "vhost made at the first start"),
+    TEXT("load_definitions", load_definitions, "",
+         "JSON file of users, vhosts, permissions, queues..., taken in at each start"),
+    { "vm_memory_high_watermark.relative", KEY_RATIO, offsetof(struct config, memory_relative), 0,
+      1, "0.4", "publishers are blocked over this part of all memory; 0: never" },
+    SIZE("vm_memory_high_watermark.absolute", memory_absolute, "0",
+         "the same in bytes; 0: relative"),
+    SIZE("total_memory_available_override_value", memory_total, "0",
+         "bytes of all memory; 0: what machine and cgroup give"),
+    SIZE("disk_free_limit.absolute", disk_free_limit, "50MB",
+         "publishers are blocked when less is free on disk"),
     BOOL("debug.crash", debug_crash, "false", "POST /api/debug/crash may crash processes"),
     TEXT("debug.crash_in_init", debug_crash_in_init, "",
          "processes of this kind crash when they start"),
@@ -107,6 +124,57 @@ static int set_level(const struct key *k, const char *value, char *ret_text, siz
     return -EINVAL;
 }
 
+/* As RabbitMQ has it: kB, MB, GB are powers of 1000; k, M, G and kiB, MiB, GiB of 1024. */
+static uint64_t unit_of(const char *text)
+{
+    static const struct {
+        const char *name;
+        uint64_t bytes;
+    } units[] = {
+        { "", 1 }, { "b", 1 }, { "kb", 1000 }, { "mb", 1000000 }, { "gb", 1000000000 },
+        { "tb", 1000000000000 }, { "k", 1ULL << 10 }, { "m", 1ULL << 20 }, { "g", 1ULL << 30 },
+        { "t", 1ULL << 40 }, { "kib", 1ULL << 10 }, { "mib", 1ULL << 20 },
+        { "gib", 1ULL << 30 }, { "tib", 1ULL << 40 },
+    };
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+        if (!strcasecmp(units[i].name, text))
+            return units[i].bytes;
+    }
+    return 0;
+}
+
+static int set_size(const struct key *k, const char *value, char *ret_text, size_t size)
+{
+    char *end;
+    unsigned long long n;
+    uint64_t v;
+
+    errno = 0;
+    n = strtoull(value, &end, 10);
+    if (!isdigit((unsigned char)*value) || errno || !unit_of(end) ||
+        __builtin_mul_overflow((uint64_t)n, unit_of(end), &v)) {
+        snprintf(ret_text, size, "%s: '%s' is not a size such as 50MB or 2GiB", k->name, value);
+        return -EINVAL;
+    }
+    memcpy((char *)&now + k->offset, &v, sizeof(v));
+    return 0;
+}
+
+static int set_ratio(const struct key *k, const char *value, char *ret_text, size_t size)
+{
+    char *end;
+    double v = strtod(value, &end);
+
+    if (end == value || *end || !(v >= (double)k->min && v <= (double)k->max)) {
+        snprintf(ret_text, size, "%s: '%s' is not a number from %llu to %llu", k->name, value,
+                 (unsigned long long)k->min, (unsigned long long)k->max);
+        return -EINVAL;
+    }
+    memcpy((char *)&now + k->offset, &v, sizeof(v));
+    return 0;
+}
+
 static int set_key(const struct key *k, const char *value, char *ret_text, size_t size)
 {
     switch (k->type) {
@@ -114,6 +182,10 @@ static int set_key(const struct key *k, const char *value, char *ret_text, size_
         return set_uint(k, value, ret_text, size);
     case KEY_BOOL:
         return set_bool(k, value, ret_text, size);
+    case KEY_SIZE:
+        return set_size(k, value, ret_text, size);
+    case KEY_RATIO:
+        return set_ratio(k, value, ret_text, size);
     case KEY_LEVEL:
         return set_level(k, value, ret_text, size);
     case KEY_TEXT:
@@ -207,12 +279,13 @@ int config_read_file(const char *path, char *ret_text, size_t size)
 
 void config_print_keys(FILE *out)
 {
-    static const char *const types[] = { "number", "true|false", "text", "level" };
+    static const char *const types[] = { "number", "true|false", "text", "level",
+                                         "size", "ratio" };
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
         const struct key *k = &keys[i];
 
-        fprintf(out, "  %-24s %-10s  %s (default: %s)\n", k->name, types[k->type], k->meaning,
+        fprintf(out, "  %-37s %-10s  %s (default: %s)\n", k->name, types[k->type], k->meaning,
                 *k->initial ? k->initial : "none");
     }
 }
