@@ -6,9 +6,9 @@
 
 #include "amqp/channel_internal.h"
 #include "amqp/codec/props.h"
+#include "queues/strip.h"
 
 enum {
-    MANY_QUEUES = 64,  /* of one message, before memory is asked for */
     GATHER_MAX = 64,   /* publishes in one message to a queue */
     CONFIRMS_MAX = 64, /* frames in one message to the connection */
 };
@@ -149,10 +149,10 @@ static void return_message(struct channel *ch, struct record *r)
     PROC_SEND(ch->connection, d);
 }
 
-static void take_in(struct channel *ch, struct command *cmd, struct cell *const *cells, uint32_t n,
-                    uint32_t more)
+static void take_in(struct channel *ch, struct command *cmd, const struct routed *to, uint32_t more)
 {
     struct record *r = cmd->record;
+    uint32_t n = to->queues.n;
     uint64_t tag;
 
     if (n == 0 && cmd->mandatory)
@@ -164,32 +164,53 @@ static void take_in(struct channel *ch, struct command *cmd, struct cell *const 
     else if (n > 1)
         record_ref_many(r, n - 1);
     for (uint32_t i = 0; i < n; i++)
-        give_to(ch, link_to(ch, cells[i]), r, tag, more);
+        give_to(ch, link_to(ch, routed_queue(to, i)), r, tag, more);
+}
+
+/* The keys that the headers add (CC and BCC), of which BCC is not delivered. */
+static void add_keys(struct channel *ch, struct command *cmd, struct route_query *q)
+{
+    const char *wrong;
+    bool has_bcc;
+
+    q->headers = record_headers(cmd->record);
+    wrong = route_more_keys(q->headers, q->more_keys, &has_bcc);
+    if (wrong)
+        channel_fail(ch, AMQP_CODE_PRECONDITION_FAILED, AMQP_BASIC_PUBLISH,
+                     "invalid message: header '%s' is no array", wrong);
+}
+
+static void strip_bcc(struct command *cmd)
+{
+    struct record *stripped = record_strip(cmd->record, "BCC");
+
+    if (!stripped)
+        return;
+    record_unref(cmd->record);
+    cmd->record = stripped;
 }
 
 bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
 {
     const struct record *r = cmd->record;
-    struct amqp_bytes key = record_key(r);
-    struct cell *few[MANY_QUEUES], **cells = few;
+    struct route_query q = {.key = record_key(r)};
     uint64_t bytes = record_window_bytes(r);
-    const struct cell *x;
-    size_t n;
+    struct routed to;
     bool fits = true;
 
     check_message(ch, cmd);
-    x = find_exchange(ch, r);
-    n = route(&ch->tables, x, key.p, key.len, few, MANY_QUEUES);
-    if (n > MANY_QUEUES) {
-        cells = proc_alloc(n * sizeof(cells[0]));
-        n = route(&ch->tables, x, key.p, key.len, cells, n);
+    q.exchange = find_exchange(ch, r);
+    if (record_has_headers(r))
+        add_keys(ch, cmd, &q);
+    route(&ch->tables, &q, &to, proc_realloc, proc_free);
+    for (uint32_t i = 0; i < to.queues.n && fits; i++)
+        fits = may_send(link_to(ch, routed_queue(&to, i)), bytes);
+    if (fits) {
+        if (q.more_keys[1].p)
+            strip_bcc(cmd);
+        take_in(ch, cmd, &to, more);
     }
-    for (size_t i = 0; i < n && fits; i++)
-        fits = may_send(link_to(ch, cells[i]), bytes);
-    if (fits)
-        take_in(ch, cmd, cells, (uint32_t)n, more);
-    if (cells != few)
-        proc_free(cells);
+    routed_fini(&to);
     return fits;
 }
 

@@ -51,7 +51,8 @@ struct cell {
     enum exchange_type type;
     proc_id owner;        /* exclusive: the connection */
     struct blob *args;    /* field table bytes; NULL: empty */
-    struct table *routes; /* exchanges: binding key to struct route_set (route.h) */
+    struct table *routes; /* exchanges: see routes.h */
+    _Atomic bool was_bound; /* exchanges: something was bound to it once */
     _Atomic(const struct cell_at *) at;
     struct cell_stats stats;
     uint8_t vhost_len, name_len;

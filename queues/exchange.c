@@ -1,7 +1,7 @@
 /*
  * An exchange: owns its routing structure and shows it in the shared tables.
  *
- * Duties: carries out the registry's binds and unbinds, O(key) each. Channels never ask it anything;
+ * Duties: carries out the registry's binds and unbinds, O(key) each (routes.h). Channels never ask it anything;
  * they route in its table, which serves on while this process is being restarted.
  * Messages in: EXCHANGE_SET (call). Out: EXCHANGE_HELLO, REGISTRY_CELL_UP to the registry.
  * It monitors the registry's name only by saying HELLO again when it appears anew.
@@ -17,7 +17,7 @@
 #include "broker/runtime/u64map.h"
 #include "queues/registry.h"
 #include "queues/registry_hash.h"
-#include "queues/route_set.h"
+#include "queues/routes.h"
 
 struct exchange {
     struct cell *cell; /* a reference */
@@ -51,31 +51,11 @@ static void on_registry(struct exchange *x, struct msg *m)
     PROC_SEND(m->from, hello);
 }
 
-static struct blob *routing_key(const struct exchange *x, const struct exchange_change *c)
-{
-    return x->cell->type == EXCHANGE_FANOUT ? NULL : c->key;
-}
-
 static void apply(struct exchange *x, const struct exchange_change *c)
 {
-    struct blob *at = routing_key(x, c);
-    const void *key = at ? (const void *)blob_bytes(at) : "";
-    size_t len = at ? blob_size(at) : 0;
     struct binding b = { .dest = c->dest, .key = c->key, .args = c->args, .durable = c->durable };
-    struct route_set *old = table_get(x->cell->routes, key, len), *set;
 
-    if (c->remove) {
-        if (!route_set_without(old, &b, &set))
-            return;
-    } else {
-        set = route_set_with(old, &b);
-        if (!set)
-            return;
-    }
-    if (set)
-        table_put(x->cell->routes, key, len, set);
-    else
-        table_del(x->cell->routes, key, len);
+    (void)routes_change(x->cell, &b, c->remove); /* said twice after a reset, done once */
 }
 
 /*
@@ -92,19 +72,12 @@ static uint64_t hash_of(struct cell *dest, struct blob *key, struct blob *args)
     return registry_binding_hash(0, dest->id, key, args);
 }
 
-static int find_surplus(void *ctx, const void *key, size_t len, void *value)
+static void find_surplus(void *ctx, const struct binding *b)
 {
     struct surplus *s = ctx;
-    const struct route_set *set = value;
 
-    (void)key, (void)len;
-    for (uint32_t i = 0; i < set->n; i++) {
-        const struct binding *b = &set->binding[i];
-
-        if (!u64map_get(&s->wanted, hash_of(b->dest, b->key, b->args)))
-            exchange_set_add(&s->remove, b, true);
-    }
-    return 0;
+    if (!u64map_get(&s->wanted, hash_of(b->dest, b->key, b->args)))
+        exchange_set_add(&s->remove, b, true);
 }
 
 static void remove_surplus(struct exchange *x, const struct msg_exchange_set *should)
@@ -117,7 +90,7 @@ static void remove_surplus(struct exchange *x, const struct msg_exchange_set *sh
 
         u64map_put(&s.wanted, hash_of(c->dest, c->key, c->args), 1);
     }
-    table_each(x->cell->routes, find_surplus, &s);
+    routes_each(x->cell, find_surplus, &s);
     for (uint32_t i = 0; i < s.remove->n; i++)
         apply(x, &s.remove->change[i]);
     msg_drop(&s.remove->hdr);

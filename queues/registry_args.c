@@ -9,6 +9,8 @@
 
 #include "amqp/codec/table.h"
 #include "broker/runtime/blob.h"
+#include "queues/headers.h"
+#include "queues/topic.h"
 
 uint16_t refuse(struct refusal *ret, uint16_t code, const char *fmt, ...)
 {
@@ -19,6 +21,11 @@ uint16_t refuse(struct refusal *ret, uint16_t code, const char *fmt, ...)
     va_end(args);
     ret->code = code;
     return code;
+}
+
+bool is_name_empty(const struct blob *name)
+{
+    return !name || blob_size(name) == 0;
 }
 
 const char *name_text(char out[256], const struct blob *name)
@@ -242,8 +249,6 @@ uint16_t exchange_type_of(const struct blob *name, enum exchange_type *ret_type,
     for (int i = 0; i < 4; i++) {
         if (strcmp(text, type_names[i]))
             continue;
-        if (i == EXCHANGE_TOPIC || i == EXCHANGE_HEADERS)
-            return refuse(ret, 540, "exchange type '%s' is not implemented", text);
         *ret_type = (enum exchange_type)i;
         return 0;
     }
@@ -265,4 +270,35 @@ uint16_t check_exchange_equivalence(const struct cell *x, enum exchange_type typ
     if (!code)
         code = compare_arg(ret, x, args, "alternate-exchange");
     return code;
+}
+
+uint16_t check_exchange_args(const char *vhost, const struct blob *name, const struct blob *args,
+                             struct refusal *ret)
+{
+    struct ftable_value v;
+    char text[256];
+
+    if (ftable_validate(view(args)) < 0)
+        return refuse(ret, 501, "arguments are no field table");
+    if (ftable_lookup(view(args), "alternate-exchange", &v) == 1 && v.type != 'S')
+        return refuse(ret, 406,
+                      "invalid arg 'alternate-exchange' for exchange '%s' in vhost '%s': its value "
+                      "is no string",
+                      name_text(text, name), vhost);
+    return 0;
+}
+
+uint16_t check_binding(const struct cell *source, const struct blob *key, const struct blob *args,
+                       struct refusal *ret)
+{
+    enum headers_mode mode;
+
+    if (key && blob_size(key) > TOPIC_KEY_MAX)
+        return refuse(ret, 406, "binding key is longer than %d bytes", TOPIC_KEY_MAX);
+    if (source->type == EXCHANGE_HEADERS && !headers_mode_of(view(args), &mode))
+        return refuse(ret, 406,
+                      "invalid arg 'x-match' for binding to exchange '%s' in vhost '%s': expected "
+                      "all, any, all-with-x or any-with-x",
+                      cell_name(source), cell_vhost(source));
+    return 0;
 }

@@ -6,6 +6,7 @@
 #ifndef QUEUES_REGISTRY_ARGS_H
 #define QUEUES_REGISTRY_ARGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,10 +31,21 @@ uint16_t check_queue_equivalence(const struct cell *q, uint32_t flags, const str
 uint16_t check_exchange_equivalence(const struct cell *x, enum exchange_type type, uint32_t flags,
                                     const struct blob *args, struct refusal *ret);
 
-/* The type of that name; 406 for an unknown one, 540 for one that there is not yet. */
+/* An exchange's arguments by type and value. 406. */
+uint16_t check_exchange_args(const char *vhost, const struct blob *name, const struct blob *args,
+                             struct refusal *ret);
+
+/* The key and arguments of a binding to this source. 406. */
+uint16_t check_binding(const struct cell *source, const struct blob *key, const struct blob *args,
+                       struct refusal *ret);
+
+/* The type of that name; 406 for an unknown one. */
 uint16_t exchange_type_of(const struct blob *name, enum exchange_type *ret_type,
                           struct refusal *ret);
 const char *exchange_type_name(enum exchange_type type);
+
+/* NULL or no bytes. */
+bool is_name_empty(const struct blob *name);
 
 /* "%s" of a name that a client chose, for texts: at most 255 bytes, NUL-terminated in `out`. */
 const char *name_text(char out[256], const struct blob *name);

@@ -64,23 +64,26 @@ static void tell_exchange(struct registry *r, struct job *j, const struct bound 
     job_expect(r, j, proc_call(at->pid, &m->hdr, PROC_NO_TIMEOUT));
 }
 
-static void unbind_all(struct registry *r, struct job *j)
+void job_unbind_all(struct registry *r, struct job *j, job_then then)
 {
-    struct subject *q = subject_find(r, j->cell->id);
+    struct subject *s = subject_find(r, j->cell->id);
     struct bound *b;
 
     j->with = WITH_NOBODY;
-    j->then = unbound;
-    while (q && (b = LIST_FIRST(&q->as_dest)) != NULL) {
-        struct subject *x = subject_find(r, b->source->id);
+    j->then = then;
+    j->n_waiting++; /* ours: nothing goes on before all has been asked */
+    /* From the first each time: an exchange that is deleted for it may be in the list. */
+    while (s && (b = LIST_FIRST(&s->as_dest)) != NULL) {
+        uint64_t source = b->source->id;
 
         tell_exchange(r, j, b);
         bound_remove(r, b);
-        exchange_is_unused(r, x);
+        if (source != j->cell->id)
+            exchange_is_unused(r, subject_find(r, source));
     }
     subject_remove(r, j->cell);
-    if (j->n_waiting == 0)
-        unbound(r, j, NULL);
+    if (--j->n_waiting == 0)
+        then(r, j, NULL);
 }
 
 static void out_of_sight(struct registry *r, struct job *j)
@@ -92,7 +95,7 @@ static void out_of_sight(struct registry *r, struct job *j)
         cell_set(q, 0, 0, CELL_DELETED, NULL);
         job_on_cell(r, q);
     }
-    unbind_all(r, j);
+    job_unbind_all(r, j, unbound);
 }
 
 static void on_queue_answer(struct registry *r, struct job *j, struct msg *m)

@@ -1,5 +1,5 @@
 /*
- * Exchanges and bindings: declaring, deleting, binding, unbinding.
+ * Exchanges: declaring and deleting them. Binding is in registry_bind.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -7,32 +7,27 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/supervisor.h"
 #include "broker/runtime/table.h"
-#include "queues/registry_hash.h"
 #include "queues/registry_impl.h"
-#include "queues/route_set.h"
+#include "queues/routes.h"
 
-static bool is_empty(const struct blob *name)
-{
-    return !name || blob_size(name) == 0;
-}
+enum { NESTING_MAX = 8 }; /* exchanges deleted inside the deletion of another */
 
 static struct cell *find(struct registry *r, const struct blob *name)
 {
     return name ? vhost_find_exchange(&r->tables, blob_bytes(name), blob_size(name)) : NULL;
 }
 
-static void finish(struct registry *r, struct job *j, struct msg *m)
+static struct cell *find_named(struct registry *r, const struct cell *x)
 {
-    (void)m;
-    job_finish(r, j);
+    return vhost_find_exchange(&r->tables, cell_name(x), x->name_len);
 }
 
-static void refuse_default(struct registry *r, struct job *j)
+void refuse_default_exchange(struct registry *r, struct job *j)
 {
     job_refuse(r, j, 403, "operation not permitted on the default exchange");
 }
 
-static void refuse_missing(struct registry *r, struct job *j, const struct blob *name)
+void refuse_missing_exchange(struct registry *r, struct job *j, const struct blob *name)
 {
     char text[256];
 
@@ -133,7 +128,7 @@ static void declare_begin(struct registry *r, struct job *j)
     char text[256];
 
     if (!x && d->passive) {
-        refuse_missing(r, j, d->name);
+        refuse_missing_exchange(r, j, d->name);
     } else if (x && d->passive) {
         j->cell = cell_ref(x);
         job_watch(r, j, answer_declare);
@@ -149,6 +144,8 @@ static void declare_begin(struct registry *r, struct job *j)
     } else if (blob_size(d->name) >= 4 && !memcmp(blob_bytes(d->name), "amq.", 4)) {
         job_refuse(r, j, 403, "exchange name '%s' contains reserved prefix 'amq.*'",
                    name_text(text, d->name));
+    } else if (check_exchange_args(r->vhost, d->name, d->args, &j->refusal)) {
+        job_finish(r, j);
     } else {
         job_with_ids(r, j, declare_new);
     }
@@ -159,8 +156,8 @@ void on_exchange_declare(struct registry *r, struct msg *m)
     struct msg_registry_declare *d = MSG_OF(struct msg_registry_declare, m);
     struct job *j = job_new(r, m, declare_begin);
 
-    if (is_empty(d->name)) {
-        refuse_default(r, j);
+    if (is_name_empty(d->name)) {
+        refuse_default_exchange(r, j);
         return;
     }
     job_claim(j, lane_of(CELL_EXCHANGE, d->name), false);
@@ -181,10 +178,18 @@ static void stop_child(struct registry *r, struct job *j)
     blob_unref(spec.arg);
 }
 
+/* Exchanges may be bound in a ring, and their cells hold each other, until the routes are empty. */
+static void stopped(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m;
+    routes_clear(j->cell);
+    job_finish(r, j);
+}
+
 static void row_removed(struct registry *r, struct job *j, struct msg *m)
 {
     (void)m;
-    job_act_with(r, j, WITH_EXCHANGES, stop_child, finish);
+    job_act_with(r, j, WITH_EXCHANGES, stop_child, stopped);
 }
 
 static void remove_row(struct registry *r, struct job *j)
@@ -192,19 +197,25 @@ static void remove_row(struct registry *r, struct job *j)
     job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, true)->hdr, PROC_NO_TIMEOUT));
 }
 
+static void unbound(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m;
+    if (j->cell->flags & CELL_DURABLE)
+        job_act_with(r, j, WITH_STORE, remove_row, row_removed);
+    else
+        row_removed(r, j, NULL);
+}
+
 static void delete_run(struct registry *r, struct job *j)
 {
     struct cell *x = j->cell;
 
-    table_del(r->tables.exchanges, cell_name(x), x->name_len);
+    if (find_named(r, x) == x)
+        table_del(r->tables.exchanges, cell_name(x), x->name_len);
     cell_set(x, 0, 0, CELL_DELETED, NULL);
-    subject_remove(r, x);
     job_on_cell(r, x);
     job_resume(r, WITH_EXCHANGE, x->id); /* who waited for its next run waits no more */
-    if (x->flags & CELL_DURABLE)
-        job_act_with(r, j, WITH_STORE, remove_row, row_removed);
-    else
-        row_removed(r, j, NULL);
+    job_unbind_all(r, j, unbound);
 }
 
 static void delete_begin(struct registry *r, struct job *j)
@@ -231,8 +242,8 @@ void on_exchange_delete(struct registry *r, struct msg *m)
     struct msg_registry_delete *d = MSG_OF(struct msg_registry_delete, m);
     struct job *j = job_new(r, m, delete_begin);
 
-    if (is_empty(d->name)) {
-        refuse_default(r, j);
+    if (is_name_empty(d->name)) {
+        refuse_default_exchange(r, j);
         return;
     }
     job_claim(j, lane_of(CELL_EXCHANGE, d->name), false);
@@ -256,6 +267,10 @@ static void own_start(struct registry *r, struct job *j, struct msg *m)
     job_start(r, j);
 }
 
+/*
+ * At once where it can be, so that who is answered after the last binding went finds the exchange
+ * gone. Exchanges may be bound in a long line, each the last of the one before it.
+ */
 static void own_delete(struct registry *r, struct cell *x, bool with_bindings)
 {
     struct job *j = job_new(r, NULL, own_begin);
@@ -265,7 +280,13 @@ static void own_delete(struct registry *r, struct cell *x, bool with_bindings)
     j->if_empty = with_bindings;
     job_claim(j, lane_of(CELL_EXCHANGE, name), false);
     blob_unref(name);
-    job_later(r, j, own_start);
+    if (with_bindings || r->nesting == NESTING_MAX) {
+        job_later(r, j, own_start);
+        return;
+    }
+    r->nesting++;
+    job_start(r, j);
+    r->nesting--;
 }
 
 void exchange_delete_job(struct registry *r, struct cell *x)
@@ -275,191 +296,7 @@ void exchange_delete_job(struct registry *r, struct cell *x)
 
 void exchange_is_unused(struct registry *r, struct subject *x)
 {
-    if (x && x->cell->flags & CELL_AUTO_DELETE && LIST_EMPTY(&x->as_source))
+    if (x && x->cell->flags & CELL_AUTO_DELETE && LIST_EMPTY(&x->as_source) &&
+        atomic_load_explicit(&x->cell->was_bound, memory_order_relaxed))
         own_delete(r, x->cell, false);
-}
-
-/*
- * Binding
- */
-
-static struct msg_registry_bind *bind_of(struct job *j)
-{
-    return MSG_OF(struct msg_registry_bind, j->request);
-}
-
-static void set_binding(struct job *j)
-{
-    struct msg_registry_bind *b = bind_of(j);
-
-    j->binding = (struct binding){
-        .dest = j->dest,
-        .key = b->key,
-        .args = b->args,
-        .durable = j->cell->flags & j->dest->flags & CELL_DURABLE,
-    };
-}
-
-/* Sends the change to the exchange; stalls while it is being restarted. */
-static void send_change(struct registry *r, struct job *j, bool remove)
-{
-    const struct cell_at *at = cell_at(j->cell);
-    struct msg_exchange_set *m;
-
-    if (at->state == CELL_DELETED || at->state == CELL_PARKED) {
-        j->then(r, j, NULL);
-        return;
-    }
-    if (at->state == CELL_RESTARTING) {
-        j->stalled = true;
-        return;
-    }
-    m = exchange_set_new(1);
-    exchange_set_add(&m, &j->binding, remove);
-    job_expect(r, j, proc_call(at->pid, &m->hdr, PROC_NO_TIMEOUT));
-}
-
-static void send_bind(struct registry *r, struct job *j)
-{
-    send_change(r, j, false);
-}
-
-static void send_unbind(struct registry *r, struct job *j)
-{
-    send_change(r, j, true);
-}
-
-static struct msg_store_rows *binding_row(struct job *j, bool remove)
-{
-    struct msg_store_rows *m = store_rows_new(STORE_WRITE, 1);
-
-    m->row[m->n++] = (struct store_row){
-        .kind = STORE_ROW_BINDING,
-        .remove = remove,
-        .id = j->cell->id,
-        .dest_id = j->dest->id,
-        .dest_kind = STORE_ROW_QUEUE,
-        .name = blob_ref(j->binding.key),
-        .args = blob_ref(j->binding.args),
-    };
-    return m;
-}
-
-static void write_binding(struct registry *r, struct job *j)
-{
-    job_expect(r, j, proc_call(r->store, &binding_row(j, false)->hdr, PROC_NO_TIMEOUT));
-}
-
-static void remove_binding(struct registry *r, struct job *j)
-{
-    job_expect(r, j, proc_call(r->store, &binding_row(j, true)->hdr, PROC_NO_TIMEOUT));
-}
-
-static void binding_written(struct registry *r, struct job *j, struct msg *m)
-{
-    (void)m;
-    bound_add(r, j->cell, &j->binding);
-    j->exchange_id = j->cell->id;
-    job_act_with(r, j, WITH_EXCHANGE, send_bind, finish);
-}
-
-static void bind_begin(struct registry *r, struct job *j);
-static void unbind_begin(struct registry *r, struct job *j);
-
-/* Source and destination, or a refusal; false: the job has ended. */
-static bool find_both(struct registry *r, struct job *j)
-{
-    struct msg_registry_bind *b = bind_of(j);
-    struct cell *x = find(r, b->source), *q;
-    bool is_bind = j->begin == bind_begin;
-    char text[256];
-
-    q = b->dest ? vhost_find_queue(&r->tables, blob_bytes(b->dest), blob_size(b->dest)) : NULL;
-    if (q && is_locked_for(q, b->owner)) {
-        job_refuse(r, j, 405, "cannot obtain exclusive access to locked queue '%s' in vhost '%s'",
-                   cell_name(q), r->vhost);
-        return false;
-    }
-    if (x && q) {
-        j->cell = cell_ref(x);
-        j->dest = cell_ref(q);
-        set_binding(j);
-        return true;
-    }
-    if (!is_bind)
-        job_finish(r, j); /* what is not there is unbound */
-    else if (!x)
-        refuse_missing(r, j, b->source);
-    else
-        job_refuse(r, j, 404, "no queue '%s' in vhost '%s'", name_text(text, b->dest), r->vhost);
-    return false;
-}
-
-static void bind_begin(struct registry *r, struct job *j)
-{
-    if (!find_both(r, j))
-        return;
-    if (bound_find(r, j->cell, &j->binding))
-        job_finish(r, j);
-    else if (j->binding.durable)
-        job_act_with(r, j, WITH_STORE, write_binding, binding_written);
-    else
-        binding_written(r, j, NULL);
-}
-
-static void unbound(struct registry *r, struct job *j, struct msg *m)
-{
-    (void)m;
-    exchange_is_unused(r, subject_find(r, j->cell->id));
-    if (j->binding.durable)
-        job_act_with(r, j, WITH_STORE, remove_binding, finish);
-    else
-        job_finish(r, j);
-}
-
-static void unbind_begin(struct registry *r, struct job *j)
-{
-    struct bound *b;
-
-    if (!find_both(r, j))
-        return;
-    b = bound_find(r, j->cell, &j->binding);
-    if (!b) {
-        job_finish(r, j);
-        return;
-    }
-    bound_remove(r, b);
-    j->exchange_id = j->cell->id;
-    job_act_with(r, j, WITH_EXCHANGE, send_unbind, unbound);
-}
-
-/* Binds of one pair overlap; only the same binding's come one after the other. */
-static void start_bind(struct registry *r, struct msg *m, job_act begin)
-{
-    struct msg_registry_bind *b = MSG_OF(struct msg_registry_bind, m);
-    struct job *j = job_new(r, m, begin);
-    uint64_t source = lane_of(CELL_EXCHANGE, b->source), dest = lane_of(CELL_QUEUE, b->dest);
-
-    if (b->to_exchange) {
-        job_refuse(r, j, 540, "exchange to exchange bindings are not implemented");
-        return;
-    }
-    if (is_empty(b->source)) {
-        refuse_default(r, j);
-        return;
-    }
-    job_claim(j, source, true);
-    job_claim(j, dest, true);
-    job_claim(j, registry_binding_hash(source, dest, b->key, b->args), false);
-    job_start(r, j);
-}
-
-void on_bind(struct registry *r, struct msg *m)
-{
-    start_bind(r, m, bind_begin);
-}
-
-void on_unbind(struct registry *r, struct msg *m)
-{
-    start_bind(r, m, unbind_begin);
 }

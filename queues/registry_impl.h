@@ -26,6 +26,7 @@
 #include "queues/registry_args.h"
 #include "queues/registry_lanes.h"
 #include "queues/route.h"
+#include "queues/route_set.h"
 
 struct registry;
 struct job;
@@ -71,6 +72,7 @@ struct subject { /* a cell and what hangs on it */
     struct bound_list as_source, as_dest;
     LIST_ENTRY(subject) by_owner;
     bool is_owned;
+    bool is_new; /* an exchange made by this load: it has no process yet */
 };
 
 struct owner { /* a connection that has exclusive queues */
@@ -93,7 +95,8 @@ struct registry {
     proc_id store, queues, exchanges; /* 0: away */
     bool is_running;                  /* has its name */
     bool has_rows, has_ids;           /* while it loads */
-    struct msg *rows;                 /* kept until has_ids */
+    struct msg *rows;                 /* kept until they are loaded */
+    uint64_t rows_done;               /* counted twice: cells first, then bindings */
     proc_ref load_ref, reserve_ref;
     uint64_t next_id, ids_left;
     struct u64map by_ref;    /* proc_ref to struct job */
@@ -101,6 +104,7 @@ struct registry {
     struct u64map by_owner;  /* pid to struct owner */
     struct u64map by_hash;   /* registry_binding_hash to struct bound */
     struct lanes lanes;
+    unsigned nesting; /* deletions begun inside others */
     TAILQ_HEAD(, job) jobs;
     TAILQ_HEAD(, watcher) watchers;
 };
@@ -161,17 +165,28 @@ bool is_locked_for(const struct cell *q, proc_id connection);
 void cell_child_spec(struct cell *c, const struct proc_ops *ops, char id[32],
                      struct child_spec *ret);
 
+/* registry_delete.c */
+/*
+ * Takes j->cell out of the index with all its bindings, tells the exchanges that they have it no
+ * more, and then goes on; exchanges that nothing is bound to any more go too.
+ */
+void job_unbind_all(struct registry *r, struct job *j, job_then then);
+
 /* registry_exchange.c */
 void on_exchange_declare(struct registry *r, struct msg *m);
 void on_exchange_delete(struct registry *r, struct msg *m);
-void on_bind(struct registry *r, struct msg *m);
-void on_unbind(struct registry *r, struct msg *m);
+void refuse_default_exchange(struct registry *r, struct job *j);
+void refuse_missing_exchange(struct registry *r, struct job *j, const struct blob *name);
 void exchange_child_start(struct registry *r, struct cell *x);
-/* After a binding went: an auto-delete exchange without any goes too. */
+/* After a binding went: an auto-delete exchange that had some and has none goes too. */
 void exchange_is_unused(struct registry *r, struct subject *x);
 void exchange_delete_job(struct registry *r, struct cell *x);
 struct cell *exchange_make(struct registry *r, uint64_t id, const struct blob *name, uint32_t flags,
                            enum exchange_type type, struct blob *args);
+
+/* registry_bind.c */
+void on_bind(struct registry *r, struct msg *m);
+void on_unbind(struct registry *r, struct msg *m);
 
 /* registry_load.c */
 void load_begin(struct registry *r);

@@ -83,6 +83,7 @@ void bound_add(struct registry *r, struct cell *source, const struct binding *b)
     n->source = cell_ref(source);
     n->binding = (struct binding){ .dest = cell_ref(b->dest), .key = blob_ref(b->key),
                                    .args = blob_ref(b->args), .durable = b->durable };
+    atomic_store_explicit(&source->was_bound, true, memory_order_relaxed);
     LIST_INSERT_HEAD(&s->as_source, n, by_source);
     LIST_INSERT_HEAD(&d->as_dest, n, by_dest);
     u64map_put(&r->by_hash, n->hash, (uintptr_t)n);

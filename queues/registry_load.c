@@ -11,9 +11,9 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
 #include "queues/registry_impl.h"
-#include "queues/route_set.h"
+#include "queues/routes.h"
 
-enum { IDS_AT_ONCE = 1024, IDS_LOW = 128 };
+enum { IDS_AT_ONCE = 1024, IDS_LOW = 128, ROWS_AT_ONCE = 4096 };
 
 void reserve_ids(struct registry *r)
 {
@@ -89,9 +89,11 @@ static void load_exchange(struct registry *r, const struct store_row *row)
     }
     x = exchange_make(r, row->id, row->name, row->flags, type, row->args);
     table_put(r->tables.exchanges, cell_name(x), x->name_len, x);
-    subject_add(r, x);
+    subject_add(r, x)->is_new = true;
 }
 
+/* The routes of an exchange without a process are filled here, so that they are whole before any
+ * client can publish. */
 static void load_binding(struct registry *r, const struct store_row *row)
 {
     struct subject *x = subject_find(r, row->id), *q = subject_find(r, row->dest_id);
@@ -101,20 +103,29 @@ static void load_binding(struct registry *r, const struct store_row *row)
         return; /* of a queue whose removal came after */
     b.dest = q->cell;
     bound_add(r, x->cell, &b);
+    if (x->is_new)
+        (void)routes_change(x->cell, &b, false); /* it cannot be there */
 }
 
-static void load_rows(struct registry *r, const struct msg_store_rows *m)
+static void load_row(struct registry *r, const struct store_row *row, bool is_second_time)
 {
-    for (uint32_t i = 0; i < m->n; i++) {
-        if (m->row[i].kind == STORE_ROW_QUEUE)
-            load_queue(r, &m->row[i]);
-        else if (m->row[i].kind == STORE_ROW_EXCHANGE)
-            load_exchange(r, &m->row[i]);
-    }
-    for (uint32_t i = 0; i < m->n; i++) {
-        if (m->row[i].kind == STORE_ROW_BINDING)
-            load_binding(r, &m->row[i]);
-    }
+    if (is_second_time && row->kind == STORE_ROW_BINDING)
+        load_binding(r, row);
+    else if (!is_second_time && row->kind == STORE_ROW_QUEUE)
+        load_queue(r, row);
+    else if (!is_second_time && row->kind == STORE_ROW_EXCHANGE)
+        load_exchange(r, row);
+}
+
+/* Some of the rows; whether these were the last. */
+static bool load_rows(struct registry *r)
+{
+    const struct msg_store_rows *m = MSG_OF(struct msg_store_rows, r->rows);
+    uint64_t end = 2 * (uint64_t)m->n;
+
+    for (int i = 0; i < ROWS_AT_ONCE && r->rows_done < end; i++, r->rows_done++)
+        load_row(r, &m->row[r->rows_done % m->n], r->rows_done >= m->n);
+    return r->rows_done == end;
 }
 
 /*
@@ -149,17 +160,12 @@ struct adopting {
     struct cell *source;
 };
 
-static int adopt_set(void *ctx, const void *key, size_t len, void *value)
+static void adopt_binding(void *ctx, const struct binding *b)
 {
     struct adopting *a = ctx;
-    const struct route_set *set = value;
 
-    (void)key, (void)len;
-    for (uint32_t i = 0; i < set->n; i++) {
-        if (!set->binding[i].durable) /* durable ones are known by their rows */
-            bound_add(a->r, a->source, &set->binding[i]);
-    }
-    return 0;
+    if (!b->durable) /* durable ones are known by their rows */
+        bound_add(a->r, a->source, b);
 }
 
 static int adopt_bindings(void *ctx, const void *key, size_t len, void *value)
@@ -167,7 +173,17 @@ static int adopt_bindings(void *ctx, const void *key, size_t len, void *value)
     struct adopting a = { ctx, value };
 
     (void)key, (void)len;
-    table_each(a.source->routes, adopt_set, &a);
+    routes_each(a.source, adopt_binding, &a);
+    return 0;
+}
+
+/* A forerunner may have died between the last binding's end and the exchange's. */
+static int delete_unused(void *ctx, const void *key, size_t len, void *value)
+{
+    const struct cell *x = value;
+
+    (void)key, (void)len;
+    exchange_is_unused(ctx, subject_find(ctx, x->id));
     return 0;
 }
 
@@ -188,13 +204,15 @@ static int start_exchange(void *ctx, const void *key, size_t len, void *value)
 /*
  * The exchanges that every vhost has (0-9-1 3.1.3). They are durable, so that bindings to them are.
  */
-static void predeclare(struct registry *r, const char *name, enum exchange_type type)
+static void predeclare(struct registry *r, const char *name, enum exchange_type type,
+                       uint32_t flags)
 {
+    flags |= CELL_DURABLE | CELL_PREDECLARED;
     struct blob *text = blob_copy(name, strlen(name));
     struct cell *x;
 
     if (!vhost_find_exchange(&r->tables, name, strlen(name))) {
-        x = exchange_make(r, r->next_id++, text, CELL_DURABLE | CELL_PREDECLARED, type, NULL);
+        x = exchange_make(r, r->next_id++, text, flags, type, NULL);
         r->ids_left--;
         table_put(r->tables.exchanges, name, strlen(name), x);
         subject_add(r, x);
@@ -207,26 +225,41 @@ static void take_over(struct registry *r)
 {
     char name[272];
 
-    load_rows(r, MSG_OF(struct msg_store_rows, r->rows));
     msg_drop(r->rows);
     r->rows = NULL;
     table_each(r->tables.exchanges, adopt_cell, r);
     table_each(r->tables.queues, adopt_cell, r);
     table_each(r->tables.exchanges, adopt_bindings, r);
-    predeclare(r, "amq.direct", EXCHANGE_DIRECT);
-    predeclare(r, "amq.fanout", EXCHANGE_FANOUT);
+    predeclare(r, "amq.direct", EXCHANGE_DIRECT, 0);
+    predeclare(r, "amq.fanout", EXCHANGE_FANOUT, 0);
+    predeclare(r, "amq.topic", EXCHANGE_TOPIC, 0);
+    predeclare(r, "amq.headers", EXCHANGE_HEADERS, 0);
+    predeclare(r, "amq.match", EXCHANGE_HEADERS, 0);
+    predeclare(r, "amq.rabbitmq.trace", EXCHANGE_TOPIC, CELL_INTERNAL);
     table_each(r->tables.exchanges, start_exchange, r);
     table_each(r->tables.queues, start_queue, r);
     snprintf(name, sizeof(name), "registry:%s", r->vhost);
     CHECK(proc_register(name) == 0);
     r->is_running = true;
+    table_each(r->tables.exchanges, delete_unused, r);
+}
+
+/* In parts, because there may be more rows than one turn has time for. */
+static void go_on(struct registry *r)
+{
+    if (r->is_running || !r->rows || r->ids_left == 0)
+        return;
+    if (load_rows(r))
+        take_over(r);
+    else
+        proc_continue();
 }
 
 bool load_on_answer(struct registry *r, struct msg *m)
 {
     if (m->ref && m->ref == r->load_ref) {
         r->load_ref = 0;
-        if (m->type == STORE_ROWS) {
+        if (m->type == STORE_ROWS && !r->rows) {
             proc_keep(m);
             r->rows = m;
         }
@@ -237,10 +270,9 @@ bool load_on_answer(struct registry *r, struct msg *m)
             r->ids_left = MSG_OF(struct msg_store_reserve, m)->n;
             job_resume(r, WITH_IDS, 0);
         }
-    } else {
+    } else if (m->type != MSG_CONTINUE) {
         return false;
     }
-    if (!r->is_running && r->rows && r->ids_left > 0)
-        take_over(r);
+    go_on(r);
     return true;
 }

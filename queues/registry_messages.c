@@ -7,7 +7,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "queues/registry.h"
-#include "queues/route.h"
+#include "queues/route_set.h"
 
 static void drop_declare(struct msg *msg)
 {

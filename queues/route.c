@@ -1,17 +1,21 @@
 /*
  * Routing: looking names and keys up in the vhost's tables, in place, by any process.
+ *
+ * Exchanges are gone through in the order in which they are reached, each once, so that cycles end.
+ * What one set of bindings holds is in the order of its cells: doubles stand side by side there, and
+ * only a second set needs to be compared with what was found before.
  */
 #include "queues/route.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "broker/runtime/alloc.h"
+#include "amqp/codec/table.h"
 #include "broker/runtime/blob.h"
-#include "broker/runtime/region.h"
 #include "broker/runtime/table.h"
+#include "queues/headers.h"
 #include "queues/route_set.h"
+#include "queues/topic.h"
 
 static void free_cell(void *cell)
 {
@@ -38,129 +42,166 @@ struct cell *vhost_find_exchange(const struct vhost_tables *t, const void *name,
     return table_get(t->exchanges, name, len);
 }
 
-/* One queue may be bound by several keys or arguments; a set keeps its cells together. */
-static size_t put_distinct(const struct route_set *set, struct cell **ret, size_t cap)
+struct router {
+    const struct vhost_tables *tables;
+    const struct route_query *q;
+    struct routed *out;
+    bool has_hit; /* of the exchange that it is in now */
+};
+
+/* is_new: the destination is known not to be among the queues yet. */
+static void take(struct router *r, const struct cell *dest, bool is_new)
 {
-    const struct cell *before = NULL;
-    size_t n = 0;
-
-    for (uint32_t i = 0; i < set->n; i++) {
-        struct cell *dest = set->binding[i].dest;
-
-        if (dest == before)
-            continue;
-        before = dest;
-        if (n < cap)
-            ret[n] = dest;
-        n++;
-    }
-    return n;
+    r->has_hit = true;
+    if (dest->kind == CELL_EXCHANGE)
+        (void)ptrset_add(&r->out->exchanges, dest);
+    else if (is_new)
+        ptrset_push(&r->out->queues, dest);
+    else
+        (void)ptrset_add(&r->out->queues, dest);
 }
 
-size_t route(const struct vhost_tables *t, const struct cell *x, const void *key, size_t key_len,
-             struct cell **ret, size_t cap)
+static void on_set(void *ctx, const struct route_set *set)
+{
+    struct router *r = ctx;
+    bool is_new = r->out->queues.n == 0;
+    const struct cell *before = NULL;
+
+    for (uint32_t c = 0; c < set->n_chunks; c++) {
+        const struct route_chunk *chunk = set->chunk[c];
+
+        for (uint32_t i = 0; i < chunk->n; i++) {
+            if (chunk->binding[i].dest != before)
+                take(r, chunk->binding[i].dest, is_new);
+            before = chunk->binding[i].dest;
+        }
+    }
+}
+
+static void on_binding(void *ctx, const struct binding *b)
+{
+    take(ctx, b->dest, false);
+}
+
+static void route_topic(struct router *r, const struct cell *x, struct amqp_bytes key)
+{
+    struct topic_query q = { .table = x->routes, .key = (const char *)key.p, .len = key.len,
+                             .realloc = r->out->queues.realloc, .free = r->out->queues.free,
+                             .hit = on_set, .ctx = r };
+
+    (void)topic_match(&q);
+}
+
+static void route_headers(struct router *r, const struct cell *x)
+{
+    struct headers_query q = { .table = x->routes, .headers = r->q->headers,
+                               .realloc = r->out->queues.realloc, .free = r->out->queues.free,
+                               .hit = on_binding, .ctx = r };
+
+    headers_match(&q);
+}
+
+/* In an exchange to which the key matters; NULL: every queue is bound to the default exchange by its
+ * name (0-9-1 3.1.3.1). */
+static void route_key(struct router *r, const struct cell *x, struct amqp_bytes key)
+{
+    const struct route_set *set;
+    const struct cell *q;
+
+    if (!x) {
+        q = vhost_find_queue(r->tables, key.p, key.len);
+        if (q)
+            take(r, q, false);
+    } else if (x->type == EXCHANGE_TOPIC) {
+        route_topic(r, x, key);
+    } else {
+        set = table_get(x->routes, key.p, key.len);
+        if (set)
+            on_set(r, set);
+    }
+}
+
+static void route_keys(struct router *r, const struct cell *x)
+{
+    route_key(r, x, r->q->key);
+    for (int i = 0; i < 2; i++) {
+        struct ftable_iter it = ftable_begin(r->q->more_keys[i]);
+        struct ftable_value v;
+
+        while (r->q->more_keys[i].len > 0 && ftable_next_element(&it, &v) == 1) {
+            if (v.type == 'S')
+                route_key(r, x, v.bytes);
+        }
+    }
+}
+
+/* The alternate exchange of one that has found nothing. */
+static void route_alternate(struct router *r, const struct cell *x)
+{
+    struct amqp_bytes name, args = amqp_bytes(blob_bytes(x->args), blob_size(x->args));
+    const struct cell *alternate = NULL;
+
+    if (ftable_get_string(args, "alternate-exchange", &name) != 1)
+        return;
+    if (name.len > 0) {
+        alternate = vhost_find_exchange(r->tables, name.p, name.len);
+        if (!alternate)
+            return;
+    }
+    (void)ptrset_add(&r->out->exchanges, alternate);
+}
+
+static void route_in(struct router *r, const struct cell *x)
 {
     const struct route_set *set;
 
-    if (!x) { /* every queue is bound to the default exchange by its name (0-9-1 3.1.3.1) */
-        struct cell *q = vhost_find_queue(t, key, key_len);
-
-        if (q && cap > 0)
-            ret[0] = q;
-        return q != NULL;
+    r->has_hit = false;
+    if (x && x->type == EXCHANGE_FANOUT) {
+        set = table_get(x->routes, "", 0);
+        if (set)
+            on_set(r, set);
+    } else if (x && x->type == EXCHANGE_HEADERS) {
+        route_headers(r, x);
+    } else {
+        route_keys(r, x);
     }
-    if (x->type == EXCHANGE_FANOUT)
-        key_len = 0; /* all bindings of a fanout exchange stand under one key */
-    set = table_get(x->routes, key, key_len);
-    return set ? put_distinct(set, ret, cap) : 0;
+    if (!r->has_hit && x && x->args)
+        route_alternate(r, x);
 }
 
-/*
- * Route sets: made new for each change, in the order of their cells.
- */
-
-static void binding_take(struct binding *to, const struct binding *from)
+void route(const struct vhost_tables *t, const struct route_query *q, struct routed *ret,
+           void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *))
 {
-    to->dest = cell_ref(from->dest);
-    to->args = blob_ref(from->args);
-    to->key = blob_ref(from->key);
-    to->durable = from->durable;
+    struct router r = { .tables = t, .q = q, .out = ret };
+
+    ptrset_init(&ret->queues, realloc_fn, free_fn);
+    ptrset_init(&ret->exchanges, realloc_fn, free_fn);
+    ptrset_push(&ret->exchanges, q->exchange);
+    for (uint32_t i = 0; i < ret->exchanges.n; i++)
+        route_in(&r, ret->exchanges.item[i]);
 }
 
-void route_set_free(void *p)
+void routed_fini(struct routed *r)
 {
-    struct route_set *set = p;
+    ptrset_fini(&r->queues);
+    ptrset_fini(&r->exchanges);
+}
 
-    for (uint32_t i = 0; i < set->n; i++) {
-        cell_unref(set->binding[i].dest);
-        blob_unref(set->binding[i].args);
-        blob_unref(set->binding[i].key);
+const char *route_more_keys(struct amqp_bytes headers, struct amqp_bytes ret[2],
+                            bool *ret_has_bcc)
+{
+    static const char *const names[] = { "CC", "BCC" };
+    struct ftable_value v;
+
+    *ret_has_bcc = false;
+    for (int i = 0; i < 2; i++) {
+        ret[i] = amqp_bytes(NULL, 0);
+        if (ftable_lookup(headers, names[i], &v) != 1)
+            continue;
+        if (v.type != 'A')
+            return names[i];
+        ret[i] = v.bytes;
+        *ret_has_bcc = i == 1;
     }
-    rt_free(set);
-}
-
-static bool blobs_equal(const struct blob *a, const struct blob *b)
-{
-    size_t na = a ? blob_size(a) : 0, nb = b ? blob_size(b) : 0;
-
-    return na == nb && (na == 0 || memcmp(blob_bytes(a), blob_bytes(b), na) == 0);
-}
-
-static bool is_same(const struct binding *a, const struct binding *b)
-{
-    return a->dest == b->dest && blobs_equal(a->key, b->key) && blobs_equal(a->args, b->args);
-}
-
-struct route_set *route_set_with(const struct route_set *old, const struct binding *b)
-{
-    RUNTIME_REGION();
-    uint32_t n = old ? old->n : 0, at = 0;
-    struct route_set *set;
-
-    for (uint32_t i = 0; i < n; i++) {
-        if (is_same(&old->binding[i], b))
-            return NULL;
-    }
-    while (at < n && old->binding[at].dest->id <= b->dest->id)
-        at++;
-    set = rt_alloc(sizeof(*set) + (n + 1) * sizeof(struct binding));
-    set->n = n + 1;
-    for (uint32_t i = 0; i < at; i++)
-        binding_take(&set->binding[i], &old->binding[i]);
-    binding_take(&set->binding[at], b);
-    for (uint32_t i = at; i < n; i++)
-        binding_take(&set->binding[i + 1], &old->binding[i]);
-    return set;
-}
-
-bool route_set_without(const struct route_set *old, const struct binding *b,
-                       struct route_set **ret)
-{
-    RUNTIME_REGION();
-    uint32_t n = old ? old->n : 0, at = 0;
-    struct route_set *set;
-
-    while (at < n && !is_same(&old->binding[at], b))
-        at++;
-    if (at == n)
-        return false;
-    *ret = NULL;
-    if (n == 1)
-        return true;
-    set = rt_alloc(sizeof(*set) + (n - 1) * sizeof(struct binding));
-    set->n = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (i != at)
-            binding_take(&set->binding[set->n++], &old->binding[i]);
-    }
-    *ret = set;
-    return true;
-}
-
-struct table *routes_open(const char *vhost, uint64_t exchange_id)
-{
-    char name[320];
-
-    snprintf(name, sizeof(name), "vhost/%s/routes/%llu", vhost, (unsigned long long)exchange_id);
-    return table_open(name, route_set_free);
+    return NULL;
 }

@@ -9,18 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "amqp/codec/bytes.h"
 #include "queues/cell.h"
-
-struct binding { /* immutable, in a route_set */
-    struct cell *dest;       /* referenced */
-    struct blob *key, *args; /* referenced; NULL: empty */
-    bool durable;
-};
-
-struct route_set { /* the value of an exchange's routes under one key; immutable */
-    uint32_t n;
-    struct binding binding[];
-};
+#include "queues/ptrset.h"
 
 struct vhost_tables { /* found once by a channel or registry, kept as long as it lives */
     struct table *queues, *exchanges; /* name to struct cell */
@@ -32,12 +23,37 @@ void vhost_tables_open(const char *vhost, struct vhost_tables *ret);
 struct cell *vhost_find_queue(const struct vhost_tables *t, const void *name, size_t len);
 struct cell *vhost_find_exchange(const struct vhost_tables *t, const void *name, size_t len);
 
+struct route_query {               /* all of it lent */
+    const struct cell *exchange;   /* NULL: the default exchange */
+    struct amqp_bytes key;
+    struct amqp_bytes headers;     /* the headers property's table; may be empty */
+    struct amqp_bytes more_keys[2]; /* arrays' contents (CC and BCC): strings in them are keys too */
+};
+
+struct routed { /* where a message goes, and what routing needs meanwhile; on the caller's stack */
+    struct ptrset queues;    /* struct cell, each once; lent until the handler returns */
+    struct ptrset exchanges; /* those that it went through */
+};
+
 /*
- * Writes the cells of all queues that a message with this key reaches, each once, at most `cap`,
- * and returns how many there are (more than cap: call again with room). `x` NULL is the default
- * exchange. `headers` are the field table bytes of the headers property (may be empty).
+ * Routes a message: through exchanges bound to exchanges, each once, and to the alternate exchange
+ * of one that finds nothing. `ret` is ready for routed_fini; memory for more than a few queues comes
+ * from the two functions (proc_realloc and proc_free in a process).
  */
-size_t route(const struct vhost_tables *t, const struct cell *x, const void *key, size_t key_len,
-             struct cell **ret, size_t cap);
+void route(const struct vhost_tables *t, const struct route_query *q, struct routed *ret,
+           void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *));
+void routed_fini(struct routed *r);
+
+static inline struct cell *routed_queue(const struct routed *r, uint32_t i)
+{
+    return (struct cell *)(uintptr_t)r->queues.item[i];
+}
+
+/*
+ * The keys that a message's headers add to its own, for route_query: 0, or the name of the header
+ * ("CC", "BCC") that is no array. *ret_has_bcc: what is delivered must not show it.
+ */
+const char *route_more_keys(struct amqp_bytes headers, struct amqp_bytes ret[2],
+                            bool *ret_has_bcc);
 
 #endif

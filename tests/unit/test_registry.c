@@ -297,9 +297,9 @@ static void check_visible(const struct driver *d)
 {
     const struct model *m = &model[d->number];
     struct vhost_tables t;
-    struct cell *got[32], *q, *x;
+    struct cell *q, *x;
+    struct routed to;
     char name[32], key[32];
-    size_t n;
     bool is_there = false;
 
     vhost_tables_open("/", &t);
@@ -309,12 +309,14 @@ static void check_visible(const struct driver *d)
     CHECK((q != NULL) == m->queue[d->name]);
     x = vhost_find_exchange(&t, "amq.direct", 10);
     CHECK(x);
-    n = route(&t, x, key, strlen(key), got, 32);
-    CHECK(n <= N_NAMES);
-    for (size_t i = 0; i < n; i++) {
-        CHECK(cell_at(got[i])->state != CELL_DELETED);
-        is_there = is_there || got[i] == q;
+    route(&t, &(struct route_query){ .exchange = x, .key = amqp_str(key) }, &to, proc_realloc,
+          proc_free);
+    CHECK(to.queues.n <= N_NAMES);
+    for (uint32_t i = 0; i < to.queues.n; i++) {
+        CHECK(cell_at(routed_queue(&to, i))->state != CELL_DELETED);
+        is_there = is_there || routed_queue(&to, i) == q;
     }
+    routed_fini(&to);
     CHECK(is_there == m->bound[d->name][d->key]);
 }
 
