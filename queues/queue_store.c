@@ -182,6 +182,7 @@ void on_store_opened(struct queue *q, struct msg *m)
         put_publish(q, backlog_find(&q->backlog, item->seq));
     read_again(q);
     sync_ask(q);
+    intake_raise_all(q); /* what turned out to be durable is announced by nobody else */
 }
 
 void on_store_durable(struct queue *q, struct msg *m)

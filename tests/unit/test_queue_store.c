@@ -175,6 +175,27 @@ static void test_store_dies(void **state)
     kit_stop();
 }
 
+/* Credit that waited for a commit comes although the store died before it could tell of it. */
+static void test_credit_after_store_died(void **state)
+{
+    struct do_publish p = {.value = 1, .n = 10, .size = 64 * 1024, .persistent = true};
+    uint64_t before;
+
+    (void)state;
+    kit_start(10, CELL_DURABLE);
+    kit.commits = false;
+    for (int i = 0; i < 13; i++)
+        chan_do(0, chan_publish, &p);
+    before = chans[0].credit_bytes;
+    assert_true(before < 130 * 64 * 1024 + CREDIT_MAX_BYTES);
+    for (uint32_t i = 0; i < staged.n; i++)
+        kit.disk[staged.op[i].seq] = blob_ref(staged.bytes[i]);
+    kit_kill(kit.store);
+    tw_do(spawn_store, NULL);
+    assert_true(chans[0].credit_bytes >= 130 * 64 * 1024 + CREDIT_MAX_BYTES);
+    kit_stop();
+}
+
 /* Bodies over 1 MiB leave the memory, and come back in order when somebody wants them. */
 static void test_read_back(void **state)
 {
@@ -258,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_attach),
         cmocka_unit_test(test_attach_window_ends),
         cmocka_unit_test(test_store_dies),
+        cmocka_unit_test(test_credit_after_store_died),
         cmocka_unit_test(test_read_back),
         cmocka_unit_test(test_many_recovered),
         cmocka_unit_test(test_transient_restart),
