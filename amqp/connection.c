@@ -142,17 +142,16 @@ static void on_fd(struct connection *c, struct msg_fd *m)
 void connection_fail_with(struct connection *c, const struct failure *f)
 {
     enum conn_state before = conn_state(c);
+    char quoted[400];
 
     if (before >= CONN_CLOSING)
         return;
-    log_info("%s: closed with %u: %s", c->name, f->code, f->text);
+    if (before <= CONN_HEADER)
+        proc_exit(EXIT_NORMAL, f->code, "closed before a frame could say so");
+    log_info("%s: closed with %u: %s", c->name, f->code,
+             log_quote(quoted, sizeof(quoted), f->text, strlen(f->text)));
     connection_put_close(c, 0, f);
     connection_close_channels(c, false);
-    if (before == CONN_HEADER) {
-        connection_move(c, CONN_LINGER);
-        fsm_state_timeout(&c->fsm, LINGER_US);
-        return;
-    }
     connection_move(c, CONN_CLOSING);
     /* Who has not logged in, or speaks no frames, is not waited for: its end of stream comes now.
      */
@@ -308,7 +307,7 @@ static void on_exit_signal(struct connection *c, const struct msg_exit *m)
 {
     if (m->hdr.from != proc_parent())
         return; /* a channel; its DOWN says the same */
-    if (conn_state(c) != CONN_RUNNING)
+    if (conn_state(c) < CONN_RUNNING)
         proc_exit(EXIT_SHUTDOWN, 0, "shut down");
     connection_fail(c, AMQP_CODE_CONNECTION_FORCED, 0,
                     "broker forced connection closure with reason 'shutdown'");

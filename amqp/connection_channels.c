@@ -219,6 +219,7 @@ void connection_on_fail(struct connection *c, struct msg *m)
 {
     const struct msg_conn_fail *f = MSG_OF(struct msg_conn_fail, m);
     struct chan *ch = connection_sender(c, m);
+    char quoted[400];
 
     c->has_exclusive |= f->has_exclusive;
     if (!ch)
@@ -230,7 +231,7 @@ void connection_on_fail(struct connection *c, struct msg *m)
         return;
     }
     log_info("%s: channel %u closed with %u: %s", c->name, ch->number, f->failure.code,
-             f->failure.text);
+             log_quote(quoted, sizeof(quoted), f->failure.text, strlen(f->failure.text)));
     connection_drop_input(c, ch);
     connection_put_close(c, ch->number, &f->failure);
     if (ch->state == CHAN_ENDING) /* the client's own close came behind its error */

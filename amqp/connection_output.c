@@ -35,13 +35,26 @@ void connection_put_method(struct connection *c, uint16_t number, const struct a
     put_method_bytes(c, number, m);
 }
 
+/* "NAME - explanation" as a short string; what clients named may be no UTF-8, or be cut within a
+ * character. */
+static struct amqp_bytes reply_text(char text[256], const struct failure *f)
+{
+    int n = snprintf(text, 256, "%s - %s", amqp_code_name(f->code), f->text);
+    size_t len = n < 256 ? (size_t)n : 255;
+
+    if (!amqp_is_utf8(amqp_bytes(text, len)))
+        for (size_t i = 0; i < len; i++)
+            if ((uint8_t)text[i] >= 0x80)
+                text[i] = '?';
+    return amqp_bytes(text, len);
+}
+
 void connection_put_close(struct connection *c, uint16_t number, const struct failure *f)
 {
     char text[256];
-    int n = snprintf(text, sizeof(text), "%s - %s", amqp_code_name(f->code), f->text);
     struct amqp_connection_close close = {
         .reply_code = f->code,
-        .reply_text = amqp_bytes(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1),
+        .reply_text = reply_text(text, f),
         .class_id = amqp_class_of(f->method),
         .method_id = amqp_number_of(f->method),
     };
