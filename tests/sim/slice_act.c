@@ -276,6 +276,7 @@ void act_settle_one(struct chan_end *ch, uint32_t i, bool keeps)
     for (int k = 0; k < N_CONSUMERS; k++)
         if (u.consumer && ch->consumer[k].uid == u.consumer)
             ch->consumer[k].n_unacked--;
+    sim_note(keeps ? "gives back" : "settles", u.uid, u.tag, ch->uid);
     if (keeps)
         return;
     model_settled(u.uid, u.queue);

@@ -80,10 +80,7 @@ static void acked_for_good(struct chan_end *ch)
 static void on_close_ok(struct chan_end *ch)
 {
     acked_for_good(ch);
-    for (int i = 0; i < N_CONSUMERS; i++)
-        ch->consumer[i].no_ack = false; /* all that it was sent has been read */
-    ch->op = 0;
-    channel_forget(ch);
+    channel_forget(ch); /* what was on its way to a consumer that acks by itself was dropped */
 }
 
 static bool is_excused(const struct chan_end *ch, uint16_t code)

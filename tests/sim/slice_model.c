@@ -219,6 +219,8 @@ void model_asked(const struct chan_end *ch)
     struct queue_fact *q = ch->op_queue >= 0 ? &slice.queue[ch->op_queue] : NULL;
     struct exchange_fact *x = &slice.exchange[ch->op_exchange];
 
+    sim_note("asked", ch->op, (uint64_t)(ch->op_queue + 1),
+             ch->op_exchange * 10u + ch->op_key);
     switch (ch->op) {
     case AMQP_QUEUE_DELETE:
     case AMQP_QUEUE_PURGE:
@@ -261,6 +263,7 @@ void model_answered(const struct chan_end *ch)
     struct exchange_fact *x = &slice.exchange[ch->op_exchange];
     enum existence *b = q ? &slice.binding[ch->op_exchange][ch->op_key][ch->op_queue] : NULL;
 
+    sim_note("answered", ch->op, (uint64_t)(ch->op_queue + 1), ch->uid);
     switch (ch->op) {
     case AMQP_QUEUE_DECLARE:
         on_declared(q, ch->op_queue);
@@ -299,6 +302,7 @@ void model_op_lost(const struct chan_end *ch)
 {
     struct queue_fact *q = ch->op_queue >= 0 ? &slice.queue[ch->op_queue] : NULL;
 
+    sim_note("lost", ch->op, (uint64_t)(ch->op_queue + 1), ch->uid);
     switch (ch->op) {
     case AMQP_QUEUE_DECLARE:
     case AMQP_QUEUE_DELETE:
