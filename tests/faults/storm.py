@@ -49,6 +49,9 @@ def crash(world, rng, recent, kinds):
             world.outages.append(outage)
     world.broker.http("POST", "/api/debug/crash",
                       {"process": victim["pid"], "how": rng.choice(HOW)})
+    # It dies when it comes to it, which may be after a long commit.
+    wait_for(lambda: world.broker.http("GET", "/api/processes/" + victim["pid"])[0] == 404,
+             "the end of " + victim["name"], step=0.005)
     span[1] = time.monotonic()
     if kind == "store":
         threading.Thread(target=note_end, args=(world, outage, victim), daemon=True).start()
