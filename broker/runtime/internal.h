@@ -387,13 +387,19 @@ static inline bool proc_has_work(const struct proc *p)
 {
     return p->box.high.head || (p->box.normal.head && !p->suspended);
 }
+void ready_push(struct home *h, struct proc *p);
 /* Puts m into p's mailbox and makes p ready if it was idle. The home's owner only. */
-void mailbox_put(struct proc *p, struct msg *m);
+static inline void mailbox_put(struct proc *p, struct msg *m)
+{
+    lane_push(m->flags & MSG_F_HIGH ? &p->box.high : &p->box.normal, m);
+    p->mailbox_len++;
+    if (p->run_state == RUN_IDLE && proc_has_work(p))
+        ready_push(p->home, p);
+}
 /* Moves up to n messages in their order of handling into `to`; for the pool. */
 void mailbox_take(struct proc *p, struct mailbox *to, uint32_t n);
 /* Puts what a turn left back in front. */
 void mailbox_return(struct proc *p, struct mailbox *from);
-void ready_push(struct home *h, struct proc *p);
 /* NULL: none. In the simulation the world picks. */
 struct proc *ready_pop(struct home *h);
 
@@ -401,7 +407,14 @@ struct proc *ready_pop(struct home *h);
 /* Drops a message addressed to `dead` (0: nobody), answering its asker with `why`. */
 void msg_drop_because(struct msg *m, proc_id dead, const struct exit_reason *why);
 void msg_lists_fini(struct worker *w);
-void msg_unkeep(struct msg *m);
+/* Takes m out of its owner's list. */
+static inline void msg_unkeep(struct msg *m)
+{
+    *m->kept_at = m->next;
+    if (m->next)
+        m->next->kept_at = m->kept_at;
+    m->flags &= ~(uint32_t)MSG_F_KEPT;
+}
 /* As msg_new, but the caller owns it, no process. */
 void *msg_make(uint32_t type, size_t size, void (*drop)(struct msg *));
 /* A MSG_EXIT or MSG_DOWN. */

@@ -40,14 +40,6 @@ struct proc *ready_pop(struct home *h)
     return p;
 }
 
-void mailbox_put(struct proc *p, struct msg *m)
-{
-    lane_push(m->flags & MSG_F_HIGH ? &p->box.high : &p->box.normal, m);
-    p->mailbox_len++;
-    if (p->run_state == RUN_IDLE && proc_has_work(p))
-        ready_push(p->home, p);
-}
-
 void mailbox_take(struct proc *p, struct mailbox *to, uint32_t n)
 {
     struct msg *m;

@@ -27,27 +27,43 @@ static inline void count_live(struct worker *w, int64_t delta)
     atomic_store_explicit(&w->live_msgs, n + delta, memory_order_relaxed);
 }
 
-void *msg_make(uint32_t type, size_t size, void (*drop)(struct msg *))
+/* By the cache line, because that is what a small message has. */
+static inline void clear(struct msg *m, uint32_t class, size_t size, bool whole)
+{
+    if (unlikely(!class)) {
+        memset(m, 0, whole ? size : sizeof(*m));
+        return;
+    }
+    for (uint32_t i = 0; i < (whole ? class : 1); i++)
+        memset((char *)m + (size_t)i * 64, 0, 64);
+}
+
+static inline struct msg *make(uint32_t type, size_t size, void (*drop)(struct msg *))
 {
     struct worker *w = rt_me;
     uint32_t class = (uint32_t)((size + 63) / 64);
     struct msg *m;
 
-    if (RT_SANITIZED || class >= MSG_CLASSES || !w)
+    if (RT_SANITIZED || unlikely(class >= MSG_CLASSES || !w))
         class = 0;
     m = class ? w->msgs[class].head : NULL;
-    if (m) {
+    if (likely(m)) {
         w->msgs[class].head = m->next;
         w->msgs[class].n--;
     } else {
         m = rt_alloc(class ? (size_t)class * 64 : size);
     }
-    memset(m, 0, drop || size < 256 ? size : sizeof(*m));
+    clear(m, class, size, drop || size < 256);
     m->type = type;
     m->drop = drop ? drop : msg_free;
     m->flags = class << MSG_CLASS_SHIFT;
     count_live(w, 1);
     return m;
+}
+
+void *msg_make(uint32_t type, size_t size, void (*drop)(struct msg *))
+{
+    return make(type, size, drop);
 }
 
 static inline void keep(struct proc *p, struct msg *m)
@@ -64,10 +80,11 @@ static inline void keep(struct proc *p, struct msg *m)
 void *msg_new(uint32_t type, size_t size, void (*drop)(struct msg *))
 {
     RUNTIME_REGION();
-    struct msg *m = msg_make(type, size, drop);
+    struct msg *m = make(type, size, drop);
+    const struct turn *t = rt_me ? rt_me->turn : NULL;
 
-    if (rt_me && rt_me->turn && !rt_me->turn->ending)
-        keep(rt_me->turn->p, m);
+    if (t && !t->ending)
+        keep(t->p, m);
     return m;
 }
 
@@ -172,12 +189,4 @@ void proc_keep(struct msg *m)
     if (rt_me->turn->msg == m)
         rt_me->turn->msg = NULL;
     keep(p, m);
-}
-
-void msg_unkeep(struct msg *m)
-{
-    *m->kept_at = m->next;
-    if (m->next)
-        m->next->kept_at = m->kept_at;
-    m->flags &= ~(uint32_t)MSG_F_KEPT;
 }

@@ -163,6 +163,8 @@ static void config_take(const struct rt_config *config)
     rt.simulated = rt.world.pick != NULL;
     if (!rt.config.watchdog_us)
         rt.config.watchdog_us = RT_SANITIZED ? 20000000 : 1000000;
+    if (!rt.config.pool_watchdog_us)
+        rt.config.pool_watchdog_us = 60 * rt.config.watchdog_us;
     rt.n_scheds = rt.simulated ? 1 : config->schedulers ? config->schedulers : cores();
     if (rt.n_scheds > MAX_SCHEDS)
         rt.n_scheds = MAX_SCHEDS;

@@ -29,22 +29,28 @@ static void run_init(struct worker *w, struct turn *t)
     msg_route(p->parent, m);
 }
 
+/* NULL: the turn is over. proc_continue asks for a turn of its own, so that a process that goes on
+ * and on takes turns with its neighbours. */
 static inline struct msg *next_msg(struct turn *t)
 {
     struct proc *p = t->p;
     struct msg *m = lane_pop(&t->box->high);
 
-    if (!m && !p->suspended)
+    if (!m && !p->suspended) {
+        m = t->box->normal.head;
+        if (m && unlikely(m->type == MSG_CONTINUE) && t->n)
+            return NULL;
         m = lane_pop(&t->box->normal);
+    }
     if (m && t->box == &p->box)
         p->mailbox_len--;
     return m;
 }
 
-/* Whether the turn's time is over. The clock is read after messages 1, 2, 3, 4, 8, 12 ... */
+/* Whether the turn's time is over. The clock is read after messages 1, 2, 3, 4, 8, 16 ... */
 static inline bool is_over(struct worker *w, struct turn *t)
 {
-    if (t->n > 4 && t->n & 3)
+    if (t->n > 4 && t->n % 8)
         return false;
     w->tick = rt_tick();
     if (!t->start_tick)

@@ -37,7 +37,7 @@ enum { TICKS = 4, FATAL_TICKS = 4 * TICKS };
 
 static void overdue_fatal(const void *context)
 {
-    guard_fatal("watchdog: a call from process code", context);
+    guard_fatal("CPU time over the limit", context);
     abort();
 }
 
@@ -91,7 +91,8 @@ int watchdog_install(void)
 
 void watchdog_start(struct worker *w)
 {
-    uint64_t tick_ns = rt.config.watchdog_us * 1000 / TICKS;
+    uint64_t limit_us = w->home ? rt.config.watchdog_us : rt.config.pool_watchdog_us;
+    uint64_t tick_ns = limit_us * 1000 / TICKS;
     struct itimerspec every = {.it_value = {.tv_sec = (time_t)(tick_ns / 1000000000),
                                             .tv_nsec = (long)(tick_ns % 1000000000)}};
     struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL};

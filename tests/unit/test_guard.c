@@ -113,7 +113,8 @@ static const struct proc_ops root_ops = {.kind = "root", .state_size = sizeof(st
 static void child(void)
 {
     struct rt_config config = {.schedulers = 1, .pool_threads = 1, .on_crash = on_crash,
-                               .watchdog_us = plan.watchdog_us};
+                               .watchdog_us = plan.watchdog_us,
+                               .pool_watchdog_us = plan.watchdog_us};
     struct spawn spec = {.ops = &root_ops};
     struct exit_reason why;
 

@@ -558,6 +558,106 @@ static void end_of_the_root_takes_all_with_it(void **state)
         run(&ops, n, n);
 }
 
+/* Budgets: between two turns of a neighbour a busy process handles 64 messages at most, however
+ * many it has; and proc_continue takes turns. */
+
+struct busy {
+    unsigned since_neighbour, most, n_neighbour;
+};
+static struct busy busy;
+
+static void busy_init(void *state, const void *arg)
+{
+    (void)state;
+    (void)arg;
+    for (unsigned i = 0; i < 500; i++) {
+        struct msg *m = msg_new(NUMBER, sizeof(*m), NULL);
+
+        PROC_SEND(proc_self(), m);
+    }
+}
+
+static void busy_handle(void *state, struct msg *m)
+{
+    (void)state;
+    busy.since_neighbour++;
+    PROC_SEND(proc_self(), m);
+}
+static const struct proc_ops busy_ops = {.kind = "busy", .init = busy_init,
+                                         .handle = busy_handle};
+
+static void on_and_on_init(void *state, const void *arg)
+{
+    (void)state;
+    (void)arg;
+    proc_continue();
+}
+
+static void on_and_on_handle(void *state, struct msg *m)
+{
+    (void)state;
+    CHECK(m->type == MSG_CONTINUE);
+    busy.since_neighbour++;
+    proc_continue();
+}
+static const struct proc_ops on_and_on_ops = {.kind = "busy", .init = on_and_on_init,
+                                              .handle = on_and_on_handle};
+
+static void neighbour_init(void *state, const void *arg)
+{
+    struct spawn spec = {.ops = *(const struct proc_ops *const *)arg, .scheduler = SCHED_SAME};
+    struct msg *m = msg_new(NUMBER, sizeof(*m), NULL);
+
+    (void)state;
+    busy = (struct busy){0};
+    (void)proc_spawn(&spec); /* it stays until the end */
+    PROC_SEND(proc_self(), m);
+    proc_continue();
+}
+
+static void neighbour_handle(void *state, struct msg *m)
+{
+    (void)state;
+    if (m->type != MSG_CONTINUE)
+        return;
+    if (busy.since_neighbour > busy.most)
+        busy.most = busy.since_neighbour;
+    busy.since_neighbour = 0;
+    if (++busy.n_neighbour == 1000)
+        proc_exit(EXIT_NORMAL, 0, "enough");
+    proc_continue();
+}
+
+static void neighbour_start(void *state, const void *arg)
+{
+    static const struct proc_ops *const ops = &busy_ops;
+
+    (void)arg;
+    neighbour_init(state, &ops);
+}
+
+static void patient_neighbour_start(void *state, const void *arg)
+{
+    static const struct proc_ops *const ops = &on_and_on_ops;
+
+    (void)arg;
+    neighbour_init(state, &ops);
+}
+
+static void busy_process_holds_nobody_longer_than_its_budget(void **state)
+{
+    static const struct proc_ops ops = {.kind = "root", .init = neighbour_start,
+                                        .handle = neighbour_handle};
+    static const struct proc_ops patient = {.kind = "root", .init = patient_neighbour_start,
+                                            .handle = neighbour_handle};
+
+    (void)state;
+    run(&ops, 1, 1);
+    assert_in_range(busy.most, 1, TURN_MSGS);
+    run(&patient, 1, 1);
+    assert_int_equal(busy.most, 1);
+}
+
 /* Listings see every home. */
 
 static void list_init(void *state, const void *arg)
@@ -607,6 +707,7 @@ int main(void)
         cmocka_unit_test(sleeping_scheduler_is_woken_and_a_busy_one_not),
         cmocka_unit_test(retired_memory_is_freed_after_its_readers),
         cmocka_unit_test(end_of_the_root_takes_all_with_it),
+        cmocka_unit_test(busy_process_holds_nobody_longer_than_its_budget),
         cmocka_unit_test(listing_visits_every_home),
     };
     const char *given = getenv("TEST_SEED");
