@@ -26,9 +26,9 @@
 #include <string.h>
 
 #include "amqp/connection_internal.h"
+#include "broker/core/access.h"
 #include "broker/core/config.h"
 #include "broker/core/log.h"
-#include "broker/runtime/region.h"
 #include "queues/registry.h"
 
 enum {
@@ -131,6 +131,7 @@ static void on_fd(struct connection *c, struct msg_fd *m)
     char peer[INET6_ADDRSTRLEN + 8], local[INET6_ADDRSTRLEN + 8];
 
     c->is_loopback = is_loopback(&m->peer);
+    c->origin = access_origin(&m->peer);
     snprintf(c->name, sizeof(c->name), "%s -> %s", address_text(&m->peer, peer, sizeof(peer)),
              address_text(&m->local, local, sizeof(local)));
     proc_set_name(c->name);
@@ -315,15 +316,27 @@ static void on_exit_signal(struct connection *c, const struct msg_exit *m)
     fsm_state_timeout(&c->fsm, SHUTDOWN_TIMEOUT_US);
 }
 
-static void handle_any(void *state, struct msg *m)
+/* Answers to what it asked, and ends of partners. */
+static void on_answer(struct connection *c, struct msg *m)
 {
-    struct connection *c = state;
+    if (m->type == MSG_NAMED) {
+        if (conn_state(c) != CONN_OPEN || !c->framer.hold)
+            return; /* too late */
+        connection_open(c);
+        connection_resume(c);
+    } else if (m->ref != 0 && m->ref == c->login) {
+        connection_on_logged(c, m);
+    } else if (m->ref != 0 && m->ref == c->release) {
+        on_released(c, m);
+    } else if (m->type == MSG_DOWN) {
+        connection_on_down(c, m);
+    }
+}
 
+/* What its channels say. */
+static void on_channel(struct connection *c, struct msg *m)
+{
     switch (m->type) {
-    case MSG_IO:
-        if (MSG_OF(struct msg_io, m)->events & IO_READ)
-            connection_read(c);
-        break; /* flush writes */
     case CONN_DELIVER:
         connection_on_deliver(c, m);
         break;
@@ -342,26 +355,31 @@ static void handle_any(void *state, struct msg *m)
     case CHANNEL_DONE:
         connection_on_done(c, m);
         break;
-    case CONN_SHUTDOWN:
-        connection_fail_with(c, &MSG_OF(struct msg_conn_shutdown, m)->failure);
-        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "unknown message %u", m->type);
+    }
+}
+
+static void handle_any(void *state, struct msg *m)
+{
+    struct connection *c = state;
+
+    switch (m->type) {
+    case MSG_IO:
+        if (MSG_OF(struct msg_io, m)->events & IO_READ)
+            connection_read(c);
+        break; /* flush writes */
     case MSG_FD:
         on_fd(c, MSG_OF(struct msg_fd, m));
         break;
-    case MSG_DOWN:
-        if (m->ref == c->release)
-            on_released(c, m);
-        else
-            connection_on_down(c, m);
+    case CONN_SHUTDOWN:
+        connection_fail_with(c, &MSG_OF(struct msg_conn_shutdown, m)->failure);
         break;
+    case ACCESS_LOGGED:
     case REGISTRY_REPLY:
-        on_released(c, m);
-        break;
     case MSG_NAMED:
-        if (conn_state(c) != CONN_OPEN || !c->framer.hold)
-            break; /* too late */
-        connection_open(c);
-        connection_resume(c);
+    case MSG_DOWN:
+        on_answer(c, m);
         break;
     case MSG_EXIT:
         on_exit_signal(c, MSG_OF(struct msg_exit, m));
@@ -370,7 +388,8 @@ static void handle_any(void *state, struct msg *m)
         on_timeout(c, m);
         break;
     default:
-        proc_exit(EXIT_CRASH, 0, "unknown message %u", m->type);
+        on_channel(c, m);
+        break;
     }
 }
 

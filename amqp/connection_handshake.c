@@ -1,7 +1,6 @@
 /*
  * connection_handshake.c - methods on channel 0: from the protocol header to open, and close.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,17 +82,14 @@ static bool has_capability(struct amqp_bytes client_properties, const char *name
 
 /* Without the capability a client takes the end of the stream for a refusal, and expects no more.
  */
-static void refuse_login(struct connection *c, struct amqp_bytes mechanism)
+static void refuse_login(struct connection *c)
 {
-    struct failure f = {.code = AMQP_CODE_ACCESS_REFUSED};
-
     log_warn("%s: login refused", c->name);
     if (c->says_auth_failure) {
-        snprintf(f.text, sizeof(f.text),
-                 "Login was refused using authentication mechanism %.*s. "
-                 "For details see the broker logfile.",
-                 (int)mechanism.len, (const char *)mechanism.p);
-        connection_fail_with(c, &f);
+        connection_fail(c, AMQP_CODE_ACCESS_REFUSED, 0,
+                        "Login was refused using authentication mechanism %s. "
+                        "For details see the broker logfile.",
+                        c->is_amqplain ? "AMQPLAIN" : "PLAIN");
         return;
     }
     connection_move(c, CONN_LINGER);
@@ -120,9 +116,45 @@ static void send_tune(struct connection *c)
     connection_put_method(c, 0, &m);
 }
 
+/* Asks whether this is its user's password; the answer may take a while. */
+static void ask_login(struct connection *c, struct amqp_bytes password)
+{
+    const struct access_login login = {.user = c->user,
+                                       .user_len = strlen(c->user),
+                                       .password = password.p,
+                                       .password_len = password.len,
+                                       .origin = c->origin,
+                                       .is_loopback = c->is_loopback};
+
+    c->login = access_ask_login(&login);
+}
+
+void connection_on_logged(struct connection *c, const struct msg *m)
+{
+    bool is_right =
+        m->type == ACCESS_LOGGED && ((const struct msg_access_logged *)(const void *)m)->is_right;
+    struct amqp_method ok = {.id = AMQP_CONNECTION_UPDATE_SECRET_OK};
+
+    c->login = 0;
+    if (conn_state(c) == CONN_START) {
+        if (is_right) {
+            send_tune(c);
+            connection_move(c, CONN_TUNE);
+            connection_resume(c);
+        } else {
+            c->framer.hold = false;
+            refuse_login(c);
+        }
+    } else if (conn_state(c) == CONN_RUNNING && is_right) {
+        connection_put_method(c, 0, &ok);
+    } else {
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_UPDATE_SECRET,
+                        "New secret was refused by one of the backends");
+    }
+}
+
 static void on_start_ok(struct connection *c, const struct amqp_connection_start_ok *ok)
 {
-    bool plain = amqp_bytes_is(ok->mechanism, "PLAIN");
     struct credentials login;
     int r;
 
@@ -133,24 +165,22 @@ static void on_start_ok(struct connection *c, const struct amqp_connection_start
     }
     c->says_auth_failure = has_capability(ok->client_properties, "authentication_failure_close");
     c->cancel_notify = has_capability(ok->client_properties, "consumer_cancel_notify");
-    if (!plain && !amqp_bytes_is(ok->mechanism, "AMQPLAIN")) {
+    c->is_amqplain = amqp_bytes_is(ok->mechanism, "AMQPLAIN");
+    if (!c->is_amqplain && !amqp_bytes_is(ok->mechanism, "PLAIN")) {
         connection_fail(c, AMQP_CODE_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
                         "unknown authentication mechanism");
         return;
     }
-    r = plain ? sasl_parse_plain(ok->response, &login) : sasl_parse_amqplain(ok->response, &login);
-    if (r == 0 && (login.user.len > 255 || memchr(login.user.p, 0, login.user.len)))
-        r = -EBADMSG;
-    if (r == 0)
-        r = access_login((const char *)login.user.p, login.user.len, (const char *)login.password.p,
-                         login.password.len, c->is_loopback);
-    if (r < 0) {
-        refuse_login(c, ok->mechanism);
+    r = c->is_amqplain ? sasl_parse_amqplain(ok->response, &login)
+                       : sasl_parse_plain(ok->response, &login);
+    if (r < 0 || login.user.len == 0 || login.user.len > 255 ||
+        memchr(login.user.p, 0, login.user.len)) {
+        refuse_login(c);
         return;
     }
     c->user = copy_text(login.user);
-    send_tune(c);
-    connection_move(c, CONN_TUNE);
+    c->framer.hold = true; /* what the client sent beyond waits for the answer */
+    ask_login(c, login.password);
 }
 
 static void on_tune_ok(struct connection *c, const struct amqp_connection_tune_ok *ok)
@@ -207,16 +237,12 @@ static void on_open(struct connection *c, const struct amqp_connection_open *o)
     fsm_state_timeout(&c->fsm, VHOST_US);
 }
 
+/* One at a time; the answer, or another refusal, is connection_on_logged. */
 static void on_update_secret(struct connection *c, const struct amqp_connection_update_secret *u)
 {
-    struct amqp_method ok = {.id = AMQP_CONNECTION_UPDATE_SECRET_OK};
-
-    if (access_login(c->user, strlen(c->user), (const char *)u->new_secret.p, u->new_secret.len,
-                     c->is_loopback) < 0)
-        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_UPDATE_SECRET,
-                        "New secret was refused by one of the backends");
-    else
-        connection_put_method(c, 0, &ok);
+    if (c->login)
+        proc_cancel(c->login);
+    ask_login(c, u->new_secret);
 }
 
 /* While our close waits for its answer nothing else is heard. */

@@ -74,6 +74,8 @@ struct connection {
     size_t read_size;                       /* of this read: bounds how many commands may come */
     char *user, *vhost;                     /* once known */
     proc_ref beat_timer, release, registry; /* registry: awaited before open-ok */
+    proc_ref login;                         /* an answer of `access` that is awaited */
+    uint64_t origin;                        /* what `access` counts tries by */
     uint64_t hard_bytes; /* output that could not be refused, since it was last empty */
     uint64_t beat_position, beat_appended; /* of the output at the last beat, this beat included */
     uint32_t frame_max;
@@ -94,6 +96,7 @@ struct connection {
     bool has_exclusive;    /* a channel declared an exclusive queue */
     bool is_loopback;
     bool beats;                            /* beat_timer is the heartbeat's, not the handshake's */
+    bool is_amqplain;                      /* the mechanism, else PLAIN */
     bool says_auth_failure, cancel_notify; /* the client's capabilities */
     char name[96];                         /* "peer -> local" */
 };
@@ -133,6 +136,8 @@ uint16_t connection_code_of(int error);
 void connection_on_header(struct connection *c);
 /* The vhost is there: the connection is open. */
 void connection_open(struct connection *c);
+/* `access` has answered, or cannot. */
+void connection_on_logged(struct connection *c, const struct msg *m);
 /* A method on channel 0. */
 void connection_on_method(struct connection *c, const struct amqp_method *m);
 
