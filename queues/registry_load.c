@@ -128,6 +128,27 @@ static bool load_rows(struct registry *r)
     return r->rows_done == end;
 }
 
+static void row_is_safe(struct registry *r, struct job *j, struct msg *m)
+{
+    (void)m;
+    job_finish(r, j);
+}
+
+static void write_row(struct registry *r, struct job *j)
+{
+    job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, false)->hdr, PROC_NO_TIMEOUT));
+}
+
+/* A job, so that a store that dies over it is asked again, before the rows of bindings to it are. */
+static void keep_predeclared(struct registry *r, struct cell *x)
+{
+    struct job *j = job_new(r, NULL, NULL);
+
+    j->cell = cell_ref(x);
+    subject_add(r, x);
+    job_act_with(r, j, WITH_STORE, write_row, row_is_safe);
+}
+
 /*
  * What a forerunner left in the tables
  */
@@ -145,6 +166,10 @@ static int adopt_cell(void *ctx, const void *key, size_t len, void *value)
     /* Durable, and no row: its deletion was under way, or its row never became durable. */
     if (!(c->flags & CELL_DURABLE)) {
         owner_adopt(r, subject_add(r, c));
+        return 0;
+    }
+    if (c->flags & CELL_PREDECLARED) {
+        keep_predeclared(r, c); /* it is never deleted */
         return 0;
     }
     subject_add(r, c);
@@ -215,8 +240,7 @@ static void predeclare(struct registry *r, const char *name, enum exchange_type 
         x = exchange_make(r, r->next_id++, text, flags, type, NULL);
         r->ids_left--;
         table_put(r->tables.exchanges, name, strlen(name), x);
-        subject_add(r, x);
-        (void)proc_call(r->store, &row_of_cell(x, false)->hdr, PROC_NO_TIMEOUT);
+        keep_predeclared(r, x);
     }
     blob_unref(text);
 }
