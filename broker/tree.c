@@ -4,12 +4,14 @@
  *   root (one_for_one, 10 restarts in 60 s)
  *     log          supervisor: manager, server, sinks
  *     tables       owner of the shared tables
- *     access       users and vhosts
- *     vhosts       supervisor: one supervisor for each vhost
+ *     access       users, permissions and vhosts: the tables, and logins
+ *     access_hash  checks passwords whose hash is slow
+ *     vhosts       supervisor: one supervisor for each vhost, which node starts
+ *     node_sup     supervisor: node, its store
  *     connections  supervisor of temporary children: one for each socket
  *     listeners    supervisor: AMQP
  *     mgmt         supervisor: HTTP
- *     boot         temporary: waits for the listeners and says that the broker is ready
+ *     boot         temporary: waits for node and the listeners, and says that the broker is ready
  *
  * log, tables and access count against the root: over its budget the program ends. Every other
  * child has a budget of its own and is parked.
@@ -29,7 +31,7 @@
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/supervisor.h"
 #include "mgmt/http.h"
-#include "queues/vhost.h"
+#include "queues/node.h"
 
 /* Supervisors are given as long as their children take; the whole has main's deadline. */
 static void add_supervisor(const char *id, struct blob *arg, bool own_budget)
@@ -49,17 +51,6 @@ static void add_named_supervisor(const char *id, void (*build)(const void *ctx))
                                .arg = sup_new_arg(&sup, NULL, 0), .shutdown_ms = SUP_WAIT,
                                .own_budget = true, .scheduler = SCHED_SAME };
 
-    sup_add(&spec);
-    blob_unref(spec.arg);
-}
-
-static void build_vhosts(const void *ctx)
-{
-    struct child_spec spec = { 0 };
-
-    (void)ctx;
-    vhost_child_spec("/", config()->data_dir, &spec);
-    spec.own_budget = true;
     sup_add(&spec);
     blob_unref(spec.arg);
 }
@@ -87,16 +78,23 @@ static void build_mgmt(const void *ctx)
 }
 
 /*
- * boot: waits until each listener and the vhost's registry have their names, says so, and ends. A
- * vhost that cannot load keeps nobody waiting: its clients are told why.
+ * boot: waits until each listener has its name and node has done what it does at a start, says so,
+ * and ends. A node that is not there keeps nobody waiting: clients are told why.
  */
-enum { VHOST_PATIENCE_US = 10000000 };
+enum { NODE_PATIENCE_US = 10000000 };
 
 struct boot {
     struct tree_options options;
-    unsigned waiting; /* listeners */
-    proc_ref registry, patience; /* 0: no longer awaited */
+    unsigned waiting;               /* listeners */
+    proc_ref named, ready, patience; /* node; 0: no longer awaited */
+    bool has_node;
 };
+
+static void await_node(struct boot *b)
+{
+    b->named = proc_await("node");
+    b->patience = proc_timer(NODE_PATIENCE_US);
+}
 
 static void boot_init(void *state, const void *arg)
 {
@@ -107,19 +105,25 @@ static void boot_init(void *state, const void *arg)
     (void)proc_await("listener:amqp");
     if (b->options.with_mgmt)
         (void)proc_await("mgmt_http");
-    b->registry = proc_await("registry:/");
-    b->patience = proc_timer(VHOST_PATIENCE_US);
+    await_node(b);
 }
 
 static void boot_handle(void *state, struct msg *m)
 {
     struct boot *b = state;
 
-    if (m->ref == b->registry || m->ref == b->patience)
-        b->registry = 0;
-    else
+    if (m->ref == b->named) {
+        proc_cancel(b->patience);
+        b->ready = proc_call(m->from, msg_new(NODE_AWAIT, sizeof(struct msg), NULL),
+                             PROC_NO_TIMEOUT);
+    } else if (m->ref == b->ready && m->type == MSG_DOWN) {
+        await_node(b);
+    } else if (m->ref == b->ready || m->ref == b->patience) {
+        b->has_node = true;
+    } else {
         b->waiting--;
-    if (b->waiting > 0 || b->registry)
+    }
+    if (b->waiting > 0 || !b->has_node)
         return;
     if (b->options.on_ready)
         b->options.on_ready(listeners_port("amqp"), listeners_port("http"));
@@ -144,11 +148,19 @@ static void build_root(const void *ctx)
     const struct tree_options *options = ctx;
     struct child_spec boot = { .id = "boot", .ops = &boot_ops, .restart = TEMPORARY,
                                .shutdown_ms = 100, .scheduler = SCHED_SAME };
+    struct child_spec hash = { .id = "access_hash", .ops = &access_hash_ops,
+                               .shutdown_ms = 1000, .own_budget = true,
+                               .scheduler = SCHED_SAME };
+    struct child_spec node;
 
     add_supervisor("log_sup", log_sup_arg(), false);
     add_worker("tables", &tables_ops);
     add_worker("access", &access_ops);
-    add_named_supervisor("vhosts", build_vhosts);
+    sup_add(&hash);
+    add_named_supervisor("vhosts", NULL);
+    node_child_spec(config()->data_dir, &node);
+    sup_add(&node);
+    blob_unref(node.arg);
     add_named_supervisor("connections", NULL);
     add_named_supervisor("listeners", build_listeners);
     if (options->with_mgmt)

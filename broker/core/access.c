@@ -108,23 +108,6 @@ static void on_sweep(struct access *a, struct msg *m)
     proc_reply(m, msg_new(ACCESS_SWEPT, sizeof(struct msg), NULL));
 }
 
-/* Until somebody tells of others: the first user. */
-static void seed(struct access *a)
-{
-    struct access_fact f = {.kind = ACCESS_FACT_VHOST, .vhost = "/", .user = "guest",
-                            .tags = ACCESS_ADMINISTRATOR};
-    char why[256], all[] = ".*";
-
-    facts_set(&f, a->mark, why, sizeof(why));
-    f.kind = ACCESS_FACT_USER;
-    password_make_quick("guest", 5, (uint32_t)proc_random(), &f.password);
-    facts_set(&f, a->mark, why, sizeof(why));
-    f.kind = ACCESS_FACT_PERMISSION;
-    for (int i = 0; i < ACCESS_RIGHTS; i++)
-        f.pattern[i] = all;
-    facts_set(&f, a->mark, why, sizeof(why));
-}
-
 static void access_init(void *state, const void *arg)
 {
     struct access *a = state;
@@ -132,7 +115,6 @@ static void access_init(void *state, const void *arg)
     (void)arg;
     a->mark = (uint32_t)proc_random(); /* another than what a run before may have left */
     logins_init(&a->logins);
-    seed(a);
     a->logins.has_slow_user = facts_have_slow_user();
     CHECK(proc_register("access") == 0);
 }

@@ -1,0 +1,114 @@
+/*
+ * node_import.c - exchanges, queues and bindings of a definitions file: declared at the registries,
+ * as any client would; kinds in this order, many at once.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/core/log.h"
+#include "broker/runtime/blob.h"
+#include "queues/node_impl.h"
+#include "queues/registry.h"
+
+enum { CALLS_MAX = 256 };
+
+static struct blob *blob_of(const void *bytes, size_t len)
+{
+    return len ? blob_copy(bytes, len) : NULL;
+}
+
+static struct msg *declare_of(const struct definition *d)
+{
+    bool is_queue = d->kind == DEFINITION_QUEUE;
+    struct msg_registry_declare *m =
+        registry_declare_new(is_queue ? REGISTRY_QUEUE_DECLARE : REGISTRY_EXCHANGE_DECLARE,
+                             d->name, strlen(d->name));
+
+    m->flags = (d->durable ? CELL_DURABLE : 0U) | (d->auto_delete ? CELL_AUTO_DELETE : 0U) |
+               (d->internal ? CELL_INTERNAL : 0U);
+    m->owner = proc_self();
+    m->type = is_queue ? NULL : blob_copy(d->type, strlen(d->type));
+    m->args = blob_of(d->args, d->args_len);
+    return &m->hdr;
+}
+
+static struct msg *bind_of(const struct definition *d)
+{
+    struct msg_registry_bind *m = registry_bind_new(REGISTRY_BIND);
+
+    m->to_exchange = d->to_exchange;
+    m->owner = proc_self();
+    m->source = blob_copy(d->name, strlen(d->name));
+    m->dest = blob_copy(d->dest, strlen(d->dest));
+    m->key = blob_copy(d->routing_key, strlen(d->routing_key));
+    m->args = blob_of(d->args, d->args_len);
+    return &m->hdr;
+}
+
+static void complain(struct node *n, size_t at, const char *why)
+{
+    const struct definition *d = &n->import.from->v[at];
+    char name[300], vhost[300];
+
+    n->import.n_failed++;
+    log_error("definitions: %s: %s in vhost %s: %s", d->section,
+              log_quote(name, sizeof(name), d->name, strlen(d->name)),
+              log_quote(vhost, sizeof(vhost), d->vhost, strlen(d->vhost)), why);
+}
+
+static void ask(struct node *n, size_t at)
+{
+    const struct definition *d = &n->import.from->v[at];
+    char name[300];
+    proc_id registry;
+
+    snprintf(name, sizeof(name), "registry:%s", d->vhost);
+    registry = proc_whereis(name);
+    if (!registry) {
+        complain(n, at, "there is no such vhost, or it is down");
+        return;
+    }
+    u64map_put(&n->import.calls,
+               proc_call(registry, d->kind == DEFINITION_BINDING ? bind_of(d) : declare_of(d),
+                         PROC_NO_TIMEOUT),
+               at);
+}
+
+bool import_run(struct node *n)
+{
+    struct node_import *i = &n->import;
+
+    if (!i->from)
+        return true;
+    while (i->phase <= DEFINITION_BINDING) {
+        for (; i->at < i->from->n && i->calls.n < CALLS_MAX; i->at++)
+            if (i->from->v[i->at].kind == i->phase)
+                ask(n, i->at);
+        if (i->calls.n > 0)
+            return false;
+        if (i->at == i->from->n) {
+            i->phase++;
+            i->at = 0;
+        }
+    }
+    log_info("definitions: %llu exchanges, queues and bindings, %llu failed",
+             (unsigned long long)i->n_done, (unsigned long long)i->n_failed);
+    i->from = NULL;
+    return true;
+}
+
+bool import_on_answer(struct node *n, struct msg *m)
+{
+    const struct msg_registry_reply *reply = MSG_OF(struct msg_registry_reply, m);
+    uint64_t at;
+
+    if (!u64map_del(&n->import.calls, m->ref, &at))
+        return false;
+    if (m->type != REGISTRY_REPLY)
+        complain(n, at, "its registry ended");
+    else if (reply->code != 0)
+        complain(n, at, reply->text);
+    else
+        n->import.n_done++;
+    return true;
+}
