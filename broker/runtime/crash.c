@@ -91,11 +91,12 @@ void crash_symbols(const struct crash_report *r, int fd)
 
 static void print_report(const struct crash_report *r)
 {
-    fprintf(stderr,
-            "process %s (%s, %#lx) ended: %s, %s; message %#x, age %lu us, heap %zu, mailbox %u%s\n",
-            r->name, r->kind, (unsigned long)r->pid, exit_kind_name(r->why.kind), r->why.text,
-            r->msg_type, (unsigned long)r->age_us, r->heap_bytes, r->mailbox_len,
-            r->leaked ? ", heap damaged and left" : "");
+    fprintf(
+        stderr,
+        "process %s (%s, %#lx) ended: %s, %s; message %#x, age %lu us, heap %zu, mailbox %u%s\n",
+        r->name, r->kind, (unsigned long)r->pid, exit_kind_name(r->why.kind), r->why.text,
+        r->msg_type, (unsigned long)r->age_us, r->heap_bytes, r->mailbox_len,
+        r->leaked ? ", heap damaged and left" : "");
     if (r->why.file)
         fprintf(stderr, "  at %s:%d\n", r->why.file, r->why.line);
     fflush(stderr);

@@ -1,9 +1,10 @@
 /*
  * grace.c - freeing what readers without a lock may still see, after a grace period.
  *
- * Each worker has an epoch that it moves on at the end of each round, and makes odd while it sleeps.
- * What a worker retires waits in its open batch. When no closed batch is waiting, the open one is
- * closed: the worker writes down all epochs. It is freed once every epoch has moved on or was odd.
+ * Each worker has an epoch that it moves on at the end of each round, and makes odd while it
+ * sleeps. What a worker retires waits in its open batch. When no closed batch is waiting, the open
+ * one is closed: the worker writes down all epochs. It is freed once every epoch has moved on or
+ * was odd.
  *
  * The epochs are read and written by read-modify-write only, so that a worker that wakes either is
  * seen awake by the one who closes a batch, or sees what that one had replaced before.

@@ -28,8 +28,8 @@ const char *__asan_default_options(void)
 #endif
 
 /* The frames that frame pointers lead to; nothing outside of the thread's stack is read. */
-__attribute__((no_sanitize("address", "thread", "undefined"))) int
-frames_take(void **ret, int max, void *pc, void *fp)
+__attribute__((no_sanitize("address", "thread", "undefined"))) int frames_take(void **ret, int max,
+                                                                               void *pc, void *fp)
 {
     const struct worker *w = rt_me;
     uintptr_t at = (uintptr_t)fp;
@@ -147,8 +147,8 @@ void guard_thread_init(struct worker *w)
     stack_t mine = {.ss_size = SIGNAL_STACK};
 
     stack_bounds(w);
-    mine.ss_sp = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                      0);
+    mine.ss_sp =
+        mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     BUG_ON(mine.ss_sp == MAP_FAILED);
     BUG_ON(sigaltstack(&mine, &w->old_signal_stack));
     w->signal_stack = mine.ss_sp;

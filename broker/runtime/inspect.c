@@ -150,9 +150,8 @@ proc_ref rt_list_processes(uint64_t timeout_us)
     atomic_init(&j->left, n_homes);
     pthread_mutex_init(&j->lock, NULL);
     pairs_put(&p->refs, ref,
-              timeout_us == PROC_NO_TIMEOUT
-                  ? NULL_TIMER
-                  : (uintptr_t)timer_start(p, ref, timeout_us, false));
+              timeout_us == PROC_NO_TIMEOUT ? NULL_TIMER
+                                            : (uintptr_t)timer_start(p, ref, timeout_us, false));
     for (unsigned i = 0; i < n_homes; i++) {
         struct msg_list *m = msg_make(CTL_LIST, sizeof(*m), list_drop);
 

@@ -4,8 +4,8 @@
  * A libevent callback never runs process code: it marks the descriptor and puts the one message
  * that is part of it into the owner's mailbox. Interest is level-triggered. A descriptor that is
  * ready again while its message still waits is disarmed until the message is taken, so that a slow
- * or suspended owner does not keep its scheduler awake. Changes of interest are gathered and applied
- * before the next poll.
+ * or suspended owner does not keep its scheduler awake. Changes of interest are gathered and
+ * applied before the next poll.
  *
  * A closed descriptor whose message is still under way lives until that message is dropped.
  */

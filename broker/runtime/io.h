@@ -41,7 +41,8 @@ void io_shutdown(struct io *io);
 /* Closes now; io is gone, and so is a MSG_IO under way. */
 void io_close(struct io *io);
 
-/* A listening socket's descriptor (not yet owned: io_open it), or -errno. addr is host order text. */
+/* A listening socket's descriptor (not yet owned: io_open it), or -errno. addr is host order text.
+ */
 int io_listen(const char *addr, uint16_t port, uint16_t *ret_port);
 /* The next waiting connection (non-blocking, TCP_NODELAY), or -errno. */
 int io_accept(struct io *listener, struct sockaddr_storage *ret_peer,

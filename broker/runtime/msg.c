@@ -51,7 +51,7 @@ static inline struct msg *make(uint32_t type, size_t size, void (*drop)(struct m
         w->msgs[class].head = m->next;
         w->msgs[class].n--;
     } else {
-        m = rt_alloc(class ? (size_t)class * 64 : size);
+        m = rt_alloc(class ? (size_t) class * 64 : size);
     }
     clear(m, class, size, drop || size < 256);
     m->type = type;

@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef uint64_t proc_id;  /* 0: nobody. scheduler:8 | slot:24 | generation:32 */
-typedef uint64_t proc_ref; /* names one call, monitor or timer of the process that made it; 0: none */
+typedef uint64_t proc_id; /* 0: nobody. scheduler:8 | slot:24 | generation:32 */
+typedef uint64_t
+    proc_ref; /* names one call, monitor or timer of the process that made it; 0: none */
 
 /*
  * Message types. The runtime's own stand below MSG_USER; each room takes a block of its own:
@@ -52,11 +53,11 @@ struct msg {
 
 /*
  * Allocates a message of `size` bytes (struct msg first; the rest is zeroed only when `drop` is not
- * NULL or size is below 256) and sets type and drop. drop NULL: the message owns nothing but itself.
- * A drop function frees what the message carries and then calls msg_free. What process code makes
- * belongs to the process until it is sent or dropped: a crash in between drops it. So a process may
- * also hold an object of its own as a message that it never sends, and its drop runs however the
- * process ends.
+ * NULL or size is below 256) and sets type and drop. drop NULL: the message owns nothing but
+ * itself. A drop function frees what the message carries and then calls msg_free. What process code
+ * makes belongs to the process until it is sent or dropped: a crash in between drops it. So a
+ * process may also hold an object of its own as a message that it never sends, and its drop runs
+ * however the process ends.
  */
 __attribute__((returns_nonnull)) void *msg_new(uint32_t type, size_t size,
                                                void (*drop)(struct msg *));

@@ -15,10 +15,10 @@
 #define CANARY           0x0bad5eedca11ab1eULL
 
 static const char *const kind_names[] = {
-    [EXIT_NORMAL] = "normal",     [EXIT_SHUTDOWN] = "shutdown", [EXIT_KILL] = "kill",
-    [EXIT_KILLED] = "killed",     [EXIT_NOPROC] = "noproc",     [EXIT_NOREPLY] = "noreply",
-    [EXIT_CRASH] = "crash",       [EXIT_FAULT] = "fault",       [EXIT_WATCHDOG] = "watchdog",
-    [EXIT_HEAP] = "heap limit",   [EXIT_MOVED] = "moved",
+    [EXIT_NORMAL] = "normal",   [EXIT_SHUTDOWN] = "shutdown", [EXIT_KILL] = "kill",
+    [EXIT_KILLED] = "killed",   [EXIT_NOPROC] = "noproc",     [EXIT_NOREPLY] = "noreply",
+    [EXIT_CRASH] = "crash",     [EXIT_FAULT] = "fault",       [EXIT_WATCHDOG] = "watchdog",
+    [EXIT_HEAP] = "heap limit", [EXIT_MOVED] = "moved",
 };
 
 const char *exit_kind_name(enum exit_kind kind)

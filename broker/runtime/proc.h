@@ -31,8 +31,8 @@ enum exit_kind {
     EXIT_CRASH,   /* CHECK or proc_exit */
     EXIT_FAULT,   /* SIGSEGV, SIGBUS, SIGFPE, SIGILL, stack overflow */
     EXIT_WATCHDOG,
-    EXIT_HEAP,    /* over its heap quota */
-    EXIT_MOVED,   /* planned move to another scheduler; not counted as a restart */
+    EXIT_HEAP,  /* over its heap quota */
+    EXIT_MOVED, /* planned move to another scheduler; not counted as a restart */
 };
 
 struct exit_reason { /* travels by value; owns nothing */
@@ -120,10 +120,10 @@ unsigned proc_scheduler(proc_id id); /* the scheduler's number in an id; pure */
 void proc_send(proc_id to, struct msg *m);
 /* In the receiver's high lane: for publish credit, whose order does not matter. */
 void proc_send_high(proc_id to, struct msg *m);
-#define PROC_SEND(to, p) \
-    do { \
+#define PROC_SEND(to, p)                            \
+    do {                                            \
         proc_send((to), (struct msg *)(void *)(p)); \
-        (p) = NULL; \
+        (p) = NULL;                                 \
     } while (0)
 
 /* proc_call without a limit: for calls that carry goods; the reply's drop gives the goods back. */
@@ -171,9 +171,9 @@ __attribute__((noreturn, format(printf, 5, 6))) void
 proc_exit_at(const char *file, int line, enum exit_kind kind, int code, const char *fmt, ...);
 #define proc_exit(kind, code, ...) proc_exit_at(__FILE__, __LINE__, kind, code, __VA_ARGS__)
 /* States what must hold in process code; a failure ends this process alone. */
-#define CHECK(c) \
-    do { \
-        if (__builtin_expect(!(c), 0)) \
+#define CHECK(c)                                       \
+    do {                                               \
+        if (__builtin_expect(!(c), 0))                 \
             proc_exit(EXIT_CRASH, 0, "CHECK(%s)", #c); \
     } while (0)
 
@@ -186,8 +186,8 @@ size_t proc_heap_bytes(void);
 
 /*
  * Process memory (zeroed) that holds references: fini(m) gives them back, when it is freed by
- * proc_free_owned or when the process ends, however it ends. fini runs in region RUNTIME, may look at
- * its own block only, and must bear with fields that are still zero. Not for proc_free or
+ * proc_free_owned or when the process ends, however it ends. fini runs in region RUNTIME, may look
+ * at its own block only, and must bear with fields that are still zero. Not for proc_free or
  * proc_realloc.
  */
 __attribute__((malloc, returns_nonnull)) void *proc_alloc_owned(size_t size_bytes,

@@ -223,8 +223,8 @@ struct timer *timer_start(struct proc *p, proc_ref ref, uint64_t delay_us, bool 
     t->msg.ref = ref;
     t->owner = p;
     t->coarse = coarse;
-    t->deadline_ns = delay_us < (UINT64_MAX - now_ns) / 1000 ? now_ns + delay_us * 1000
-                                                            : UINT64_MAX;
+    t->deadline_ns =
+        delay_us < (UINT64_MAX - now_ns) / 1000 ? now_ns + delay_us * 1000 : UINT64_MAX;
     if (!p->home->is_pool) {
         timers_add(&p->home->timers, t);
         return t;

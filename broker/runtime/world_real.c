@@ -87,8 +87,7 @@ static int real_listen(const char *addr, uint16_t port, uint16_t *ret_port)
         return -errno;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* an optimisation only */
     /* "::" leaves IPv4 to a listener of its own, so that both can be told apart and refused. */
-    if (at.ss_family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+    if (at.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
         return fail_close(fd);
     if (bind(fd, (struct sockaddr *)&at, len) < 0 || listen(fd, BACKLOG) < 0)
         return fail_close(fd);

@@ -1,8 +1,8 @@
 /*
  * bench_runtime.c - what the runtime's elementary deeds cost, beside what they are to cost.
  *
- * Each row runs three times on a fresh runtime and shows the best, because other work on the machine
- * only ever adds. Usage: bench_runtime [NAME-PART]
+ * Each row runs three times on a fresh runtime and shows the best, because other work on the
+ * machine only ever adds. Usage: bench_runtime [NAME-PART]
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -17,8 +17,8 @@
 enum { BALL = 0xF800, FLOOD, QUESTION, ANSWER };
 
 static struct {
-    uint64_t n;       /* how often the deed is to be done */
-    double result;    /* the figure */
+    uint64_t n;    /* how often the deed is to be done */
+    double result; /* the figure */
     uint64_t from_ns;
 } run_of;
 
@@ -48,8 +48,7 @@ static void no_report(const struct crash_report *r)
 
 static void run(const struct proc_ops *root, unsigned schedulers)
 {
-    struct rt_config config = {
-        .schedulers = schedulers, .pool_threads = 1, .on_crash = no_report};
+    struct rt_config config = {.schedulers = schedulers, .pool_threads = 1, .on_crash = no_report};
     struct spawn spec = {.ops = root};
     struct exit_reason why;
 
@@ -109,10 +108,10 @@ static void hop_handle(void *state, struct msg *m)
         end();
     PROC_SEND(m->from, m);
 }
-static const struct proc_ops hop_ops = {.kind = "hop", .state_size = sizeof(struct hop),
-                                        .init = hop_init, .handle = hop_handle};
-static const struct proc_ops hop_far_ops = {.kind = "hop", .state_size = sizeof(struct hop),
-                                            .init = hop_far_init, .handle = hop_handle};
+static const struct proc_ops hop_ops = {
+    .kind = "hop", .state_size = sizeof(struct hop), .init = hop_init, .handle = hop_handle};
+static const struct proc_ops hop_far_ops = {
+    .kind = "hop", .state_size = sizeof(struct hop), .init = hop_far_init, .handle = hop_handle};
 
 /* One way: a flood of new messages, each handled and dropped; the last one comes back. */
 
@@ -128,8 +127,8 @@ static void drain_handle(void *state, struct msg *m)
     if (++*n == run_of.n)
         PROC_SEND(m->from, m);
 }
-static const struct proc_ops drain_ops = {.kind = "drain", .state_size = sizeof(uint64_t),
-                                          .handle = drain_handle};
+static const struct proc_ops drain_ops = {
+    .kind = "drain", .state_size = sizeof(uint64_t), .handle = drain_handle};
 
 static void flood_start(struct flood *f, int scheduler)
 {
@@ -166,10 +165,14 @@ static void flood_handle(void *state, struct msg *m)
     if (f->n < run_of.n)
         proc_continue();
 }
-static const struct proc_ops flood_ops = {.kind = "flood", .state_size = sizeof(struct flood),
-                                          .init = flood_init, .handle = flood_handle};
-static const struct proc_ops flood_far_ops = {.kind = "flood", .state_size = sizeof(struct flood),
-                                              .init = flood_far_init, .handle = flood_handle};
+static const struct proc_ops flood_ops = {.kind = "flood",
+                                          .state_size = sizeof(struct flood),
+                                          .init = flood_init,
+                                          .handle = flood_handle};
+static const struct proc_ops flood_far_ops = {.kind = "flood",
+                                              .state_size = sizeof(struct flood),
+                                              .init = flood_far_init,
+                                              .handle = flood_handle};
 
 /* Spawn and exit, in litters of 64. */
 
@@ -201,8 +204,8 @@ static void births_handle(void *state, struct msg *m)
         (void)proc_spawn(&spec); /* its life is what is measured */
     proc_continue();
 }
-static const struct proc_ops births_ops = {.kind = "births", .state_size = sizeof(uint64_t),
-                                           .init = births_init, .handle = births_handle};
+static const struct proc_ops births_ops = {
+    .kind = "births", .state_size = sizeof(uint64_t), .init = births_init, .handle = births_handle};
 
 /* Call and reply. */
 
@@ -254,11 +257,14 @@ static void caller_handle(void *state, struct msg *m)
         end();
     ask(c);
 }
-static const struct proc_ops caller_ops = {.kind = "caller", .state_size = sizeof(struct caller),
-                                           .init = caller_init, .handle = caller_handle};
-static const struct proc_ops timed_caller_ops = {
-    .kind = "caller", .state_size = sizeof(struct caller), .init = timed_caller_init,
-    .handle = caller_handle};
+static const struct proc_ops caller_ops = {.kind = "caller",
+                                           .state_size = sizeof(struct caller),
+                                           .init = caller_init,
+                                           .handle = caller_handle};
+static const struct proc_ops timed_caller_ops = {.kind = "caller",
+                                                 .state_size = sizeof(struct caller),
+                                                 .init = timed_caller_init,
+                                                 .handle = caller_handle};
 
 /* Bytes of an idle process, by what the allocator says. */
 
@@ -304,8 +310,10 @@ static void nursery_handle(void *state, struct msg *m)
         (void)proc_spawn(&spec); /* it idles until the end */
     proc_continue();
 }
-static const struct proc_ops nursery_ops = {.kind = "nursery", .state_size = sizeof(struct nursery),
-                                            .init = nursery_init, .handle = nursery_handle};
+static const struct proc_ops nursery_ops = {.kind = "nursery",
+                                            .state_size = sizeof(struct nursery),
+                                            .init = nursery_init,
+                                            .handle = nursery_handle};
 
 /* A crash by SIGSEGV and the restart by a supervisor: the child writes to nowhere at each start. */
 
@@ -331,17 +339,22 @@ static void fragile_handle(void *state, struct msg *m)
     else
         *nowhere = 1;
 }
-static const struct proc_ops fragile_ops = {.kind = "fragile", .init = fragile_init,
-                                            .handle = fragile_handle};
+static const struct proc_ops fragile_ops = {
+    .kind = "fragile", .init = fragile_init, .handle = fragile_handle};
 
 static void restart_init(void *state, const void *arg)
 {
-    static const struct child_spec child = {.id = "fragile", .ops = &fragile_ops,
-                                            .restart = PERMANENT, .scheduler = SCHED_SAME};
-    static const struct sup_spec sup = {.strategy = ONE_FOR_ONE, .intensity = 1000000,
-                                        .period_ms = 1000, .children = &child, .n = 1};
-    struct spawn spec = {.ops = &supervisor_ops, .arg = sup_new_arg(&sup, NULL, 0),
-                         .flags = PROC_LINK, .scheduler = SCHED_SAME};
+    static const struct child_spec child = {
+        .id = "fragile", .ops = &fragile_ops, .restart = PERMANENT, .scheduler = SCHED_SAME};
+    static const struct sup_spec sup = {.strategy = ONE_FOR_ONE,
+                                        .intensity = 1000000,
+                                        .period_ms = 1000,
+                                        .children = &child,
+                                        .n = 1};
+    struct spawn spec = {.ops = &supervisor_ops,
+                         .arg = sup_new_arg(&sup, NULL, 0),
+                         .flags = PROC_LINK,
+                         .scheduler = SCHED_SAME};
 
     (void)state;
     (void)arg;
@@ -358,8 +371,8 @@ static void restart_handle(void *state, struct msg *m)
         proc_exit(EXIT_NORMAL, 0, "measured");
     (void)proc_timer(1000);
 }
-static const struct proc_ops restart_ops = {.kind = "restart", .init = restart_init,
-                                            .handle = restart_handle};
+static const struct proc_ops restart_ops = {
+    .kind = "restart", .init = restart_init, .handle = restart_handle};
 
 struct row {
     const char *name, *unit;

@@ -1,8 +1,8 @@
 /*
  * test_guard.c - faults of process code end one process; faults of the runtime end the program.
  *
- * Each runs in a forked child, because cmocka has handlers of its own for these signals, and because
- * some are to end the program. The child's exit code says what happened.
+ * Each runs in a forked child, because cmocka has handlers of its own for these signals, and
+ * because some are to end the program. The child's exit code says what happened.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,8 +50,8 @@ static void victim_handle(void *state, struct msg *m)
         plan.act();
 }
 static const struct proc_ops victim_ops = {.kind = "victim", .handle = victim_handle};
-static const struct proc_ops blocking_victim_ops = {.kind = "victim", .flags = PROC_OPS_BLOCKING,
-                                                    .handle = victim_handle};
+static const struct proc_ops blocking_victim_ops = {
+    .kind = "victim", .flags = PROC_OPS_BLOCKING, .handle = victim_handle};
 
 /* The neighbour lives on the victim's scheduler and answers after each fault. */
 static void neighbour_handle(void *state, struct msg *m)
@@ -69,7 +69,8 @@ struct root {
 static void hit(struct root *r)
 {
     struct spawn spec = {.ops = plan.blocking ? &blocking_victim_ops : &victim_ops,
-                         .flags = PROC_MONITOR, .scheduler = SCHED_SAME};
+                         .flags = PROC_MONITOR,
+                         .scheduler = SCHED_SAME};
     struct msg *m = msg_new(HIT, sizeof(*m), NULL);
 
     r->victim = proc_spawn(&spec);
@@ -107,12 +108,14 @@ static void root_handle(void *state, struct msg *m)
     PROC_SEND(r->neighbour, q);
 }
 
-static const struct proc_ops root_ops = {.kind = "root", .state_size = sizeof(struct root),
-                                         .init = root_init, .handle = root_handle};
+static const struct proc_ops root_ops = {
+    .kind = "root", .state_size = sizeof(struct root), .init = root_init, .handle = root_handle};
 
 static void child(void)
 {
-    struct rt_config config = {.schedulers = 1, .pool_threads = 1, .on_crash = on_crash,
+    struct rt_config config = {.schedulers = 1,
+                               .pool_threads = 1,
+                               .on_crash = on_crash,
                                .watchdog_us = plan.watchdog_us,
                                .pool_watchdog_us = plan.watchdog_us};
     struct spawn spec = {.ops = &root_ops};
@@ -189,8 +192,11 @@ static void stack_overflow_ends_one_process(void **state)
 static void endless_loop_ends_one_process(void **state)
 {
     (void)state;
-    survives((struct plan){.fault = RT_FAULT_LOOP, .kind = EXIT_WATCHDOG, .text = "CPU time",
-                           .rounds = 3, .watchdog_us = 40000});
+    survives((struct plan){.fault = RT_FAULT_LOOP,
+                           .kind = EXIT_WATCHDOG,
+                           .text = "CPU time",
+                           .rounds = 3,
+                           .watchdog_us = 40000});
 }
 
 static void raise_fpe(void)
@@ -239,8 +245,11 @@ static void loop_in_calls(void)
 static void loop_of_runtime_calls_ends_one_process(void **state)
 {
     (void)state;
-    survives((struct plan){.act = loop_in_calls, .kind = EXIT_WATCHDOG, .text = "CPU time",
-                           .rounds = 3, .watchdog_us = 40000});
+    survives((struct plan){.act = loop_in_calls,
+                           .kind = EXIT_WATCHDOG,
+                           .text = "CPU time",
+                           .rounds = 3,
+                           .watchdog_us = 40000});
 }
 
 static void block_long(void)
@@ -253,8 +262,12 @@ static void block_long(void)
 
 static void waiting_uses_no_cpu_time(void **state)
 {
-    struct plan p = {.act = block_long, .kind = EXIT_CRASH, .text = "slept well", .rounds = 2,
-                     .watchdog_us = 40000, .blocking = true};
+    struct plan p = {.act = block_long,
+                     .kind = EXIT_CRASH,
+                     .text = "slept well",
+                     .rounds = 2,
+                     .watchdog_us = 40000,
+                     .blocking = true};
 
     (void)state;
     assert_int_equal(status_of(&p), 0);

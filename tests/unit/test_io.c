@@ -1,5 +1,6 @@
 /*
- * test_io.c - descriptors on a real scheduler: readiness, one message at a time, disarming, closing.
+ * test_io.c - descriptors on a real scheduler: readiness, one message at a time, disarming,
+ * closing.
  *
  * The root owns one end of a socket pair; a helper process works the other end with plain calls.
  */
@@ -19,28 +20,9 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/internal.h"
 #include "broker/runtime/io.h"
+#include "tests/unit/threads.h"
 
 enum { HELLO = 0xF400 };
-
-static void on_crash(const struct crash_report *r)
-{
-    fprintf(stderr, "crash of %s: %s\n", r->kind, r->why.text);
-}
-
-static void run(const struct proc_ops *root)
-{
-    struct rt_config config = {.schedulers = 2, .pool_threads = 1, .on_crash = on_crash};
-    struct spawn spec = {.ops = root};
-    struct exit_reason why = {.kind = EXIT_CRASH};
-
-    assert_int_equal(rt_start(&config), 0);
-    rt_spawn_root(&spec);
-    rt_wait(&why);
-    if (why.kind != EXIT_NORMAL)
-        fail_msg("root: %s, %s", exit_kind_name(why.kind), why.text);
-    assert_int_equal(rt_live_procs(), 0);
-    assert_int_equal(rt_live_msgs(), 0);
-}
 
 struct pair {
     struct io *io;
@@ -117,11 +99,13 @@ static void reading_handle(void *state, struct msg *m)
 
 static void reading_is_level_triggered_and_pauses(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct pair),
-                                        .init = reading_init, .handle = reading_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct pair),
+                                        .init = reading_init,
+                                        .handle = reading_handle};
 
     (void)state;
-    run(&ops);
+    run(&ops, 2, 1);
 }
 
 /* Writing: full, then ready again once the other side has read. */
@@ -161,11 +145,13 @@ static void writing_handle(void *state, struct msg *m)
 
 static void writing_waits_for_room(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct pair),
-                                        .init = writing_init, .handle = writing_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct pair),
+                                        .init = writing_init,
+                                        .handle = writing_handle};
 
     (void)state;
-    run(&ops);
+    run(&ops, 2, 1);
 }
 
 /* A suspended owner does not keep its scheduler spinning, and gets its message afterwards. */
@@ -193,8 +179,10 @@ static void sleeper_handle(void *state, struct msg *m)
     close(s->other);
     proc_exit(EXIT_NORMAL, 0, "read after the resume");
 }
-static const struct proc_ops sleeper_ops = {.kind = "sleeper", .state_size = sizeof(struct pair),
-                                            .init = sleeper_init, .handle = sleeper_handle};
+static const struct proc_ops sleeper_ops = {.kind = "sleeper",
+                                            .state_size = sizeof(struct pair),
+                                            .init = sleeper_init,
+                                            .handle = sleeper_handle};
 
 struct governor {
     proc_id sleeper;
@@ -241,11 +229,13 @@ static void governor_handle(void *state, struct msg *m)
 
 static void suspended_owner_keeps_nobody_awake(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct governor),
-                                        .init = governor_init, .handle = governor_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct governor),
+                                        .init = governor_init,
+                                        .handle = governor_handle};
 
     (void)state;
-    run(&ops);
+    run(&ops, 2, 1);
 }
 
 /* Closing with the message under way; and a crash with it in hand. */
@@ -290,12 +280,14 @@ static void closing_handle(void *state, struct msg *m)
 
 static void closed_descriptor_sends_nothing_more(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct pair),
-                                        .init = closing_init, .handle = closing_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct pair),
+                                        .init = closing_init,
+                                        .handle = closing_handle};
 
     (void)state;
     nap(1);
-    run(&ops);
+    run(&ops, 2, 1);
 }
 
 static void fragile_handle(void *state, struct msg *m)
@@ -304,8 +296,10 @@ static void fragile_handle(void *state, struct msg *m)
     if (m->type == MSG_IO)
         proc_exit(EXIT_SHUTDOWN, 0, "with the message in hand");
 }
-static const struct proc_ops fragile_ops = {.kind = "fragile", .state_size = sizeof(struct pair),
-                                            .init = closing_init, .handle = fragile_handle};
+static const struct proc_ops fragile_ops = {.kind = "fragile",
+                                            .state_size = sizeof(struct pair),
+                                            .init = closing_init,
+                                            .handle = fragile_handle};
 
 static void watcher_init(void *state, const void *arg)
 {
@@ -325,13 +319,13 @@ static void watcher_handle(void *state, struct msg *m)
 
 static void exit_closes_what_it_owned(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .init = watcher_init,
-                                        .handle = watcher_handle};
+    static const struct proc_ops ops = {
+        .kind = "root", .init = watcher_init, .handle = watcher_handle};
     int before = dup(0), after;
 
     (void)state;
     close(before);
-    run(&ops);
+    run(&ops, 2, 1);
     after = dup(0);
     close(after);
     assert_true(after <= before + 1); /* the other end of the pair is the test's own loss */
@@ -368,8 +362,8 @@ static void echo_handle(void *state, struct msg *m)
     iov.iov_len = (size_t)n;
     CHECK(io_writev(*io, &iov, 1) == n);
 }
-static const struct proc_ops echo_ops = {.kind = "echo", .state_size = sizeof(struct io *),
-                                         .handle = echo_handle};
+static const struct proc_ops echo_ops = {
+    .kind = "echo", .state_size = sizeof(struct io *), .handle = echo_handle};
 
 /* The client is a blocking process, so that it may wait for the answer. */
 static void client_init(void *state, const void *arg)
@@ -389,8 +383,8 @@ static void client_init(void *state, const void *arg)
     close(fd);
     proc_exit(EXIT_NORMAL, 0, "echoed");
 }
-static const struct proc_ops client_ops = {.kind = "client", .flags = PROC_OPS_BLOCKING,
-                                           .init = client_init};
+static const struct proc_ops client_ops = {
+    .kind = "client", .flags = PROC_OPS_BLOCKING, .init = client_init};
 
 static void listener_init(void *state, const void *arg)
 {
@@ -433,11 +427,13 @@ static void listener_handle(void *state, struct msg *m)
 
 static void connection_is_accepted_and_handed_on(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct listener),
-                                        .init = listener_init, .handle = listener_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct listener),
+                                        .init = listener_init,
+                                        .handle = listener_handle};
 
     (void)state;
-    run(&ops);
+    run(&ops, 2, 1);
 }
 
 int main(void)

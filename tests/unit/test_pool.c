@@ -13,30 +13,9 @@
 
 #include "broker/runtime/blob.h"
 #include "broker/runtime/internal.h"
+#include "tests/unit/threads.h"
 
 enum { WORK = 0xF500, ECHO, WORKERS = 12, ROUNDS = 40 };
-
-static void on_crash(const struct crash_report *r)
-{
-    if (r->why.kind != EXIT_KILLED)
-        fprintf(stderr, "crash of %s: %s\n", r->kind, r->why.text);
-}
-
-static void run(const struct proc_ops *root, unsigned pool_threads)
-{
-    struct rt_config config = {
-        .schedulers = 1, .pool_threads = pool_threads, .on_crash = on_crash};
-    struct spawn spec = {.ops = root};
-    struct exit_reason why = {.kind = EXIT_CRASH};
-
-    assert_int_equal(rt_start(&config), 0);
-    rt_spawn_root(&spec);
-    rt_wait(&why);
-    if (why.kind != EXIT_NORMAL)
-        fail_msg("root: %s, %s", exit_kind_name(why.kind), why.text);
-    assert_int_equal(rt_live_procs(), 0);
-    assert_int_equal(rt_live_msgs(), 0);
-}
 
 static void nap_us(unsigned us)
 {
@@ -63,8 +42,8 @@ static void blocked_handle(void *state, struct msg *m)
     while (!atomic_load(&may_go))
         nap_us(100);
 }
-static const struct proc_ops blocked_ops = {.kind = "blocked", .flags = PROC_OPS_BLOCKING,
-                                            .handle = blocked_handle};
+static const struct proc_ops blocked_ops = {
+    .kind = "blocked", .flags = PROC_OPS_BLOCKING, .handle = blocked_handle};
 
 struct counter {
     unsigned n;
@@ -77,8 +56,8 @@ static struct msg *work(uint32_t type)
 
 static void block_init(void *state, const void *arg)
 {
-    struct spawn blocked = {.ops = &blocked_ops}, echo = {.ops = &echo_ops,
-                                                          .scheduler = SCHED_SAME};
+    struct spawn blocked = {.ops = &blocked_ops},
+                 echo = {.ops = &echo_ops, .scheduler = SCHED_SAME};
     struct msg *m = work(WORK);
 
     (void)state;
@@ -101,12 +80,14 @@ static void block_handle(void *state, struct msg *m)
 
 static void blocked_pool_holds_up_no_scheduler(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct counter),
-                                        .init = block_init, .handle = block_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct counter),
+                                        .init = block_init,
+                                        .handle = block_handle};
 
     (void)state;
     atomic_store(&may_go, false);
-    run(&ops, 1);
+    run(&ops, 1, 1);
 }
 
 /* More processes than threads; each runs on one thread at a time and sees its messages in order. */
@@ -132,7 +113,8 @@ static void worker_handle(void *state, struct msg *m)
     atomic_fetch_sub(&s->inside, 1);
     PROC_SEND(m->from, m);
 }
-static const struct proc_ops worker_ops = {.kind = "worker", .flags = PROC_OPS_BLOCKING,
+static const struct proc_ops worker_ops = {.kind = "worker",
+                                           .flags = PROC_OPS_BLOCKING,
                                            .state_size = sizeof(struct worker_state),
                                            .handle = worker_handle};
 
@@ -164,12 +146,14 @@ static void many_handle(void *state, struct msg *m)
 
 static void process_runs_on_one_thread_at_a_time_and_in_order(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct counter),
-                                        .init = many_init, .handle = many_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct counter),
+                                        .init = many_init,
+                                        .handle = many_handle};
 
     (void)state;
-    run(&ops, 1);
-    run(&ops, 5);
+    run(&ops, 1, 1);
+    run(&ops, 1, 5);
 }
 
 /* Timers, calls between pool processes, continuation, suspension and kill. */
@@ -195,8 +179,8 @@ static void answer_handle(void *state, struct msg *m)
     (void)state;
     proc_reply(m, work(ECHO));
 }
-static const struct proc_ops answer_ops = {.kind = "answer", .flags = PROC_OPS_BLOCKING,
-                                           .handle = answer_handle};
+static const struct proc_ops answer_ops = {
+    .kind = "answer", .flags = PROC_OPS_BLOCKING, .handle = answer_handle};
 
 static void medley_handle(void *state, struct msg *m)
 {
@@ -221,9 +205,11 @@ static void medley_handle(void *state, struct msg *m)
         proc_exit(EXIT_CRASH, 0, "message %#x", m->type);
     }
 }
-static const struct proc_ops medley_ops = {.kind = "medley", .flags = PROC_OPS_BLOCKING,
+static const struct proc_ops medley_ops = {.kind = "medley",
+                                           .flags = PROC_OPS_BLOCKING,
                                            .state_size = sizeof(struct medley),
-                                           .init = medley_init, .handle = medley_handle};
+                                           .init = medley_init,
+                                           .handle = medley_handle};
 
 struct conductor {
     proc_id medley, worker;
@@ -234,8 +220,8 @@ static void conductor_init(void *state, const void *arg)
 {
     struct conductor *c = state;
     proc_id self = proc_self();
-    struct spawn spec = {.ops = &medley_ops, .arg = blob_copy(&self, sizeof(self)),
-                         .flags = PROC_MONITOR};
+    struct spawn spec = {
+        .ops = &medley_ops, .arg = blob_copy(&self, sizeof(self)), .flags = PROC_MONITOR};
 
     (void)arg;
     c->medley = proc_spawn(&spec);
@@ -249,7 +235,7 @@ static void conductor_handle(void *state, struct msg *m)
 
     switch (m->type) {
     case ECHO: /* the medley went through; now a suspended worker */
-        proc_signal(c->medley, EXIT_KILL, 0, "enough");
+        proc_signal(c->medley, EXIT_KILL, 0, "meant");
         c->worker = proc_spawn(&spec);
         rt_suspend(c->worker, true);
         w = MSG_NEW(WORK, struct msg_work);
@@ -263,7 +249,7 @@ static void conductor_handle(void *state, struct msg *m)
         return;
     case WORK:
         CHECK(c->resumed);
-        proc_signal(c->worker, EXIT_SHUTDOWN, 0, "enough");
+        proc_signal(c->worker, EXIT_SHUTDOWN, 0, "meant");
         return;
     case MSG_DOWN:
         if (m->from == c->medley)
@@ -278,12 +264,14 @@ static void conductor_handle(void *state, struct msg *m)
 
 static void pool_process_is_a_process_like_all_others(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct conductor),
-                                        .init = conductor_init, .handle = conductor_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct conductor),
+                                        .init = conductor_init,
+                                        .handle = conductor_handle};
 
     (void)state;
-    run(&ops, 1);
-    run(&ops, 3);
+    run(&ops, 1, 1);
+    run(&ops, 1, 3);
 }
 
 /* Spawn and exit in numbers: slots are used again, generations move on. */
@@ -294,8 +282,8 @@ static void brief_init(void *state, const void *arg)
     (void)arg;
     proc_exit(EXIT_NORMAL, 0, "at once");
 }
-static const struct proc_ops brief_ops = {.kind = "brief", .flags = PROC_OPS_BLOCKING,
-                                          .init = brief_init};
+static const struct proc_ops brief_ops = {
+    .kind = "brief", .flags = PROC_OPS_BLOCKING, .init = brief_init};
 
 static void births_init(void *state, const void *arg)
 {
@@ -323,11 +311,13 @@ static void births_handle(void *state, struct msg *m)
 
 static void slots_are_used_again(void **state)
 {
-    static const struct proc_ops ops = {.kind = "root", .state_size = sizeof(struct counter),
-                                        .init = births_init, .handle = births_handle};
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct counter),
+                                        .init = births_init,
+                                        .handle = births_handle};
 
     (void)state;
-    run(&ops, 3);
+    run(&ops, 1, 3);
 }
 
 int main(void)

@@ -1,9 +1,5 @@
 /*
- * test_proc.c - processes on one thread with a virtual clock: messages, calls, links, monitors,
- * exits, timers, and who owns a message when.
- *
- * An *agent* runs whatever function a test sends it and notes what else it receives. Each test acts
- * through agents and asserts from outside.
+ * test_proc.c - processes on one thread: spawn, links, monitors, exits, heap, timers, names.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,190 +10,14 @@
 
 #include <cmocka.h>
 
-#include "broker/runtime/alloc.h"
-#include "broker/runtime/blob.h"
-#include "tests/unit/test_world.h"
+#include "tests/unit/agents.h"
 
-enum { DO = 0xF100, ASK, TELL, GOODS, GOODS_BACK, AGENTS = 16, NOTES = 256 };
-
-struct msg_do {
-    struct msg hdr;
-    void (*fn)(struct msg *m, uintptr_t arg);
-    uintptr_t arg;
-};
-
-struct note {
-    uint32_t type;
-    proc_id from;
-    proc_ref ref;
-    uint64_t value; /* of a TELL */
-    struct exit_reason why;
-};
-
-struct agent { /* what a test sees of one; outlives the process */
-    proc_id pid;
-    struct note note[NOTES];
-    unsigned n, n_init, n_flush, n_terminate;
-    struct exit_reason terminated;
-};
-static struct agent agents[AGENTS];
-static unsigned n_hooks;
-static unsigned hook_order[8];
-
-struct msg_tell {
-    struct msg hdr;
-    uint64_t value;
-};
-
-struct agent_state {
-    struct agent *a;
-};
-
-static void agent_init(void *state, const void *arg)
-{
-    struct agent_state *s = state;
-
-    memcpy(&s->a, arg, sizeof(s->a));
-    s->a->n_init++;
-}
-
-static void agent_handle(void *state, struct msg *m)
-{
-    struct agent *a = ((struct agent_state *)state)->a;
-    struct note *n = &a->note[a->n];
-
-    if (m->type == DO) {
-        MSG_OF(struct msg_do, m)->fn(m, MSG_OF(struct msg_do, m)->arg);
-        return;
-    }
-    CHECK(a->n < NOTES);
-    a->n++;
-    *n = (struct note){.type = m->type, .from = m->from, .ref = m->ref};
-    if (m->type == MSG_DOWN || m->type == MSG_EXIT)
-        n->why = MSG_OF(struct msg_exit, m)->why;
-    if (m->type == TELL)
-        n->value = MSG_OF(struct msg_tell, m)->value;
-}
-
-static void agent_flush(void *state)
-{
-    ((struct agent_state *)state)->a->n_flush++;
-}
-
-static void agent_terminate(void *state, const struct exit_reason *why)
-{
-    struct agent *a = ((struct agent_state *)state)->a;
-
-    a->n_terminate++;
-    a->terminated = *why;
-}
-
-static size_t agent_inspect(const void *state, char *out, size_t size)
-{
-    const struct agent *a = ((const struct agent_state *)state)->a;
-
-    return (size_t)snprintf(out, size, "{\"notes\":%u}", a->n);
-}
-
-static const struct proc_ops agent_ops = {
-    .kind = "agent",
-    .state_size = sizeof(struct agent_state),
-    .init = agent_init,
-    .handle = agent_handle,
-    .flush = agent_flush,
-    .terminate = agent_terminate,
-    .inspect = agent_inspect,
-};
-
-/* In process code: spawns agent i. */
-static proc_id spawn_agent(unsigned i, unsigned flags)
-{
-    struct agent *a = &agents[i];
-    struct spawn spec = {.ops = &agent_ops, .flags = flags, .scheduler = SCHED_SAME};
-
-    spec.arg = blob_copy(&a, sizeof(a));
-    return a->pid = proc_spawn(&spec);
-}
-
-static void spawn_now(void *arg)
-{
-    spawn_agent((unsigned)(uintptr_t)arg & 15, (unsigned)((uintptr_t)arg >> 4));
-}
-
-static void start(unsigned n, unsigned flags)
-{
-    memset(agents, 0, sizeof(agents));
-    n_hooks = 0;
-    tw_start(tw_seed());
-    for (unsigned i = 0; i < n; i++)
-        tw_do(spawn_now, (void *)(uintptr_t)(i | flags << 4));
-}
-
-/* Ends the root; the agents that live on go with the runtime. */
-static void stop(void)
-{
-    rt_signal(tw.root, EXIT_SHUTDOWN, "the test is over");
-    tw_run_us(0);
-    rt_wait(NULL);
-    assert_int_equal(rt_live_procs(), 0);
-    assert_int_equal(rt_live_msgs(), 0);
-}
-
-/* Lets agent i run fn and all that follows of it without time passing. */
-static void act(unsigned i, void (*fn)(struct msg *m, uintptr_t arg), uintptr_t arg)
-{
-    struct msg_do *m = MSG_NEW(DO, struct msg_do);
-
-    m->fn = fn;
-    m->arg = arg;
-    rt_send(agents[i].pid, &m->hdr);
-    tw_run_us(0);
-}
-
-static struct note *noted(unsigned i, uint32_t type)
-{
-    for (unsigned k = 0; k < agents[i].n; k++) {
-        if (agents[i].note[k].type == type)
-            return &agents[i].note[k];
-    }
-    return NULL;
-}
-
-static unsigned count_notes(unsigned i, uint32_t type)
-{
-    unsigned n = 0;
-
-    for (unsigned k = 0; k < agents[i].n; k++)
-        n += agents[i].note[k].type == type;
-    return n;
-}
-
-/* What agents do. */
-
-static void tell(proc_id to, uint64_t value)
-{
-    struct msg_tell *m = MSG_NEW(TELL, struct msg_tell);
-
-    m->value = value;
-    PROC_SEND(to, m);
-}
+static unsigned n_hooks, hook_order[8];
 
 static void do_tell(struct msg *m, uintptr_t arg)
 {
     (void)m;
     tell(agents[arg & 15].pid, arg >> 4);
-}
-
-static void do_fail(struct msg *m, uintptr_t arg)
-{
-    (void)m;
-    CHECK(arg == 77);
-}
-
-static void do_exit(struct msg *m, uintptr_t arg)
-{
-    (void)m;
-    proc_exit((enum exit_kind)arg, 42, "told to, by %s", "the test");
 }
 
 static void do_link(struct msg *m, uintptr_t arg)
@@ -217,94 +37,6 @@ static void do_kill(struct msg *m, uintptr_t arg)
     (void)m;
     proc_signal(agents[arg].pid, EXIT_KILL, 0, "kill");
 }
-
-static proc_ref last_ref;
-
-static void do_monitor(struct msg *m, uintptr_t arg)
-{
-    (void)m;
-    last_ref = proc_monitor(agents[arg].pid);
-}
-
-/* A call whose request is a DO, so that the asked runs what the test wants. */
-struct ask {
-    unsigned to;
-    void (*fn)(struct msg *m, uintptr_t arg);
-    uintptr_t arg;
-    uint64_t timeout_us;
-};
-
-static void do_call(struct msg *m, uintptr_t arg)
-{
-    const struct ask *ask = (const struct ask *)arg;
-    struct msg_do *q = MSG_NEW(DO, struct msg_do);
-
-    (void)m;
-    q->fn = ask->fn;
-    q->arg = ask->arg;
-    last_ref = proc_call(agents[ask->to].pid, &q->hdr, ask->timeout_us);
-}
-
-static void do_reply(struct msg *m, uintptr_t arg)
-{
-    struct msg_tell *r = MSG_NEW(TELL, struct msg_tell);
-
-    r->value = arg;
-    proc_reply(m, &r->hdr);
-}
-
-static void do_nothing(struct msg *m, uintptr_t arg)
-{
-    (void)m;
-    (void)arg;
-}
-
-static void do_keep(struct msg *m, uintptr_t arg)
-{
-    (void)arg;
-    proc_keep(m);
-}
-
-static struct reply_to deferred;
-
-static void do_defer(struct msg *m, uintptr_t arg)
-{
-    (void)arg;
-    deferred = proc_defer(m);
-}
-
-static void do_answer_deferred(struct msg *m, uintptr_t arg)
-{
-    struct msg_tell *r = MSG_NEW(TELL, struct msg_tell);
-
-    (void)m;
-    r->value = arg;
-    proc_reply_to(deferred, &r->hdr);
-}
-
-static void do_refuse_deferred(struct msg *m, uintptr_t arg)
-{
-    (void)m;
-    (void)arg;
-    proc_refuse(deferred);
-}
-
-static void do_forward(struct msg *m, uintptr_t arg)
-{
-    struct msg_do *d = MSG_OF(struct msg_do, m);
-
-    d->fn = do_reply;
-    PROC_SEND(agents[arg].pid, d);
-}
-
-static void do_cancel(struct msg *m, uintptr_t arg)
-{
-    (void)m;
-    (void)arg;
-    proc_cancel(last_ref);
-}
-
-/* Tests. */
 
 static void spawned_process_runs_init_then_what_was_sent(void **state)
 {
@@ -335,7 +67,7 @@ static void exit_tells_monitor_with_reason(void **state)
     assert_int_equal(n->from, agents[1].pid);
     assert_int_equal(n->why.kind, EXIT_CRASH);
     assert_string_equal(n->why.text, "CHECK(arg == 77)");
-    assert_non_null(strstr(n->why.file, "test_proc.c"));
+    assert_non_null(strstr(n->why.file, "agents.h"));
     assert_int_equal(tw.n_crashes, 1);
     assert_int_equal(tw.last_crash.msg_type, DO);
     stop();
@@ -391,163 +123,6 @@ static void nothing_arrives_after_unlink(void **state)
     act(0, do_unlink, 1);
     act(1, do_fail, 0);
     assert_null(noted(0, MSG_EXIT));
-    stop();
-}
-
-static void call_gets_its_reply(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_reply, .arg = 9, .timeout_us = 1000};
-
-    (void)state;
-    start(2, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    assert_int_equal(agents[0].n, 1);
-    assert_int_equal(agents[0].note[0].value, 9);
-    assert_int_equal(agents[0].note[0].ref, last_ref);
-    tw_run_us(10000);
-    assert_int_equal(agents[0].n, 1); /* no timeout behind it */
-    stop();
-}
-
-static void dropped_request_is_down_noreply(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_nothing, .timeout_us = PROC_NO_TIMEOUT};
-
-    (void)state;
-    start(2, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    assert_int_equal(agents[0].n, 1);
-    assert_int_equal(agents[0].note[0].type, MSG_DOWN);
-    assert_int_equal(agents[0].note[0].ref, last_ref);
-    assert_int_equal(agents[0].note[0].why.kind, EXIT_NOREPLY);
-    stop();
-}
-
-static void call_to_the_dead_is_down_noproc(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_reply, .timeout_us = 1000};
-
-    (void)state;
-    start(2, 0);
-    act(1, do_exit, EXIT_NORMAL);
-    act(0, do_call, (uintptr_t)&ask);
-    tw_run_us(5000);
-    assert_int_equal(agents[0].n, 1);
-    assert_int_equal(agents[0].note[0].why.kind, EXIT_NOPROC);
-    stop();
-}
-
-static void callee_that_dies_over_it_answers_its_reason(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_fail, .timeout_us = PROC_NO_TIMEOUT};
-
-    (void)state;
-    start(2, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    assert_int_equal(agents[0].note[0].why.kind, EXIT_CRASH);
-    assert_string_equal(agents[0].note[0].why.text, "CHECK(arg == 77)");
-    stop();
-}
-
-static void kept_and_deferred_requests_answer_at_exit(void **state)
-{
-    struct ask keep = {.to = 1, .fn = do_keep, .timeout_us = PROC_NO_TIMEOUT};
-    struct ask defer = {.to = 1, .fn = do_defer, .timeout_us = PROC_NO_TIMEOUT};
-
-    (void)state;
-    start(2, 0);
-    act(0, do_call, (uintptr_t)&keep);
-    act(0, do_call, (uintptr_t)&defer);
-    assert_int_equal(agents[0].n, 0);
-    act(1, do_exit, EXIT_SHUTDOWN);
-    assert_int_equal(count_notes(0, MSG_DOWN), 2);
-    assert_int_equal(agents[0].note[0].why.kind, EXIT_SHUTDOWN);
-    assert_int_equal(agents[0].note[1].why.kind, EXIT_SHUTDOWN);
-    stop();
-}
-
-static void deferred_request_is_answered_later(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_defer, .timeout_us = PROC_NO_TIMEOUT};
-
-    (void)state;
-    start(2, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    act(1, do_answer_deferred, 3);
-    assert_int_equal(agents[0].note[0].value, 3);
-    act(0, do_call, (uintptr_t)&ask);
-    act(1, do_refuse_deferred, 0);
-    assert_int_equal(agents[0].note[1].why.kind, EXIT_NOREPLY);
-    act(1, do_exit, EXIT_NORMAL);
-    assert_int_equal(agents[0].n, 2); /* nothing is answered twice */
-    stop();
-}
-
-static void forwarded_request_keeps_its_duty(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_forward, .arg = 2, .timeout_us = PROC_NO_TIMEOUT};
-
-    (void)state;
-    start(3, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    assert_int_equal(agents[0].note[0].type, TELL);
-    assert_int_equal(agents[0].note[0].from, agents[2].pid);
-    act(2, do_exit, EXIT_NORMAL);
-    act(0, do_call, (uintptr_t)&ask);
-    assert_int_equal(agents[0].note[1].why.kind, EXIT_NOPROC);
-    stop();
-}
-
-static void timeout_comes_and_late_reply_is_dropped_unseen(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_defer, .timeout_us = 2000};
-
-    (void)state;
-    start(2, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    tw_run_us(1999);
-    assert_int_equal(agents[0].n, 0);
-    tw_run_us(1);
-    assert_int_equal(agents[0].note[0].type, MSG_TIMEOUT);
-    assert_int_equal(agents[0].note[0].ref, last_ref);
-    act(1, do_answer_deferred, 3);
-    assert_int_equal(agents[0].n, 1);
-    stop();
-}
-
-static unsigned goods_back;
-
-static void goods_drop(struct msg *m)
-{
-    goods_back++;
-    tell(agents[1].pid, 1000);
-    msg_free(m);
-}
-
-static void do_answer_goods(struct msg *m, uintptr_t arg)
-{
-    (void)m;
-    (void)arg;
-    proc_reply_to(deferred, msg_new(GOODS, sizeof(struct msg), goods_drop));
-}
-
-static void reply_with_goods_gives_them_back_when_dropped(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_defer, .timeout_us = PROC_NO_TIMEOUT};
-
-    (void)state;
-    goods_back = 0;
-    start(3, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    act(0, do_cancel, 0);
-    act(1, do_answer_goods, 0);
-    assert_int_equal(goods_back, 1);
-    assert_int_equal(noted(1, TELL)->value, 1000);
-    assert_int_equal(agents[0].n, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    act(0, do_exit, EXIT_NORMAL);
-    act(1, do_answer_goods, 0);
-    assert_int_equal(goods_back, 2); /* the asker is dead */
     stop();
 }
 
@@ -620,25 +195,6 @@ static void damaged_heap_is_left_and_counted(void **state)
     assert_int_equal(status, 0);
 }
 
-static void do_make_and_fail(struct msg *m, uintptr_t arg)
-{
-    struct msg *made = msg_new(GOODS, sizeof(struct msg), goods_drop);
-
-    (void)m;
-    CHECK(made == NULL || arg == 77);
-}
-
-static void made_but_unsent_message_is_dropped_at_crash(void **state)
-{
-    (void)state;
-    goods_back = 0;
-    start(2, 0);
-    act(0, do_make_and_fail, 0);
-    assert_int_equal(goods_back, 1);
-    assert_int_equal(noted(1, TELL)->value, 1000);
-    stop();
-}
-
 static void hook(void *arg)
 {
     hook_order[n_hooks++ & 7] = (unsigned)(uintptr_t)arg;
@@ -657,6 +213,7 @@ static void hooks_run_newest_first(void **state)
 {
     (void)state;
     start(1, 0);
+    n_hooks = 0;
     act(0, do_hooks, 0);
     assert_int_equal(n_hooks, 2);
     assert_int_equal(hook_order[0], 3);
@@ -720,14 +277,14 @@ static void names_are_unique_and_go_with_their_owner(void **state)
 {
     (void)state;
     start(2, 0);
-    act(0, do_register, (uintptr_t)"one");
-    act(1, do_register, (uintptr_t)"one");
+    act(0, do_register, (uintptr_t) "one");
+    act(1, do_register, (uintptr_t) "one");
     assert_int_equal(agents[0].note[0].value, 0);
     assert_true(agents[1].note[0].value != 0);
     assert_int_equal(proc_whereis("one"), agents[0].pid);
     act(0, do_fail, 0);
     assert_int_equal(proc_whereis("one"), 0);
-    act(1, do_register, (uintptr_t)"one");
+    act(1, do_register, (uintptr_t) "one");
     assert_int_equal(proc_whereis("one"), agents[1].pid);
     stop();
     assert_int_equal(proc_whereis("one"), 0);
@@ -776,26 +333,6 @@ static void continue_is_queued_once_behind_what_waits(void **state)
     assert_int_equal(agents[0].n, 3);
     assert_int_equal(agents[0].note[0].value, 1);
     assert_int_equal(agents[0].note[1].type, MSG_CONTINUE);
-    stop();
-}
-
-static void do_reply_twice(struct msg *m, uintptr_t arg)
-{
-    do_reply(m, arg);
-    do_reply(m, arg);
-}
-
-static void second_reply_is_a_crash_of_the_callee(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_reply_twice, .timeout_us = PROC_NO_TIMEOUT};
-
-    (void)state;
-    start(2, 0);
-    act(0, do_call, (uintptr_t)&ask);
-    assert_int_equal(agents[0].n, 1);
-    assert_int_equal(agents[0].note[0].type, TELL);
-    assert_int_equal(tw.last_crash.why.kind, EXIT_CRASH);
-    assert_non_null(strstr(tw.last_crash.why.text, "proc_reply"));
     stop();
 }
 
@@ -855,25 +392,6 @@ static void listing_is_gathered(void **state)
     stop();
 }
 
-static void do_keep_many(struct msg *m, uintptr_t arg)
-{
-    (void)arg;
-    proc_keep(m);
-}
-
-static void kept_messages_leave_in_any_order(void **state)
-{
-    struct ask ask = {.to = 1, .fn = do_keep_many, .timeout_us = PROC_NO_TIMEOUT};
-
-    (void)state;
-    start(2, 0);
-    for (unsigned i = 0; i < 100; i++)
-        act(0, do_call, (uintptr_t)&ask);
-    act(1, do_fail, 0);
-    assert_int_equal(count_notes(0, MSG_DOWN), 100);
-    stop();
-}
-
 static void do_monitor_crowd(struct msg *m, uintptr_t arg)
 {
     (void)m;
@@ -918,19 +436,9 @@ int main(void)
         cmocka_unit_test(link_spreads_unless_normal),
         cmocka_unit_test(kill_is_not_trapped_and_links_hear_killed),
         cmocka_unit_test(nothing_arrives_after_unlink),
-        cmocka_unit_test(call_gets_its_reply),
-        cmocka_unit_test(dropped_request_is_down_noreply),
-        cmocka_unit_test(call_to_the_dead_is_down_noproc),
-        cmocka_unit_test(callee_that_dies_over_it_answers_its_reason),
-        cmocka_unit_test(kept_and_deferred_requests_answer_at_exit),
-        cmocka_unit_test(deferred_request_is_answered_later),
-        cmocka_unit_test(forwarded_request_keeps_its_duty),
-        cmocka_unit_test(timeout_comes_and_late_reply_is_dropped_unseen),
-        cmocka_unit_test(reply_with_goods_gives_them_back_when_dropped),
         cmocka_unit_test(crash_frees_heap_and_messages),
         cmocka_unit_test(heap_has_a_limit),
         cmocka_unit_test(damaged_heap_is_left_and_counted),
-        cmocka_unit_test(made_but_unsent_message_is_dropped_at_crash),
         cmocka_unit_test(hooks_run_newest_first),
         cmocka_unit_test(terminate_runs_after_a_normal_end_only),
         cmocka_unit_test(timers_come_in_order_and_cancelled_ones_never),
@@ -938,11 +446,9 @@ int main(void)
         cmocka_unit_test(spawn_flags_tell_the_parent),
         cmocka_unit_test(crash_in_init_is_down_and_leaks_nothing),
         cmocka_unit_test(continue_is_queued_once_behind_what_waits),
-        cmocka_unit_test(second_reply_is_a_crash_of_the_callee),
         cmocka_unit_test(suspended_process_serves_its_high_lane_only),
         cmocka_unit_test(inspect_answers_with_text),
         cmocka_unit_test(listing_is_gathered),
-        cmocka_unit_test(kept_messages_leave_in_any_order),
         cmocka_unit_test(ten_thousand_monitors_cost_no_more_each),
         cmocka_unit_test(kill_all_leaves_nothing),
     };

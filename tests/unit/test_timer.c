@@ -99,6 +99,13 @@ static void next_is_not_late(const struct timer *t, const bool *is_set)
     assert_true(any == (next != UINT64_MAX));
 }
 
+static uint64_t random_delay_ns(void)
+{
+    if (rnd() % 16 == 0)
+        return 0;
+    return rnd() % (rnd() % 4 ? 1000000000ULL : 300000000000ULL);
+}
+
 static void random_timers_against_a_list(void **state)
 {
     static struct timer t[TIMERS];
@@ -125,10 +132,10 @@ static void random_timers_against_a_list(void **state)
         default:
             if (is_set[i])
                 break;
-            if (rnd() % 8 == 0)
-                now_ns += WHEEL_GRAIN_NS - now_ns % WHEEL_GRAIN_NS; /* on the tick: still not early, not lost */
+            if (rnd() % 8 == 0) /* on a tick of the wheel: not early, not lost */
+                now_ns += WHEEL_GRAIN_NS - now_ns % WHEEL_GRAIN_NS;
             fire_and_compare(t, is_set);
-            add(&t[i], rnd() % 16 == 0 ? 0 : rnd() % (rnd() % 4 ? 1000000000ULL : 300000000000ULL), rnd() % 2);
+            add(&t[i], random_delay_ns(), rnd() % 2);
             is_set[i] = true;
         }
     }
