@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "amqp/channel_internal.h"
+#include "queues/vhost_state.h"
 
 enum { CLOSE_TIMEOUT_US = 8 * 1000 * 1000 };
 
@@ -29,6 +30,7 @@ static void channel_init(void *state, const void *arg)
 {
     struct channel *ch = state;
     const struct channel_arg *a = arg;
+    const char *down;
 
     ch->connection = a->connection;
     ch->number = a->number;
@@ -42,6 +44,9 @@ static void channel_init(void *state, const void *arg)
     u64map_init(&ch->consumers, proc_realloc, proc_free);
     tags_init(&ch->tags, proc_realloc, proc_free);
     confirms_init(&ch->confirms, proc_realloc, proc_free);
+    down = vhost_down_reason(ch->vhost);
+    if (down)
+        channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, AMQP_CHANNEL_OPEN, "%s", down);
     channel_reply_id(ch, AMQP_CHANNEL_OPEN_OK);
     (void)op_await_registry(ch, OP_START);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "amqp/channel_internal.h"
+#include "queues/vhost_state.h"
 
 enum {
     MANY_TRIES = 3,
@@ -61,8 +62,13 @@ enum method_result op_call(struct channel *ch, proc_id to, struct msg *m)
 
 enum method_result op_registry(struct channel *ch, struct msg *m)
 {
+    const char *down = vhost_down_reason(ch->vhost);
     char name[270];
 
+    if (down) {
+        msg_drop(m);
+        channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, 0, "%s", down);
+    }
     snprintf(name, sizeof(name), "registry:%s", ch->vhost);
     return op_call(ch, proc_whereis(name), m);
 }

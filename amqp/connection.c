@@ -5,8 +5,9 @@
  * one read brought for one channel in one message; writes what its channels give it, gathered for a
  * turn; heartbeats; close frames.
  * In:  MSG_FD (its socket, once), MSG_IO, CONN_METHOD, CONN_DELIVER, CONN_CONFIRM, CONN_FAIL,
- *      CHANNEL_GRANT, CHANNEL_DONE (its channels), CONN_SHUTDOWN, MSG_EXIT, MSG_DOWN, timers.
- * Out: CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE, REGISTRY_RELEASE_OWNER.
+ *      CHANNEL_GRANT, CHANNEL_DONE (its channels), CONN_SHUTDOWN, MSG_EXIT, MSG_DOWN, timers,
+ *      VHOST_DOWN.
+ * Out: CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE, REGISTRY_RELEASE_OWNER, VHOST_WATCH.
  * Links and monitors: its supervisor, whose SHUTDOWN it obeys with 320 to the client; its channels,
  *      linked (they die with it) and monitored (their death is told to the client as 541).
  * Invariants:
@@ -30,6 +31,7 @@
 #include "broker/core/config.h"
 #include "broker/core/log.h"
 #include "queues/registry.h"
+#include "queues/vhost_state.h"
 
 enum {
     CLOSE_TIMEOUT_US = 30 * 1000 * 1000,   /* for close-ok */
@@ -235,9 +237,7 @@ static void on_state_timeout(struct connection *c)
 {
     switch (conn_state(c)) {
     case CONN_OPEN:
-        c->framer.hold = false;
-        connection_fail(c, AMQP_CODE_INTERNAL_ERROR, AMQP_CONNECTION_OPEN, "vhost '%s' is down",
-                        c->vhost);
+        connection_on_no_vhost(c);
         break;
     case CONN_CLOSING:
         if (c->is_shutdown)
@@ -319,12 +319,9 @@ static void on_exit_signal(struct connection *c, const struct msg_exit *m)
 /* Answers to what it asked, and ends of partners. */
 static void on_answer(struct connection *c, struct msg *m)
 {
-    if (m->type == MSG_NAMED) {
-        if (conn_state(c) != CONN_OPEN || !c->framer.hold)
-            return; /* too late */
-        connection_open(c);
-        connection_resume(c);
-    } else if (m->ref != 0 && m->ref == c->login) {
+    if (connection_take_vhost(c, m))
+        return;
+    if (m->ref != 0 && m->ref == c->login) {
         connection_on_logged(c, m);
     } else if (m->ref != 0 && m->ref == c->release) {
         on_released(c, m);
@@ -377,6 +374,7 @@ static void handle_any(void *state, struct msg *m)
         break;
     case ACCESS_LOGGED:
     case REGISTRY_REPLY:
+    case VHOST_DOWN:
     case MSG_NAMED:
     case MSG_DOWN:
         on_answer(c, m);

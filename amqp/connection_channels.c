@@ -168,6 +168,23 @@ void connection_close_channels(struct connection *c, bool by_client)
     }
 }
 
+void connection_fail_channels(struct connection *c, const struct failure *f)
+{
+    uint64_t number, value;
+    uint32_t at = 0;
+
+    while (u64map_next(&c->channels, &at, &number, &value)) {
+        struct chan *ch = (struct chan *)(uintptr_t)value;
+
+        if (ch->state == CHAN_CLOSED || ch->state == CHAN_ENDING)
+            continue;
+        tell_close(ch, false);
+        connection_drop_input(c, ch);
+        connection_put_close(c, ch->number, f);
+        ch->state = CHAN_CLOSED;
+    }
+}
+
 static void put_simple(struct connection *c, uint16_t number, uint32_t id)
 {
     struct amqp_method m = {.id = id};
@@ -226,7 +243,8 @@ void connection_on_fail(struct connection *c, struct msg *m)
         return;
     if (conn_state(c) != CONN_RUNNING || ch->state == CHAN_CLOSED)
         return;
-    if (amqp_code_is_hard(f->failure.code)) {
+    /* 541 is about this channel alone, though the standard has it as a connection's error. */
+    if (amqp_code_is_hard(f->failure.code) && f->failure.code != AMQP_CODE_INTERNAL_ERROR) {
         connection_fail_with(c, &f->failure);
         return;
     }

@@ -11,10 +11,7 @@
 #include "broker/core/config.h"
 #include "broker/core/log.h"
 
-enum {
-    SILENT_CLOSE_US = 3 * 1000 * 1000,
-    VHOST_US = 3 * 1000 * 1000, /* for a vhost that is starting */
-};
+enum { SILENT_CLOSE_US = 3 * 1000 * 1000 };
 
 static const char *const capabilities[] = {
     "publisher_confirms",           "exchange_exchange_bindings", "basic.nack",
@@ -218,23 +215,13 @@ void connection_open(struct connection *c)
 
 static void on_open(struct connection *c, const struct amqp_connection_open *o)
 {
-    char name[270];
-
     if (!access_has_vhost((const char *)o->virtual_host.p, o->virtual_host.len)) {
         connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN, "vhost %.*s not found",
                         (int)o->virtual_host.len, (const char *)o->virtual_host.p);
         return;
     }
     c->vhost = copy_text(o->virtual_host);
-    snprintf(name, sizeof(name), "registry:%s", c->vhost);
-    if (proc_whereis(name) != 0) {
-        connection_open(c);
-        return;
-    }
-    /* It is starting, or down: a moment will tell. What the client sent beyond is kept. */
-    c->framer.hold = true;
-    c->registry = proc_await(name);
-    fsm_state_timeout(&c->fsm, VHOST_US);
+    connection_await_vhost(c);
 }
 
 /* One at a time; the answer, or another refusal, is connection_on_logged. */

@@ -74,6 +74,8 @@ struct connection {
     size_t read_size;                       /* of this read: bounds how many commands may come */
     char *user, *vhost;                     /* once known */
     proc_ref beat_timer, release, registry; /* registry: awaited before open-ok */
+    proc_ref watch;                         /* a VHOST_WATCH, or its answerer's name */
+    uint64_t vhost_downs;                   /* how often the vhost went down, as far as was told */
     proc_ref login;                         /* an answer of `access` that is awaited */
     uint64_t origin;                        /* what `access` counts tries by */
     uint64_t hard_bytes; /* output that could not be refused, since it was last empty */
@@ -141,6 +143,14 @@ void connection_on_logged(struct connection *c, const struct msg *m);
 /* A method on channel 0. */
 void connection_on_method(struct connection *c, const struct amqp_method *m);
 
+/* connection_vhost.c */
+/* connection.open named a vhost that exists: open-ok, now or later, or 541. */
+void connection_await_vhost(struct connection *c);
+/* It took too long to start. */
+void connection_on_no_vhost(struct connection *c);
+/* Whether m is about the vhost; it was handled then. */
+bool connection_take_vhost(struct connection *c, struct msg *m);
+
 /* connection_channels.c */
 struct chan *connection_find(struct connection *c, uint16_t number);
 /* The channel that sent m; NULL: it was forgotten. */
@@ -157,6 +167,8 @@ void connection_on_grant(struct connection *c, struct msg *m);
 void connection_on_fail(struct connection *c, struct msg *m);
 void connection_on_done(struct connection *c, struct msg *m);
 void connection_on_down(struct connection *c, struct msg *m);
+/* Closes each channel with that error. */
+void connection_fail_channels(struct connection *c, const struct failure *f);
 /* Asks all channels to end. */
 void connection_close_channels(struct connection *c, bool by_client);
 

@@ -12,19 +12,20 @@
 #include "queues/registry.h"
 #include "queues/registry_hash.h"
 #include "queues/registry_impl.h"
+#include "queues/vhost_state.h"
 
 struct vhost_ctx {
     char name[256];
     char dir[400];
 };
 
-static void add(const char *what, const struct vhost_ctx *v, const struct proc_ops *ops,
-                struct blob *arg)
+static void add(const char *what, enum vhost_part tag, const struct vhost_ctx *v,
+                const struct proc_ops *ops, struct blob *arg)
 {
     char id[300];
     struct child_spec spec = { .id = id, .ops = ops, .arg = arg, .own_budget = true,
                                .shutdown_ms = ops == &supervisor_ops ? SUP_WAIT : 5000,
-                               .scheduler = SCHED_SAME };
+                               .scheduler = SCHED_SAME, .tag = tag };
 
     snprintf(id, sizeof(id), "%s:%s", what, v->name);
     sup_add(&spec);
@@ -37,14 +38,17 @@ static void build(const void *ctx)
     struct sup_spec children = { .strategy = ONE_FOR_ONE, .is_registered = true };
     struct store_arg store = { 0 };
     struct registry_arg registry;
+    struct vhost_state_arg watcher;
 
     snprintf(store.vhost, sizeof(store.vhost), "%s", v->name);
     snprintf(store.dir, sizeof(store.dir), "%s", v->dir);
     snprintf(registry.vhost, sizeof(registry.vhost), "%s", v->name);
-    add("store", v, &store_ops, blob_copy(&store, sizeof(store)));
-    add("exchanges", v, &supervisor_ops, sup_new_arg(&children, NULL, 0));
-    add("queues", v, &supervisor_ops, sup_new_arg(&children, NULL, 0));
-    add("registry", v, &registry_ops, blob_copy(&registry, sizeof(registry)));
+    snprintf(watcher.vhost, sizeof(watcher.vhost), "%s", v->name);
+    add("vhost_state", 0, v, &vhost_state_ops, blob_copy(&watcher, sizeof(watcher)));
+    add("store", VHOST_STORE, v, &store_ops, blob_copy(&store, sizeof(store)));
+    add("exchanges", VHOST_EXCHANGES, v, &supervisor_ops, sup_new_arg(&children, NULL, 0));
+    add("queues", VHOST_QUEUES, v, &supervisor_ops, sup_new_arg(&children, NULL, 0));
+    add("registry", VHOST_REGISTRY, v, &registry_ops, blob_copy(&registry, sizeof(registry)));
 }
 
 void vhost_child_spec(const char *name, const char *data_dir, struct child_spec *ret)

@@ -1,7 +1,8 @@
 /*
- * vhost.h - the supervisor of one vhost: its store, registry, exchanges and queues.
+ * vhost.h - the supervisor of one vhost: its watcher, store, registry, exchanges and queues.
  *
  *   vhost:<name> (one_for_one)
+ *     vhost_state:<name> says whether the vhost is down; vhost_state.h
  *     store:<name>      blocking; persistence/store.h
  *     registry:<name>
  *     exchanges:<name>  supervisor, one child for each exchange

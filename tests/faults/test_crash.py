@@ -340,6 +340,61 @@ class Elders(CrashCase):
         conn.rpc(1, Q.Delete(queue=queue))
 
 
+class ParkedCase(CrashCase):
+    """A store or registry that crashes too often is parked, and its vhost is down for a while."""
+
+    def crash_until_parked(self, kind):
+        def parked():
+            rows = list(self.processes(kind).values())
+            if rows:
+                self.broker.http("POST", "/api/debug/crash",
+                                 {"process": rows[0]["pid"], "how": "check"})
+            return "is down" in self.broker.log()
+        wait_for(parked, "a parked " + kind, step=0.005)
+
+    def goes_down(self, kind):
+        conn, queue = self.opened(), fresh()
+        conn.channel(2)
+        conn.rpc(1, Q.Declare(queue=queue, durable=True))
+        conn.rpc(1, spec.Confirm.Select())
+        conn.publish(1, "", queue, b"kept", KEPT)
+        conn.expect(1, B.Ack)
+        self.crash_until_parked(kind)
+        for _ in range(2):
+            channel, method = conn.next_method()
+            self.assertIsInstance(method, spec.Channel.Close)
+            self.assertEqual(method.reply_code, 541)
+            self.assertIn("vhost '/' is down: " + kind, method.reply_text)
+            conn.cast(channel, spec.Channel.CloseOk())
+
+        def up():
+            conn.cast(3, spec.Channel.Open())
+            method = conn.expect_one_of(3, (spec.Channel.OpenOk, spec.Channel.Close))
+            if isinstance(method, spec.Channel.Close):
+                self.assertEqual(method.reply_code, 541)
+                conn.cast(3, spec.Channel.CloseOk())
+                return False
+            return True
+        wait_for(up, "a vhost that is up again", step=0.05)
+        conn.rpc(3, Q.Declare(queue=queue, durable=True))
+        conn.cast(3, B.Get(queue=queue, no_ack=True))
+        self.assertEqual(conn.message(3, B.GetOk).body, b"kept")
+        conn.rpc(3, Q.Delete(queue=queue))
+        self.opened().close()
+
+
+@needs_own_broker
+class ParkedStore(ParkedCase):
+    def test_store(self):
+        self.goes_down("store")
+
+
+@needs_own_broker
+class ParkedRegistry(ParkedCase):
+    def test_registry(self):
+        self.goes_down("registry")
+
+
 @needs_own_broker
 class InInit(unittest.TestCase):
     """A kind of process that crashes in init for ever: the node and every neighbour serve on."""
@@ -418,9 +473,15 @@ class InInit(unittest.TestCase):
                 conn.cast(0, spec.Connection.Open("/"))
                 method = conn.expect_one_of(0, (spec.Connection.OpenOk, spec.Connection.Close))
                 conn.kill()
-                return isinstance(method, spec.Connection.Close) and method.reply_code == 541
-            wait_for(refused, "541", step=0.2)
+                return isinstance(method, spec.Connection.Close) and method
+            close = wait_for(refused, "541", step=0.2)
+            self.assertEqual(close.reply_code, 541)
+            self.assertIn("vhost '/' is down: " + kind, close.reply_text)
             broker.get("/api/overview")
+
+    def test_vhost_state(self):
+        """A vhost does without the process that would say that it is down."""
+        self.serves(self.opened(self.start("vhost_state")))
 
     def test_connection(self):
         """Each new socket closes, and the next one is accepted."""
