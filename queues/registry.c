@@ -163,8 +163,10 @@ static void on_hello(struct registry *r, const struct msg_exchange_hello *m)
 {
     struct subject *x = subject_find(r, m->exchange_id);
 
-    if (!x)
+    if (!x) {
+        exchange_child_stop(r, m->exchange_id);
         return;
+    }
     exchange_reset(r, x, m->hdr.from);
     job_resume(r, WITH_EXCHANGE, m->exchange_id);
 }
@@ -233,7 +235,7 @@ static void registry_handle(void *state, struct msg *m)
 
     if (load_on_answer(r, m) || job_on_answer(r, m))
         return;
-    if (m->type == EXCHANGE_DONE || m->type == STORE_WRITTEN)
+    if (m->type == EXCHANGE_DONE || m->type == STORE_WRITTEN || m->type == MSG_SUP_REPLY)
         return; /* of a call whose outcome nobody waits for */
     on_info(r, m);
 }

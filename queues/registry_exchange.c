@@ -186,10 +186,23 @@ static void stopped(struct registry *r, struct job *j, struct msg *m)
     job_finish(r, j);
 }
 
-static void row_removed(struct registry *r, struct job *j, struct msg *m)
+static void unbound(struct registry *r, struct job *j, struct msg *m)
 {
     (void)m;
     job_act_with(r, j, WITH_EXCHANGES, stop_child, stopped);
+}
+
+static void out_of_sight(struct registry *r, struct job *j, struct msg *m)
+{
+    struct cell *x = j->cell;
+
+    (void)m;
+    if (find_named(r, x) == x)
+        table_del(r->tables.exchanges, cell_name(x), x->name_len);
+    cell_set(x, 0, 0, CELL_DELETED, NULL);
+    job_on_cell(r, x);
+    job_resume(r, WITH_EXCHANGE, x->id); /* who waited for its next run waits no more */
+    job_unbind_all(r, j, unbound);
 }
 
 static void remove_row(struct registry *r, struct job *j)
@@ -197,25 +210,16 @@ static void remove_row(struct registry *r, struct job *j)
     job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, true)->hdr, PROC_NO_TIMEOUT));
 }
 
-static void unbound(struct registry *r, struct job *j, struct msg *m)
-{
-    (void)m;
-    if (j->cell->flags & CELL_DURABLE)
-        job_act_with(r, j, WITH_STORE, remove_row, row_removed);
-    else
-        row_removed(r, j, NULL);
-}
-
+/*
+ * The row first: a registry that finds a row without a cell would make a second cell, while the
+ * process still has the first. One that finds a cell without its row goes on with the deletion.
+ */
 static void delete_run(struct registry *r, struct job *j)
 {
-    struct cell *x = j->cell;
-
-    if (find_named(r, x) == x)
-        table_del(r->tables.exchanges, cell_name(x), x->name_len);
-    cell_set(x, 0, 0, CELL_DELETED, NULL);
-    job_on_cell(r, x);
-    job_resume(r, WITH_EXCHANGE, x->id); /* who waited for its next run waits no more */
-    job_unbind_all(r, j, unbound);
+    if (j->cell->flags & CELL_DURABLE)
+        job_act_with(r, j, WITH_STORE, remove_row, out_of_sight);
+    else
+        out_of_sight(r, j, NULL);
 }
 
 static void delete_begin(struct registry *r, struct job *j)
@@ -287,6 +291,14 @@ static void own_delete(struct registry *r, struct cell *x, bool with_bindings)
     r->nesting++;
     job_start(r, j);
     r->nesting--;
+}
+
+void exchange_child_stop(struct registry *r, uint64_t id)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "exchange %llu", (unsigned long long)id);
+    (void)sup_stop_child(r->exchanges, text, PROC_NO_TIMEOUT); /* nobody waits for it */
 }
 
 void exchange_delete_job(struct registry *r, struct cell *x)

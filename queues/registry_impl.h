@@ -178,6 +178,8 @@ void on_exchange_delete(struct registry *r, struct msg *m);
 void refuse_default_exchange(struct registry *r, struct job *j);
 void refuse_missing_exchange(struct registry *r, struct job *j, const struct blob *name);
 void exchange_child_start(struct registry *r, struct cell *x);
+/* Of an exchange that was deleted while a forerunner died. */
+void exchange_child_stop(struct registry *r, uint64_t id);
 /* After a binding went: an auto-delete exchange that had some and has none goes too. */
 void exchange_is_unused(struct registry *r, struct subject *x);
 void exchange_delete_job(struct registry *r, struct cell *x);
