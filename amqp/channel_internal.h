@@ -17,6 +17,7 @@
 #include "amqp/confirms.h"
 #include "amqp/tags.h"
 #include "amqp/wire.h"
+#include "broker/core/access_cache.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/proc.h"
 #include "broker/runtime/u64map.h"
@@ -111,6 +112,7 @@ struct channel {
     uint64_t out_n; /* deliveries given to the connection */
     struct tags tags;
     struct confirms confirms;
+    struct access_cache access;
     char *current_queue; /* for methods that leave the name empty; NULL: none */
 };
 
@@ -132,6 +134,14 @@ void channel_reply(struct channel *ch, const struct amqp_method *m);
 void channel_reply_id(struct channel *ch, uint32_t id);
 /* The same behind the answer of the method under way, if there is one. */
 void channel_tell(struct channel *ch, const struct amqp_method *m);
+
+/* channel_access.c */
+/* Whether the channel's user may do this; else the channel ends with 403. */
+void channel_check_method(struct channel *ch, const struct amqp_method *m);
+void channel_check_publish(struct channel *ch, struct amqp_bytes exchange);
+/* Of a topic exchange: whether the user may publish with these keys, those of CC and BCC too. */
+void channel_check_keys(struct channel *ch, struct amqp_bytes exchange,
+                        const struct route_query *q);
 
 /* channel_method.c */
 enum method_result channel_method(struct channel *ch, const struct command *cmd);

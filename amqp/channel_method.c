@@ -159,6 +159,7 @@ static enum method_result confirm_select(struct channel *ch, const struct amqp_m
 
 static enum method_result begin(struct channel *ch, const struct amqp_method *m)
 {
+    channel_check_method(ch, m);
     switch (m->id) {
     case AMQP_BASIC_QOS:
         return qos(ch, m);

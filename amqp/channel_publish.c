@@ -47,6 +47,8 @@ static void check_user_id(struct channel *ch, struct amqp_bytes props)
 
     if (!props_find(props, PROP_USER_ID, &user) || amqp_bytes_is(user, ch->user))
         return;
+    if (access_tags(ch->user, strlen(ch->user)) & ACCESS_IMPERSONATOR)
+        return;
     channel_fail(ch, AMQP_CODE_PRECONDITION_FAILED, AMQP_BASIC_PUBLISH,
                  "user_id property set to '%.*s' but authenticated user was '%s'", (int)user.len,
                  (const char *)user.p, ch->user);
@@ -198,10 +200,13 @@ bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
     struct routed to;
     bool fits = true;
 
+    channel_check_publish(ch, record_exchange(r));
     check_message(ch, cmd);
     q.exchange = find_exchange(ch, r);
     if (record_has_headers(r))
         add_keys(ch, cmd, &q);
+    if (q.exchange && q.exchange->type == EXCHANGE_TOPIC)
+        channel_check_keys(ch, record_exchange(r), &q);
     route(&ch->tables, &q, &to, proc_realloc, proc_free);
     for (uint32_t i = 0; i < to.queues.n && fits; i++)
         fits = may_send(link_to(ch, routed_queue(&to, i)), bytes);

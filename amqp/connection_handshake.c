@@ -221,6 +221,11 @@ static void on_open(struct connection *c, const struct amqp_connection_open *o)
         return;
     }
     c->vhost = copy_text(o->virtual_host);
+    if (!access_may_open(c->user, c->vhost)) {
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
+                        "access to vhost '%s' refused for user '%s'", c->vhost, c->user);
+        return;
+    }
     connection_await_vhost(c);
 }
 

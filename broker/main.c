@@ -19,6 +19,7 @@
 #include "broker/runtime/world.h"
 #include "broker/tree.h"
 #include "persistence/store.h"
+#include "queues/definitions.h"
 
 enum { SHUTDOWN_DEADLINE_S = 10 };
 
@@ -188,6 +189,18 @@ static void probe_data_dir(void)
         die("%s", text);
 }
 
+/* All of the file is looked at, because later there is nobody to tell of a mistake but the log. */
+static void probe_definitions(void)
+{
+    const char *path = config()->load_definitions;
+    struct definitions d = {0};
+    char text[512];
+
+    if (*path && definitions_read(path, &d, text, sizeof(text)) < 0)
+        die("definitions file %s: %s", path, text);
+    definitions_fini(&d);
+}
+
 static void raise_open_files(void)
 {
     struct rlimit limit;
@@ -263,6 +276,7 @@ int main(int argc, char **argv)
     raise_open_files();
     block_signals(&set);
     probe_data_dir();
+    probe_definitions();
     probe_port(config()->amqp_port, "AMQP");
     probe_port(config()->mgmt_port, "management");
     start();

@@ -36,7 +36,7 @@
 
 #define NODE_STORE "node_store"
 
-enum { VHOSTS_PATIENCE_US = 10 * 1000 * 1000 };
+enum { VHOSTS_PATIENCE_US = 10 * 1000 * 1000, STORE_PATIENCE_US = 10 * 1000 * 1000 };
 
 /*
  * Settings
@@ -243,15 +243,20 @@ static void await_registries(struct node *n)
     n->patience = proc_timer(VHOSTS_PATIENCE_US);
 }
 
+static void answer_waiting(struct node *n)
+{
+    for (uint32_t i = 0; i < n->n_waiting; i++)
+        proc_reply_to(n->waiting[i], msg_new(NODE_READY, sizeof(struct msg), NULL));
+    n->n_waiting = 0;
+}
+
 static void ready(struct node *n)
 {
     static char here;
 
     n->is_ready = true;
     table_put(marks(), "", 0, &here);
-    for (uint32_t i = 0; i < n->n_waiting; i++)
-        proc_reply_to(n->waiting[i], msg_new(NODE_READY, sizeof(struct msg), NULL));
-    n->n_waiting = 0;
+    answer_waiting(n);
 }
 
 /* Whether the vhosts are there, or were waited for long enough; then the topology's turn comes. */
@@ -296,6 +301,7 @@ static void node_init(void *state, const void *arg)
     u64map_init(&n->registries, proc_realloc, proc_free);
     u64map_init(&n->import.calls, proc_realloc, proc_free);
     CHECK(proc_register("node") == 0);
+    n->store_patience = proc_timer(STORE_PATIENCE_US);
     await_store(n);
 }
 
@@ -365,6 +371,8 @@ static void node_handle(void *state, struct msg *m)
     case MSG_TIMEOUT:
         if (m->ref == n->patience && n->registries.n > 0)
             lose_patience(n);
+        else if (m->ref == n->store_patience && !n->stored)
+            answer_waiting(n); /* nobody can log in, and somebody should see that */
         break;
     case STORE_ROWS:
         on_rows(n, MSG_OF(struct msg_store_rows, m));

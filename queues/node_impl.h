@@ -19,7 +19,7 @@ struct node_import {
 struct node {
     struct definitions *stored; /* all rows, and what they mean; freed by proc_at_exit */
     struct definitions *file;   /* of load_definitions; the same */
-    proc_ref store_name, load, write;
+    proc_ref store_name, store_patience, load, write;
     proc_ref access_name, access_monitor, sweep;
     proc_ref vhosts_name, vhosts_monitor;
     struct u64map starts;     /* calls to the supervisor of vhosts */
