@@ -68,14 +68,13 @@ static void on_partner(struct registry *r, proc_id pid)
     proc_monitor(pid); /* also one that died meanwhile: its DOWN awaits the next */
     if (with == WITH_QUEUES || with == WITH_EXCHANGES)
         sup_watch(pid);
-    if (!r->store || !r->queues || !r->exchanges)
-        return;
     if (!r->is_running) {
-        load_begin(r);
+        if (r->store && r->queues && r->exchanges)
+            load_begin(r);
         return;
     }
     reserve_ids(r);
-    job_resume(r, with, 0);
+    job_resume(r, with, 0); /* who waits for this one does not wait for the others */
 }
 
 static int fall(void *ctx, const void *key, size_t len, void *value)
