@@ -9,7 +9,10 @@ queues are drained. Then:
  reordered   within one consumer's session, the messages of one publisher out of their order
  unflagged   delivered again without the redelivered flag
  acked again delivered again although its ack had surely come (a later method of its channel was
-             answered) longer before the kill than an ack may stay unwritten
+             answered) longer before the kill than an ack may stay unwritten, and the store was
+             at work: it had also kept a message that was sent so much later than the ack came.
+             That only the disk can confirm what goes to the queue that nobody reads tells of it,
+             and that a machine has stalled is no fault of the broker
  damaged     a body that is not what was published
  invented    an id that nobody published
 
@@ -62,6 +65,7 @@ class World:
         self.seen = {}                    # id: how often delivered
         self.acked = set()                # its ack was written to the socket
         self.ack_came = {}                # id: when the broker surely had its ack, in which life
+        self.kept = []                    # (when confirmed, in which life, when it was sent)
         self.kills = []                   # moments
         self.crashes = []                 # soft: [from, to], a process died in between
         self.outages = []                 # soft: [from, to], a store was away
@@ -86,9 +90,16 @@ class World:
         """How long before the kill the ack had surely come; for ever, where no kill came since."""
         came, life = self.ack_came[ident]
         if self.soft:
-            return next((self.writable_s(came, a) for a, b in self.crashes if b >= came),
-                        float("inf"))
-        return self.kills[life] - came if life < len(self.kills) else float("inf")
+            crash = next(((a, b) for a, b in self.crashes if b >= came), None)
+            return min(self.writable_s(came, crash[0]), self.kept_until(life, crash[1]) - came) \
+                if crash else float("inf")
+        if life >= len(self.kills):
+            return float("inf")
+        return min(self.kills[life], self.kept_until(life)) - came
+
+    def kept_until(self, life, moment=float("inf")):
+        """The newest send of a message that the store had surely kept, in a life, at a moment."""
+        return max((sent for at, of, sent in self.kept if of == life and at <= moment), default=0)
 
     def writable_s(self, begin, end):
         """For how much of this time there was a store to write to."""
@@ -139,7 +150,7 @@ def publisher(world, name, queue, rng, counter):
     with world.connect() as conn:
         conn.rpc(1, Q.Declare(queue=queue, durable=True))
         conn.rpc(1, spec.Confirm.Select())
-        tag, waiting = 0, {}
+        tag, waiting, sent_at = 0, {}, {}
         while not world.ended.is_set() or waiting:
             if len(waiting) < WINDOW and not world.ended.is_set():
                 conn.gather()
@@ -151,12 +162,18 @@ def publisher(world, name, queue, rng, counter):
                     with world.lock:
                         world.published.add(ident)
                     waiting[tag] = ident
+                    sent_at[tag] = time.monotonic()
                     conn.publish(1, "", queue, body_of(ident, size), KEPT)
                 conn.flush()
-            read_confirms(world, conn, waiting, 0.001 if len(waiting) < WINDOW else 0.5)
+            last = read_confirms(world, conn, waiting, 0.001 if len(waiting) < WINDOW else 0.5)
+            if last and not QUEUES[queue]:
+                with world.lock:
+                    world.kept.append((time.monotonic(), conn.life, sent_at[last]))
 
 
 def read_confirms(world, conn, waiting, timeout):
+    """The highest tag that was acked, 0 for none."""
+    highest = 0
     try:
         while waiting:
             _, method = conn.next_method(timeout)
@@ -164,12 +181,15 @@ def read_confirms(world, conn, waiting, timeout):
                 raise Unexpected("expected a confirm, got %s" % method)
             last = method.delivery_tag
             tags = [t for t in waiting if t <= last] if method.multiple else [last]
+            if isinstance(method, B.Ack):
+                highest = max(highest, last)
             with world.lock:
                 to = world.confirmed if isinstance(method, B.Ack) else world.nacked
                 to.update(waiting.pop(t) for t in tags)
             timeout = 0.001
     except TimeoutError:
         pass
+    return highest
 
 
 def consumer(world, queue, prefetch, pause_s, grace_s):

@@ -71,6 +71,9 @@ class Checker(unittest.TestCase):
         now = time.monotonic()
         self.world.ack_came = {"p-1": (now - 0.05, 0), "p-2": (now - 0.5, 0)}
         self.world.kills.append(now)
+        self.world.kept = [(now - 0.01, 0, now - 0.45)]
+        self.deliver("p-2", redelivered=True, session={})  # The machine stood still.
+        self.world.kept.append((now - 0.01, 0, now - 0.02))
         self.deliver("p-1", redelivered=True, session={})
         self.assertEqual(self.verdict(), (0, []))
         self.deliver("p-2", redelivered=True, session={})
