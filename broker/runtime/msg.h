@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 typedef uint64_t proc_id; /* 0: nobody. scheduler:8 | slot:24 | generation:32 */
-typedef uint64_t
-    proc_ref; /* names one call, monitor or timer of the process that made it; 0: none */
+/* Names one call, monitor or timer of the process that made it; 0: none. */
+typedef uint64_t proc_ref;
 
 /*
  * Message types. The runtime's own stand below MSG_USER; each room takes a block of its own:
