@@ -64,6 +64,7 @@ class World:
         self.published, self.confirmed, self.nacked = set(), set(), set()
         self.seen = {}                    # id: how often delivered
         self.acked = set()                # its ack was written to the socket
+        self.ack_sent = {}                # id: when first
         self.ack_came = {}                # id: when the broker surely had its ack, in which life
         self.kept = []                    # (when confirmed, in which life, when it was sent)
         self.kills = []                   # moments
@@ -90,7 +91,9 @@ class World:
         """How long before the kill the ack had surely come; for ever, where no kill came since."""
         came, life = self.ack_came[ident]
         if self.soft:
-            crash = next(((a, b) for a, b in self.crashes if b >= came), None)
+            # A slow client hears late that its ack came; a crash in between may have undone it.
+            sent = self.ack_sent[ident]
+            crash = next(((a, b) for a, b in self.crashes if b >= sent), None)
             return min(self.writable_s(came, crash[0]), self.kept_until(life, crash[1]) - came) \
                 if crash else float("inf")
         if life >= len(self.kills):
@@ -212,6 +215,7 @@ def consumer(world, queue, prefetch, pause_s, grace_s):
             ident = world.on_delivery(conn.content(1, method), session, grace_s)
             if pause_s:
                 world.ended.wait(pause_s)
+            world.ack_sent.setdefault(ident, time.monotonic())
             conn.cast(1, B.Ack(method.delivery_tag))
             with world.lock:
                 world.acked.add(ident)
