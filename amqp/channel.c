@@ -4,9 +4,9 @@
  * Duties: carries out its client's commands in order; routes publishes in place and gathers what
  * one turn sent to one queue; numbers deliveries and keeps what is not settled; confirms.
  * In:  CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE (its connection); QUEUE_CONFIRM, QUEUE_CREDIT,
- *      QUEUE_DELIVER, QUEUE_CONSUMER_GONE (queues); replies of queues and the registry; DOWN.
- * Out: CHANNEL_GRANT, CHANNEL_DONE, CONN_* (its connection); QUEUE_PUBLISH, QUEUE_SETTLE,
- *      QUEUE_PERMIT, QUEUE_DETACH and calls (queues); calls to the registry.
+ *      QUEUE_DELIVER, QUEUE_WANT, QUEUE_SHARE_BACK, QUEUE_CONSUMER_GONE (queues); replies of queues
+ * and the registry; DOWN. Out: CHANNEL_GRANT, CHANNEL_DONE, CONN_* (its connection); QUEUE_PUBLISH,
+ * QUEUE_SETTLE, QUEUE_PERMIT, QUEUE_SHARE, QUEUE_DETACH and calls (queues); calls to the registry.
  * Links and monitors: linked to its connection; monitors each queue it has a link to.
  * Invariants:
  *   1. Commands are carried out in order, but acks pass what is held back.
@@ -324,6 +324,12 @@ static void channel_handle(void *state, struct msg *m)
     case QUEUE_DELIVER:
         channel_on_deliver(ch, m);
         break;
+    case QUEUE_WANT:
+        channel_on_want(ch, m);
+        break;
+    case QUEUE_SHARE_BACK:
+        channel_on_share_back(ch, m);
+        break;
     case CHANNEL_WRITTEN:
         channel_on_written(ch, m);
         break;
@@ -369,6 +375,7 @@ static void channel_flush(void *state)
     struct channel *ch = state;
 
     channel_flush_links(ch);
+    channel_give_permits(ch);
     channel_flush_confirms(ch);
     tags_trim(&ch->tags);
     grant(ch);
@@ -379,10 +386,11 @@ static size_t channel_inspect(const void *state, char *out, size_t size)
     const struct channel *ch = state;
     int n = snprintf(out, size,
                      "{\"number\":%u,\"confirm\":%s,\"consumers\":%u,\"unacked\":%u,"
-                     "\"unconfirmed\":%u,\"prefetch\":%u,\"held_back\":%s,\"waits\":%u}",
+                     "\"unconfirmed\":%u,\"prefetch\":%u,\"shared_prefetch\":%u,"
+                     "\"held_back\":%s,\"waits\":%u}",
                      ch->number, ch->is_confirming ? "true" : "false", ch->consumers.n, ch->tags.n,
-                     confirms_open(&ch->confirms), ch->prefetch, ch->in ? "true" : "false",
-                     ch->op_wait);
+                     confirms_open(&ch->confirms), ch->prefetch, ch->share.limit,
+                     ch->in ? "true" : "false", ch->op_wait);
 
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size;
 }

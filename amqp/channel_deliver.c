@@ -33,6 +33,7 @@ struct consumer_spec consumer_describe(struct channel *ch, struct channel_consum
         .cid = cc->cid,
         .no_ack = cc->no_ack,
         .exclusive = cc->exclusive,
+        .is_shared = ch->share.limit > 0,
         .prefetch = cc->prefetch,
         .priority = cc->priority,
         .window_messages = cc->renewed_messages + w.messages,
@@ -124,6 +125,8 @@ static void pass_on(struct channel *ch, struct link *l, struct msg_conn_deliver 
     struct conn_delivery item = {
         .record = d->record, .kind = DELIVERY_DELIVER, .redelivered = d->redelivered};
 
+    if (d->drew)
+        share_drew(&ch->share, &l->share);
     if (!cc) { /* its cancel was answered before: the queue has it back when it sees so */
         record_unref(d->record);
         return;
@@ -140,6 +143,7 @@ static void pass_on(struct channel *ch, struct link *l, struct msg_conn_deliver 
         e->lasts = (l->cell->flags & CELL_DURABLE) && record_is_persistent(d->record);
         item.tag = e->tag;
         l->n_held++;
+        share_use(&ch->share);
     }
     cc->sent_messages++;
     cc->sent_bytes += record_window_bytes(d->record);

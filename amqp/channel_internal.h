@@ -15,6 +15,7 @@
 #include "amqp/codec/methods.h"
 #include "amqp/codec/record.h"
 #include "amqp/confirms.h"
+#include "amqp/share.h"
 #include "amqp/tags.h"
 #include "amqp/wire.h"
 #include "broker/core/access_cache.h"
@@ -45,6 +46,7 @@ struct link {
     struct msg_queue_publish *gather;                     /* kept; NULL: nothing */
     struct msg_queue_settle *settle;                      /* kept; NULL: nothing */
     struct inflight inflight;
+    struct share_member share; /* of the channel's shared prefetch */
     struct late_settle *late;
     uint32_t n_late, cap_late;
     uint32_t n_held;                /* tag entries that name this link */
@@ -110,6 +112,7 @@ struct channel {
     struct u64map consumers; /* cid to consumer */
     struct channel_consumer *last_consumer, *marked;
     uint64_t out_n; /* deliveries given to the connection */
+    struct share share; /* the prefetch of all its consumers */
     struct tags tags;
     struct confirms confirms;
     struct access_cache access;
@@ -186,6 +189,13 @@ void channel_on_written(struct channel *ch, const struct msg *m);
 void channel_on_consumer_gone(struct channel *ch, const struct msg *m);
 enum method_result get_start(struct channel *ch, const struct amqp_method *m);
 enum method_result get_reply(struct channel *ch, const struct amqp_method *m, struct msg *reply);
+
+/* channel_share.c */
+/* 0: no limit. */
+void channel_set_share(struct channel *ch, uint16_t limit);
+void channel_on_want(struct channel *ch, const struct msg *m);
+void channel_on_share_back(struct channel *ch, const struct msg *m);
+void channel_give_permits(struct channel *ch);
 
 /* channel_settle.c */
 void channel_settle(struct channel *ch, const struct command *cmd);

@@ -288,6 +288,7 @@ static void on_down(struct channel *ch, struct link *l, const struct msg_exit *m
 
     settle_inflight(ch, l, deleted);
     void_held(ch, l);
+    share_forget(&ch->share, &l->share);
     reset_consumers(ch, l);
     l->monitor = 0;
     l->state = LINK_DOWN;

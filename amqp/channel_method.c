@@ -108,8 +108,9 @@ static enum method_result qos(struct channel *ch, const struct amqp_method *m)
         channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "prefetch_size!=0 (%u)",
                      m->u.basic_qos.prefetch_size);
     if (m->u.basic_qos.global)
-        channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "qos shared by a channel");
-    ch->prefetch = m->u.basic_qos.prefetch_count;
+        channel_set_share(ch, m->u.basic_qos.prefetch_count);
+    else
+        ch->prefetch = m->u.basic_qos.prefetch_count;
     channel_reply_id(ch, AMQP_BASIC_QOS_OK);
     return METHOD_DONE;
 }

@@ -22,6 +22,8 @@ static void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_ho
     struct link *l = e->link;
 
     l->n_held--;
+    if (e->cid != 0) /* of a consumer, not of a get */
+        share_release(&ch->share);
     if (e->seq == 0) {
         tags_take(&ch->tags, e); /* it died with its queue's process */
     } else if (l->state != LINK_UP) {

@@ -2,11 +2,26 @@
 
 #include <stddef.h>
 
-static bool may_get(const struct consumer *c)
+static bool has_room(const struct consumer *c)
 {
     return !c->is_gone && c->sent_messages < c->window_messages &&
            c->sent_bytes < c->window_bytes &&
            (c->no_ack || c->prefetch == 0 || c->holder.n < c->prefetch);
+}
+
+static bool has_permit(const struct consumer *c)
+{
+    return !consumer_draws(c) || c->draw->permits > 0;
+}
+
+static bool may_get(const struct consumer *c)
+{
+    return has_room(c) && has_permit(c);
+}
+
+bool consumer_lacks_permit(const struct consumer *c)
+{
+    return consumer_draws(c) && has_room(c);
 }
 
 static void list_remove(struct consumers *cs, struct consumer *c)
@@ -75,8 +90,18 @@ void consumers_remove(struct consumers *cs, struct consumer *c)
         cs->exclusive = false;
 }
 
+/* Others of its channel may have used the last permit since one joined the list: it leaves here. */
+struct consumer *consumers_pick(struct consumers *cs)
+{
+    while (cs->first && !has_permit(cs->first))
+        list_remove(cs, cs->first);
+    return cs->first;
+}
+
 void consumers_sent(struct consumers *cs, struct consumer *c, uint32_t bytes)
 {
+    if (consumer_draws(c))
+        c->draw->permits--;
     c->sent_messages++;
     c->sent_bytes += bytes;
     if (!may_get(c)) {

@@ -15,10 +15,20 @@
 
 struct blob;
 
+/*
+ * A prefetch that all consumers of one channel share: each delivery that must be acked uses one of
+ * the permits that are here.
+ */
+struct draw {
+    bool is_limited;
+    uint32_t permits;
+};
+
 struct consumer {
     struct consumer *prev, *next; /* in the list of able ones */
     struct holder holder;         /* what it got and has not settled */
     void *owner;                  /* its channel, as the caller knows it */
+    struct draw *draw;            /* its channel's; NULL: it shares nothing */
     struct blob *tag, *args;      /* the caller's references, for listings */
     uint64_t sent_messages, sent_bytes;
     uint64_t window_messages, window_bytes; /* absolute: what may have been sent */
@@ -41,14 +51,18 @@ bool consumers_admit(const struct consumers *cs, bool exclusive);
 void consumers_add(struct consumers *cs, struct consumer *c);
 /* Takes it out of turns and counts; its holder may live on. */
 void consumers_remove(struct consumers *cs, struct consumer *c);
-/* Who gets the next message; NULL: nobody can. */
-static inline struct consumer *consumers_pick(const struct consumers *cs)
+/* Whether each of its messages uses a permit of a shared prefetch. */
+static inline bool consumer_draws(const struct consumer *c)
 {
-    return cs->first;
+    return !c->no_ack && c->draw && c->draw->is_limited;
 }
-/* It was sent one message (and holds it already, if it must ack). */
+/* Whether it could get a message if there were a permit. */
+bool consumer_lacks_permit(const struct consumer *c);
+/* Who gets the next message; NULL: nobody can. */
+struct consumer *consumers_pick(struct consumers *cs);
+/* It was sent one message (and holds it already, if it must ack), and used a permit. */
 void consumers_sent(struct consumers *cs, struct consumer *c, uint32_t bytes);
-/* Its holder has fewer. */
+/* Its holder has fewer, or there are permits again. */
 void consumers_settled(struct consumers *cs, struct consumer *c);
 /* A new absolute window; older ones are ignored. */
 void consumers_permit(struct consumers *cs, struct consumer *c, uint64_t messages, uint64_t bytes);

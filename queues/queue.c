@@ -5,10 +5,10 @@
  * Duties: takes in what channels publish, keeps it in order, hands it to consumers within their
  * permits and prefetch, gives what must last to the store, and confirms.
  * Messages in: QUEUE_* of queue.h from channels and the registry; STORE_ENTRIES, _OPENED, _DURABLE,
- * _BODIES, _SYNCED from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT, _CONSUMER_GONE and
- * replies to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ to the store; REGISTRY_CELL_UP and
- * _QUEUE_UNUSED to the registry.
- * Monitors: every channel that publishes, consumes or holds something; the store.
+ * _BODIES, _SYNCED from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT, _CONSUMER_GONE, _WANT,
+ * _SHARE_BACK and replies to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ to the store;
+ * REGISTRY_CELL_UP and _QUEUE_UNUSED to the registry. Monitors: every channel that publishes,
+ * consumes or holds something; the store.
  *
  * Invariants (queue_invariant checks them all)
  *   1. A message is ready, or unacked in the hands of one taker, never both.
@@ -161,7 +161,7 @@ static bool must_wait(const struct queue *q, uint32_t type)
     switch (q->phase) {
     case PHASE_OPENING:
         return asks || type == QUEUE_PUBLISH || type == QUEUE_SETTLE || type == QUEUE_PERMIT ||
-               type == QUEUE_DETACH;
+               type == QUEUE_SHARE || type == QUEUE_DETACH;
     case PHASE_ATTACHING:
         return takes;
     case PHASE_SERVING:
@@ -210,6 +210,9 @@ static void on_channel_message(struct queue *q, struct msg *m)
         break;
     case QUEUE_PERMIT:
         on_permit(q, m);
+        break;
+    case QUEUE_SHARE:
+        on_share(q, m);
         break;
     case QUEUE_SETTLE:
         on_settle(q, m);
@@ -322,6 +325,8 @@ static void queue_handle(void *state, struct msg *m)
 
 void queue_flush(struct queue *q)
 {
+    if (q->limited)
+        share_flush(q);
     while (q->dirty) {
         struct peer *p = q->dirty;
 

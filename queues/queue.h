@@ -37,6 +37,9 @@ enum {
     QUEUE_CONSUMER_GONE,   /* cast, queue to channel: cancelled by the queue (deleted) */
     QUEUE_ATTACH,          /* call, channel to a new incarnation: its consumers, what it holds */
     QUEUE_DETACH,          /* cast, channel to queue: it goes; give all back, forget it */
+    QUEUE_WANT,            /* cast, queue to channel: wants permits of its shared prefetch */
+    QUEUE_SHARE,           /* cast, channel to queue: whether they are needed, and some of them */
+    QUEUE_SHARE_BACK,      /* cast, queue to channel: wants none, and gives back what is left */
 };
 
 /*
@@ -84,6 +87,7 @@ struct msg_queue_credit { /* absolute: how many messages and bytes may be sent i
 struct consumer_spec {
     uint32_t cid; /* the channel's own number of the consumer */
     bool no_ack, exclusive;
+    bool is_shared;    /* the channel's consumers share a prefetch (QUEUE_SHARE) */
     uint16_t prefetch; /* 0: no limit */
     int32_t priority;
     uint64_t window_messages, window_bytes; /* its share of the socket's output, absolute */
@@ -116,6 +120,7 @@ struct delivery {
     uint64_t seq;
     uint32_t cid;
     bool redelivered;
+    bool drew; /* used a permit of the shared prefetch */
 };
 
 struct msg_queue_deliver { /* drop: nothing is given back; the channel's DOWN does that */
@@ -158,6 +163,14 @@ struct msg_queue_got {
     proc_id queue;         /* to whom a drop gives the message back */
     struct record *record; /* set NULL by whoever takes it */
     char text[128];
+};
+
+struct msg_queue_share { /* WANT, SHARE, SHARE_BACK */
+    struct msg hdr;
+    uint64_t queue_id; /* WANT, SHARE_BACK */
+    uint64_t epoch;
+    bool is_limited; /* SHARE: deliveries that must be acked need a permit each */
+    uint32_t n;      /* SHARE: so many more; SHARE_BACK: all that were left */
 };
 
 struct msg_queue_ask { /* PURGE, STAT, SYNC, DETACH */

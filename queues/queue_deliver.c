@@ -48,11 +48,12 @@ void deliver_entry(struct queue *q, struct consumer *c, struct entry *e)
         q->delivered++;
         sample(q, d.seq);
     }
+    d.drew = consumer_draws(c);
     peer_deliver(q, c->owner, &d);
     consumers_sent(&q->consumers, c, size);
 }
 
-static bool may_deliver(const struct queue *q)
+bool deliver_may(const struct queue *q)
 {
     return q->phase == PHASE_SERVING && q->backlog.n_ready > 0 && !q->purge.is_on &&
            !q->returning && q->n_gets == 0;
@@ -63,7 +64,7 @@ void deliver_pump(struct queue *q)
     struct consumer *c;
     uint32_t n = 0;
 
-    if (!may_deliver(q))
+    if (!deliver_may(q))
         return;
     while ((c = consumers_pick(&q->consumers))) {
         struct entry *e = backlog_head(&q->backlog);

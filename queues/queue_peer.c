@@ -121,9 +121,11 @@ struct taker *taker_new(struct queue *q, struct peer *p, const struct consumer_s
     c->exclusive = spec->exclusive;
     c->window_messages = spec->window_messages;
     c->window_bytes = spec->window_bytes;
+    c->draw = &p->draw;
     c->tag = blob_ref(spec->tag);
     c->args = blob_ref(spec->args);
     t->magic = TAKER_MAGIC;
+    share_set(q, p, spec->is_shared);
     taker_link(&p->takers, t);
     consumers_add(&q->consumers, c);
     return t;
@@ -170,12 +172,14 @@ void peer_forget(struct queue *q, struct peer *p)
             consumers_remove(&q->consumers, &t->consumer);
         taker_unlink(q, t);
         t->consumer.owner = NULL;
+        t->consumer.draw = NULL;
         if (t->consumer.holder.n > 0)
             taker_link(&q->returning, t);
         else
             taker_free(t);
     }
     get_forget(q, p->pid);
+    share_leave(q, p);
     if (p->prev)
         p->prev->next = p->next;
     else

@@ -343,12 +343,8 @@ class Qos(BasicCase):
         conn.silent()
 
     def test_shared_by_the_channel(self):
-        """qos global: all consumers of the channel together; Warren has it not yet, and says so."""
+        """qos global: all consumers of the channel together; more of it is in test_qos."""
         conn, name = self.with_queue()
-        if not EXTERNAL:
-            conn.cast(1, B.Qos(prefetch_count=3, global_qos=True))
-            conn.expect_close(0, 540, 60, 10)
-            return
         conn.rpc(1, B.Qos(prefetch_count=3, global_qos=True))
         for _ in range(2):
             self.consume(conn, name)

@@ -31,6 +31,8 @@ static struct chan {
     struct msg_queue_reply reply;
     struct msg_queue_got got; /* without its record */
     uint32_t got_value, n_replies, n_got, n_gone, n_down;
+    uint32_t n_back; /* permits of the shared prefetch that came back */
+    bool wants;      /* such permits */
     bool drops_got; /* does not take the record out of a QUEUE_GOT */
 } chans[N_CHANNELS];
 
@@ -301,6 +303,13 @@ static void chan_handle(void *state, struct msg *m)
     case QUEUE_CONSUMER_GONE:
         c->n_gone++;
         break;
+    case QUEUE_WANT:
+        c->wants = true;
+        break;
+    case QUEUE_SHARE_BACK:
+        c->wants = false;
+        c->n_back += MSG_OF(struct msg_queue_share, m)->n;
+        break;
     case MSG_DOWN:
         c->n_down++;
         break;
@@ -511,6 +520,23 @@ static void chan_settle(struct chan *c, void *arg)
     memcpy(m->seq, in->seq, in->n * sizeof(m->seq[0]));
     m->n = in->n;
     PROC_SEND(kit.queue, m);
+}
+
+static void chan_share(struct chan *c, void *arg)
+{
+    struct msg_queue_share *m = MSG_NEW(QUEUE_SHARE, struct msg_queue_share);
+
+    (void)c;
+    m->epoch = kit_epoch();
+    m->is_limited = *(int *)arg >= 0;
+    m->n = m->is_limited ? (uint32_t)*(int *)arg : 0;
+    PROC_SEND(kit.queue, m);
+}
+
+/* So many permits of channel i's shared prefetch; -1: there is none. */
+__attribute__((unused)) static void kit_share(int i, int n)
+{
+    chan_do(i, chan_share, &n);
 }
 
 /* PURGE, STAT, SYNC as calls. */

@@ -87,6 +87,65 @@ static void send_permit(struct chan *c, void *arg)
     PROC_SEND(kit.queue, m);
 }
 
+/* The prefetch that a channel's consumers share: drawn when there is something, given back at once.
+ */
+static void test_shared_prefetch(void **state)
+{
+    struct consumer_spec spec = kit_consumer(1, false, 0);
+
+    (void)state;
+    kit_start(31, 0);
+    spec.is_shared = true;
+    kit_consume(1, spec);
+    assert_false(chans[1].wants);
+    kit_publish(0, 1, 5, false);
+    assert_true(chans[1].wants);
+    assert_int_equal(chans[1].n_seen, 0);
+    kit_share(1, 2);
+    assert_int_equal(chans[1].n_seen, 2);
+    assert_true(chans[1].wants); /* goes on wanting until it is empty */
+    kit_settle(1, SETTLE_ACK, chans[1].seen[0].seq);
+    assert_int_equal(chans[1].n_seen, 2);
+    kit_share(1, 10);
+    assert_int_equal(chans[1].n_seen, 5);
+    assert_false(chans[1].wants);
+    assert_int_equal(chans[1].n_back, 7);
+    kit_share(1, 3); /* crosses the one that gave back */
+    assert_int_equal(chans[1].n_back, 10);
+    spec = kit_consumer(2, true, 0);
+    spec.is_shared = true;
+    kit_consume(1, spec);
+    kit_publish(0, 6, 5, false); /* needs no ack: no permit either */
+    assert_int_equal(chans[1].n_seen, 10);
+    kit_stop();
+}
+
+static void test_shared_prefetch_switched(void **state)
+{
+    struct consumer_spec spec = kit_consumer(1, false, 3);
+
+    (void)state;
+    kit_start(32, 0);
+    kit_consume(1, spec);
+    kit_publish(0, 1, 2, false);
+    assert_int_equal(chans[1].n_seen, 2);
+    kit_share(1, 0);
+    kit_publish(0, 3, 8, false);
+    assert_int_equal(chans[1].n_seen, 2);
+    kit_share(1, 4);
+    assert_int_equal(chans[1].n_seen, 3); /* its own prefetch is full: the rest is of no use */
+    assert_int_equal(chans[1].n_back, 3);
+    kit_settle(1, SETTLE_ACK, chans[1].seen[0].seq);
+    assert_true(chans[1].wants);
+    kit_share(1, -1);
+    assert_int_equal(chans[1].n_seen, 4);
+    kit_share(1, 0);
+    chan_do(1, chan_cancel, &(uint32_t){1});
+    kit_consume(2, kit_consumer(1, false, 0)); /* another channel is not limited */
+    assert_int_equal(chans[2].n_seen, 6);
+    kit_stop();
+}
+
 static void test_window(void **state)
 {
     struct consumer_spec spec = kit_consumer(1, true, 0);
@@ -330,6 +389,8 @@ int main(void)
         cmocka_unit_test(test_publish_then_consume),
         cmocka_unit_test(test_requeue_in_place),
         cmocka_unit_test(test_prefetch_round_robin),
+        cmocka_unit_test(test_shared_prefetch),
+        cmocka_unit_test(test_shared_prefetch_switched),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_channel_dies),
         cmocka_unit_test(test_detach_gives_back),
