@@ -33,6 +33,7 @@
 
 #define CHECKPOINT_US        20000
 #define CHECKPOINT_MIN_BYTES (1 << 20)
+#define CHECKPOINT_FIRST_BYTES (4 << 20) /* until it is known how long one takes */
 #define IDLE_US              1000000
 #define VACUUM_PAGES         64   /* a step: 1 MiB */
 #define VACUUM_KEEP          1024 /* free pages that are kept for the next burst: 16 MiB */
@@ -186,8 +187,13 @@ static void on_flush(void *state)
     if (!st->db)
         return;
     now = now_us();
-    if (group_due(st) <= now)
-        store_commit(st);
+    if (group_due(st) <= now) {
+        /* What has come by now goes along: its acks may settle what need not be written then. */
+        if (!st->is_closing_group)
+            proc_continue();
+        st->is_closing_group = true;
+        return;
+    }
     due = group_due(st);
     /* Idle work comes only when nothing waits; else the commit puts it off again. */
     if (due == UINT64_MAX && st->idle_due_us <= now)
@@ -230,7 +236,9 @@ static void on_init(void *state, const void *arg)
     memcpy(&st->arg, arg, sizeof(st->arg));
     if (st->arg.wal_bytes == 0)
         st->arg.wal_bytes = 64 << 20;
-    st->checkpoint_bytes = st->arg.wal_bytes;
+    st->checkpoint_bytes = CHECKPOINT_FIRST_BYTES;
+    if (st->checkpoint_bytes > st->arg.wal_bytes)
+        st->checkpoint_bytes = st->arg.wal_bytes;
     u64map_init(&st->queues, proc_realloc, proc_free);
     proc_continue();
 }
@@ -242,7 +250,12 @@ static void on_handle(void *state, struct msg *m)
     CHECK(st->db || m->type == MSG_CONTINUE); /* invariant 1: nobody knows this process yet */
     switch (m->type) {
     case MSG_CONTINUE:
-        on_start(st);
+        if (!st->db) {
+            on_start(st);
+            break;
+        }
+        st->is_closing_group = false;
+        store_commit(st);
         break;
     case MSG_TIMEOUT:
         if (m->ref == st->timer)

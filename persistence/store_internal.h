@@ -28,6 +28,7 @@ struct store {
     struct msg **waiting;        /* kept requests that are answered when durable */
     uint32_t n_waiting, room_waiting;
     bool is_due;    /* somebody waits for the commit */
+    bool is_closing_group; /* a CONTINUE is under way, which commits */
     proc_ref timer; /* 0: none */
     uint64_t timer_due_us;
     uint64_t idle_due_us; /* when the WAL is copied if nothing happens; UINT64_MAX: it is empty */

@@ -80,8 +80,7 @@ void intake_raise_credit(struct queue *q, struct peer *p)
 {
     struct msg_queue_credit *m;
 
-    q->pool.backlog_messages = q->pending.n;
-    q->pool.backlog_bytes = q->pending.bytes;
+    store_backlog(q, &q->pool.backlog_messages, &q->pool.backlog_bytes);
     if (!credit_raise(&p->credit, &q->pool))
         return;
     m = MSG_NEW(QUEUE_CREDIT, struct msg_queue_credit);

@@ -54,6 +54,9 @@ static void put_publish(struct queue *q, const struct entry *e)
     }
     op->owner = record_ref(e->record);
     q->ops->n++;
+    q->given.seq = op->seq;
+    q->given.messages++;
+    q->given.bytes += e->size;
 }
 
 void store_publish(struct queue *q, struct entry *e, uint64_t tag, struct peer *p)
@@ -82,13 +85,61 @@ void store_ack(struct queue *q, uint64_t seq)
     q->ops->n++;
 }
 
+/* Remembers how much was given so far. */
+static void mark_given(struct queue *q)
+{
+    struct store_mark *old = q->marks;
+    uint32_t cap = q->cap_marks;
+
+    if (q->n_marks == cap) {
+        q->cap_marks = cap ? 2 * cap : 64;
+        q->marks = proc_alloc(q->cap_marks * sizeof(*old));
+        for (uint32_t i = 0; i < q->n_marks; i++)
+            q->marks[i] = old[(q->first_mark + i) & (cap - 1)];
+        q->first_mark = 0;
+        proc_free(old);
+    }
+    q->marks[(q->first_mark + q->n_marks++) & (q->cap_marks - 1)] = q->given;
+}
+
+static void forget_given(struct queue *q)
+{
+    proc_free(q->marks);
+    q->marks = NULL;
+    q->n_marks = q->cap_marks = 0;
+    q->given = q->spoken = (struct store_mark){0};
+}
+
+/* The store has come so far. */
+static void note_spoken(struct queue *q, uint64_t up_to)
+{
+    for (; q->n_marks > 0 && q->marks[q->first_mark].seq <= up_to; q->n_marks--) {
+        q->spoken = q->marks[q->first_mark];
+        q->first_mark = (q->first_mark + 1) & (q->cap_marks - 1);
+    }
+}
+
+void store_backlog(const struct queue *q, uint64_t *ret_messages, uint64_t *ret_bytes)
+{
+    uint64_t messages = q->given.messages - q->spoken.messages;
+    uint64_t bytes = q->given.bytes - q->spoken.bytes;
+
+    *ret_messages = messages > q->pending.n ? messages : q->pending.n;
+    *ret_bytes = bytes > q->pending.bytes ? bytes : q->pending.bytes;
+}
+
 void store_send(struct queue *q)
 {
     struct msg_store_ops *ops = q->ops;
+    uint64_t marked = q->n_marks > 0
+                          ? q->marks[(q->first_mark + q->n_marks - 1) & (q->cap_marks - 1)].seq
+                          : q->spoken.seq;
 
     q->ops = NULL;
     if (!ops)
         return;
+    if (q->given.seq > marked)
+        mark_given(q);
     ops->ack_time_us = q->consumers.n == 0 ? 0 : q->ack_time_us ? q->ack_time_us : 1;
     proc_send(q->store, &ops->hdr);
 }
@@ -195,6 +246,7 @@ void on_store_durable(struct queue *q, struct msg *m)
         return;
     while ((item = pending_pop(&q->pending, in->up_to_seq)))
         made_durable(q, item);
+    note_spoken(q, in->up_to_seq);
     intake_raise_all(q);
 }
 
@@ -223,6 +275,7 @@ void on_store_down(struct queue *q, struct msg *m)
     q->ops = NULL;
     if (ops)
         msg_drop(&ops->hdr);
+    forget_given(q);
     q->store = 0;
     q->store_ready = false;
     q->store_monitor = q->open_ref = q->read_ref = 0;

@@ -196,6 +196,32 @@ static void test_credit_after_store_died(void **state)
     kit_stop();
 }
 
+/* What was settled counts as long as the store has not handled it: its mailbox has a bound. */
+static void test_settled_needs_credit_too(void **state)
+{
+    struct do_publish p = {.n = 10, .size = 64 * 1024, .persistent = true};
+    uint64_t published = 0;
+    uint32_t n_settled = 0;
+
+    (void)state;
+    kit_start(11, CELL_DURABLE);
+    kit.commits = false;
+    kit_consume(1, kit_consumer(1, false, 0));
+    for (uint32_t i = 0; i < 13; i++) {
+        p.value = 10 * i + 1;
+        chan_do(0, chan_publish, &p);
+        published += 10 * p.size;
+        while (n_settled < chans[1].n_seen)
+            kit_settle(1, SETTLE_ACK, chans[1].seen[n_settled++].seq);
+    }
+    assert_int_equal(chans[1].n_seen, 130);
+    assert_true(chans[0].credit_bytes < published + CREDIT_MAX_BYTES);
+    kit_commit();
+    assert_true(chans[0].credit_bytes >= published + CREDIT_MAX_BYTES);
+    assert_int_equal(on_disk(), 0);
+    kit_stop();
+}
+
 /* Bodies over 1 MiB leave the memory, and come back in order when somebody wants them. */
 static void test_read_back(void **state)
 {
@@ -280,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_attach_window_ends),
         cmocka_unit_test(test_store_dies),
         cmocka_unit_test(test_credit_after_store_died),
+        cmocka_unit_test(test_settled_needs_credit_too),
         cmocka_unit_test(test_read_back),
         cmocka_unit_test(test_many_recovered),
         cmocka_unit_test(test_transient_restart),
