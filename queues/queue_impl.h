@@ -67,10 +67,14 @@ struct peer {
     struct taker *takers;
     struct taker *got; /* one of the takers, for basic.get; NULL: none yet */
     struct credit credit;
+    struct draw draw; /* of the prefetch that its consumers share */
+    struct peer *next_limited;
     struct msg_queue_deliver *deliver; /* gathered in this turn; NULL: nothing */
     struct ranges confirms;            /* gathered in this turn */
     uint32_t n_pending;                /* items in `pending` that name this peer */
     bool publishes;
+    bool is_listed; /* among the queue's limited ones */
+    bool wants;     /* was sent WANT, and no SHARE_BACK since */
     bool is_dirty; /* in the list of those that flush visits */
     bool is_gone;  /* only `pending` still knows it */
 };
@@ -117,6 +121,7 @@ struct queue {
 
     struct u64map peers; /* pid to peer */
     struct peer *first_peer, *last_found, *dirty;
+    struct peer *limited;    /* those whose consumers share a prefetch */
     struct taker *returning; /* of peers that went: what they held goes back to its place */
 
     proc_id store;    /* 0: waiting for its name */
@@ -190,12 +195,21 @@ void intake_raise_all(struct queue *q);
 
 /* queue_deliver.c */
 void deliver_pump(struct queue *q); /* hands out what can be handed out now */
+bool deliver_may(const struct queue *q);
 /* Hands e, which is READY with its record here, to a consumer that was picked. */
 void deliver_entry(struct queue *q, struct consumer *c, struct entry *e);
 void deliver_record(struct queue *q, struct consumer *c, struct record *record, uint64_t seq);
 void on_permit(struct queue *q, struct msg *m);
 void on_consume(struct queue *q, struct msg *m);
 void on_cancel(struct queue *q, struct msg *m);
+
+/* queue_share.c */
+void on_share(struct queue *q, struct msg *m);
+/* Whether the peer's consumers share a prefetch. */
+void share_set(struct queue *q, struct peer *p, bool is_limited);
+void share_leave(struct queue *q, struct peer *p);
+/* Asks for permits where they are missing, and gives back those that nobody can use. */
+void share_flush(struct queue *q);
 
 /* queue_get.c */
 void on_get(struct queue *q, struct msg *m);
