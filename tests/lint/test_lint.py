@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The lints find planted violations and let good code pass."""
 import os
+import shutil
 import tempfile
 import unittest
 
 import include_law
+import layout
 import size
 import stands_alone
 
@@ -89,6 +91,18 @@ class Sizes(unittest.TestCase):
             with open(os.path.join(root, "x.c"), "w", encoding="utf-8") as f:
                 f.write(function(61))
             self.assertEqual(len(size.check_tree(root)), 1)
+
+
+@unittest.skipUnless(shutil.which(layout.TOOL), "there is no clang-format")
+class Layout(unittest.TestCase):
+    def test_planted_in_a_tree(self):
+        with tempfile.TemporaryDirectory() as root:
+            shutil.copy(os.path.join(layout.sources.ROOT, ".clang-format"), root)
+            for name, text in (("good.c", GOOD), ("bad.c", GOOD.replace("    ret", "  ret"))):
+                with open(os.path.join(root, name), "w", encoding="utf-8") as f:
+                    f.write(text)
+            bad = layout.check_tree(root)
+            self.assertEqual([line.split(":")[0] for line in bad], ["bad.c"])
 
 
 class StandsAlone(unittest.TestCase):
