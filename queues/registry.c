@@ -17,12 +17,14 @@
 #include "queues/queue.h"
 #include "queues/registry_impl.h"
 
-static void await(const char *what, const char *vhost)
+static void await(struct registry *r, enum partner with)
 {
+    static const char *const names[] = { [WITH_STORE] = "store", [WITH_QUEUES] = "queues",
+                                         [WITH_EXCHANGES] = "exchanges" };
     char name[300];
 
-    snprintf(name, sizeof(name), "%s:%s", what, vhost);
-    (void)proc_await(name);
+    snprintf(name, sizeof(name), "%s:%s", names[with], r->vhost);
+    r->awaited[with] = proc_await(name);
 }
 
 static void registry_init(void *state, const void *arg)
@@ -38,33 +40,28 @@ static void registry_init(void *state, const void *arg)
     lanes_init(&r->lanes);
     TAILQ_INIT(&r->jobs);
     TAILQ_INIT(&r->watchers);
-    await("store", r->vhost);
-    await("queues", r->vhost);
-    await("exchanges", r->vhost);
+    await(r, WITH_STORE);
+    await(r, WITH_QUEUES);
+    await(r, WITH_EXCHANGES);
 }
 
-static bool has_name(const struct registry *r, proc_id pid, const char *what)
+/* Whose name it is says the ref: the one that had it may have died meanwhile. */
+static enum partner partner_of(const struct registry *r, proc_ref ref)
 {
-    char name[300];
-
-    snprintf(name, sizeof(name), "%s:%s", what, r->vhost);
-    return proc_whereis(name) == pid;
+    return ref == r->awaited[WITH_STORE]       ? WITH_STORE
+           : ref == r->awaited[WITH_QUEUES]    ? WITH_QUEUES
+           : ref == r->awaited[WITH_EXCHANGES] ? WITH_EXCHANGES
+                                               : WITH_NOBODY;
 }
 
-static void on_partner(struct registry *r, proc_id pid)
+static void on_partner(struct registry *r, enum partner with, proc_id pid)
 {
-    enum partner with = WITH_NOBODY;
-
-    if (has_name(r, pid, "store")) {
+    if (with == WITH_STORE)
         r->store = pid;
-        with = WITH_STORE;
-    } else if (has_name(r, pid, "queues")) {
+    else if (with == WITH_QUEUES)
         r->queues = pid;
-        with = WITH_QUEUES;
-    } else if (has_name(r, pid, "exchanges")) {
+    else if (with == WITH_EXCHANGES)
         r->exchanges = pid;
-        with = WITH_EXCHANGES;
-    }
     proc_monitor(pid); /* also one that died meanwhile: its DOWN awaits the next */
     if (with == WITH_QUEUES || with == WITH_EXCHANGES)
         sup_watch(pid);
@@ -105,30 +102,31 @@ static void on_down(struct registry *r, proc_id pid)
 
     if (pid == r->store) {
         r->store = 0;
-        await("store", r->vhost);
+        await(r, WITH_STORE);
     } else if (pid == r->queues) {
         r->queues = 0;
         table_each(r->tables.queues, fall, r);
-        await("queues", r->vhost);
+        await(r, WITH_QUEUES);
     } else if (pid == r->exchanges) {
         r->exchanges = 0;
         table_each(r->tables.exchanges, fall, r);
-        await("exchanges", r->vhost);
+        await(r, WITH_EXCHANGES);
     } else if (o) {
         owner_is_dead(r, o);
     }
 }
 
-static void on_named(struct registry *r, proc_id pid)
+static void on_named(struct registry *r, const struct msg *m)
 {
+    enum partner with = partner_of(r, m->ref);
     bool was_running = r->is_running;
 
-    on_partner(r, pid);
+    on_partner(r, with, m->from);
     if (!was_running)
         return;
-    if (pid == r->queues)
+    if (with == WITH_QUEUES)
         table_each(r->tables.queues, start_again, r);
-    else if (pid == r->exchanges)
+    else if (with == WITH_EXCHANGES)
         table_each(r->tables.exchanges, start_again, r);
 }
 
@@ -206,7 +204,7 @@ static void on_info(struct registry *r, struct msg *m)
 {
     switch (m->type) {
     case MSG_NAMED:
-        on_named(r, m->from);
+        on_named(r, m);
         return;
     case MSG_DOWN:
         on_down(r, m->from);

@@ -93,6 +93,7 @@ struct registry {
     char vhost[256];
     struct vhost_tables tables;
     proc_id store, queues, exchanges; /* 0: away */
+    proc_ref awaited[WITH_EXCHANGES + 1]; /* by partner: whose name was asked for last */
     bool is_running;                  /* has its name */
     bool has_rows, has_ids;           /* while it loads */
     struct msg *rows;                 /* kept until they are loaded */

@@ -1,8 +1,8 @@
 /*
  * How a registry learns what there is: rows from the store for what lasts, the tables for the rest.
  *
- * It begins when the store and both supervisors of children have their names, and ends by taking its
- * own, which is what everybody else waits for.
+ * It begins when the store and both supervisors of children have their names, and ends by taking
+ * its own, which is what everybody else waits for.
  */
 #include <stdio.h>
 #include <string.h>
@@ -28,8 +28,8 @@ void reserve_ids(struct registry *r)
 
 void load_begin(struct registry *r)
 {
-    r->load_ref = proc_call(r->store, msg_new(STORE_LOAD, sizeof(struct msg), NULL),
-                            PROC_NO_TIMEOUT);
+    r->load_ref =
+        proc_call(r->store, msg_new(STORE_LOAD, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);
     reserve_ids(r);
 }
 
@@ -57,11 +57,14 @@ struct msg_store_rows *row_of_cell(struct cell *c, bool remove)
 
 static void load_queue(struct registry *r, const struct store_row *row)
 {
-    struct cell_spec spec = { .kind = CELL_QUEUE, .id = row->id, .flags = row->flags,
-                              .args = row->args, .vhost = r->vhost,
-                              .vhost_len = (uint8_t)strlen(r->vhost),
-                              .name = (const char *)blob_bytes(row->name),
-                              .name_len = (uint8_t)blob_size(row->name) };
+    struct cell_spec spec = {.kind = CELL_QUEUE,
+                             .id = row->id,
+                             .flags = row->flags,
+                             .args = row->args,
+                             .vhost = r->vhost,
+                             .vhost_len = (uint8_t)strlen(r->vhost),
+                             .name = (const char *)blob_bytes(row->name),
+                             .name_len = (uint8_t)blob_size(row->name)};
     struct cell *q = vhost_find_queue(&r->tables, spec.name, spec.name_len);
 
     if (q && q->id == row->id) {
@@ -97,7 +100,7 @@ static void load_exchange(struct registry *r, const struct store_row *row)
 static void load_binding(struct registry *r, const struct store_row *row)
 {
     struct subject *x = subject_find(r, row->id), *q = subject_find(r, row->dest_id);
-    struct binding b = { .key = row->name, .args = row->args, .durable = true };
+    struct binding b = {.key = row->name, .args = row->args, .durable = true};
 
     if (!x || !q)
         return; /* of a queue whose removal came after */
@@ -139,7 +142,8 @@ static void write_row(struct registry *r, struct job *j)
     job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, false)->hdr, PROC_NO_TIMEOUT));
 }
 
-/* A job, so that a store that dies over it is asked again, before the rows of bindings to it are. */
+/* A job, so that a store that dies over it is asked again, before the rows of bindings to it are.
+ */
 static void keep_predeclared(struct registry *r, struct cell *x)
 {
     struct job *j = job_new(r, NULL, NULL);
@@ -195,7 +199,7 @@ static void adopt_binding(void *ctx, const struct binding *b)
 
 static int adopt_bindings(void *ctx, const void *key, size_t len, void *value)
 {
-    struct adopting a = { ctx, value };
+    struct adopting a = {ctx, value};
 
     (void)key, (void)len;
     routes_each(a.source, adopt_binding, &a);
