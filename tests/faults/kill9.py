@@ -16,7 +16,8 @@ queues are drained. Then:
  damaged     a body that is not what was published
  invented    an id that nobody published
 
-The queues: one with a quick consumer, one with a slow one, and one that nobody reads to the end.
+The queues: one with a quick consumer, one with a slow one, one whose consumer settles many at once
+and gives some back, and one that nobody reads to the end.
 """
 import argparse
 import os
@@ -34,7 +35,7 @@ from wire import Eof, Raw, Unexpected
 B, Q = spec.Basic, spec.Queue
 KEPT = spec.BasicProperties(delivery_mode=2)
 WINDOW = 300
-QUEUES = {"quick": 200, "slow": 20, "backlog": 0}  # name: prefetch of its consumer, 0: none
+QUEUES = {"quick": 200, "slow": 20, "mixed": 50, "backlog": 0}  # name: prefetch of its consumer, 0: none
 GONE = (Eof, OSError, Unexpected)
 
 
@@ -64,6 +65,7 @@ class World:
         self.published, self.confirmed, self.nacked = set(), set(), set()
         self.seen = {}                    # id: how often delivered
         self.acked = set()                # its ack was written to the socket
+        self.given_back = set()           # nacked by a consumer, to come again
         self.ack_sent = {}                # id: when first
         self.ack_came = {}                # id: when the broker surely had its ack, in which life
         self.kept = []                    # (when confirmed, in which life, when it was sent)
@@ -121,10 +123,13 @@ class World:
                 self.faults["unflagged"].append(ident)
             self.seen[ident] = self.seen.get(ident, 0) + 1
             publisher, number = ident.rsplit("-", 1)
-            if int(number) <= session.get(publisher, -1) and not (
+            if ident in self.given_back and message.redelivered:
+                pass  # back in its place, which the session may be beyond
+            elif int(number) <= session.get(publisher, -1) and not (
                     self.soft and message.redelivered):
                 self.faults["reordered"].append((ident, session[publisher]))
-            session[publisher] = int(number)
+            else:
+                session[publisher] = int(number)
             if ident in self.ack_came:
                 age = self.age_at_kill(ident)
                 self.oldest_again_ms = max(self.oldest_again_ms, 1000 * age)
@@ -195,13 +200,30 @@ def read_confirms(world, conn, waiting, timeout):
     return highest
 
 
+def settle(world, conn, held, how):
+    """Settles the deliveries held, (tag, ident) each; the idents that were acked."""
+    idents = [ident for _, ident in held]
+    if how == "requeue":
+        with world.lock:
+            world.given_back.update(idents)
+        conn.cast(1, B.Nack(held[-1][0], multiple=True, requeue=True))
+        return []
+    for ident in idents:
+        world.ack_sent.setdefault(ident, time.monotonic())
+    conn.cast(1, B.Ack(held[-1][0], multiple=len(held) > 1))
+    with world.lock:
+        world.acked.update(idents)
+    return idents
+
+
 def consumer(world, queue, prefetch, pause_s, grace_s):
     """One life of a consumer: acks all, and now and then asks so as to know that they came."""
     with world.connect() as conn:
         conn.rpc(1, Q.Declare(queue=queue, durable=True))
         conn.rpc(1, B.Qos(prefetch_count=prefetch))
         conn.rpc(1, B.Consume(queue=queue))
-        session, sent, asked, probing = {}, [], [], False
+        session, sent, asked, probing, held = {}, [], [], False, []
+        rng = random.Random(SEED)
         while not world.ended.is_set():
             try:
                 _, method = conn.next_method(0.1)
@@ -215,11 +237,13 @@ def consumer(world, queue, prefetch, pause_s, grace_s):
             ident = world.on_delivery(conn.content(1, method), session, grace_s)
             if pause_s:
                 world.ended.wait(pause_s)
-            world.ack_sent.setdefault(ident, time.monotonic())
-            conn.cast(1, B.Ack(method.delivery_tag))
-            with world.lock:
-                world.acked.add(ident)
-            sent.append(ident)
+            held.append((method.delivery_tag, ident))
+            if queue == "mixed" and rng.randrange(8):
+                if len(held) < prefetch:
+                    continue
+            is_bad = queue == "mixed" and rng.randrange(5) == 0
+            sent += settle(world, conn, held, "requeue" if is_bad else "ack")
+            held = []
             if not probing and len(sent) >= 5:
                 conn.cast(1, B.Qos(prefetch_count=prefetch))
                 asked, sent, probing = sent, [], True
