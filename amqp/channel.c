@@ -3,10 +3,11 @@
  *
  * Duties: carries out its client's commands in order; routes publishes in place and gathers what
  * one turn sent to one queue; numbers deliveries and keeps what is not settled; confirms.
- * In:  CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE (its connection); QUEUE_CONFIRM, QUEUE_CREDIT,
- *      QUEUE_DELIVER, QUEUE_WANT, QUEUE_SHARE_BACK, QUEUE_CONSUMER_GONE (queues); replies of queues
- * and the registry; DOWN. Out: CHANNEL_GRANT, CHANNEL_DONE, CONN_* (its connection); QUEUE_PUBLISH,
- * QUEUE_SETTLE, QUEUE_PERMIT, QUEUE_SHARE, QUEUE_DETACH and calls (queues); calls to the registry.
+ * In:  CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE (its connection); CHANNEL_REPLY (channels);
+ *      QUEUE_CONFIRM, QUEUE_CREDIT, QUEUE_DELIVER, QUEUE_WANT, QUEUE_SHARE_BACK,
+ *      QUEUE_CONSUMER_GONE (queues); replies of queues and the registry; DOWN.
+ * Out: CHANNEL_GRANT, CHANNEL_DONE, CONN_* (its connection); QUEUE_PUBLISH, QUEUE_SETTLE,
+ *      QUEUE_PERMIT, QUEUE_SHARE, QUEUE_DETACH and calls (queues); calls to the registry.
  * Links and monitors: linked to its connection; monitors each queue it has a link to.
  * Invariants:
  *   1. Commands are carried out in order, but acks pass what is held back.
@@ -329,6 +330,9 @@ static void channel_handle(void *state, struct msg *m)
         break;
     case QUEUE_SHARE_BACK:
         channel_on_share_back(ch, m);
+        break;
+    case CHANNEL_REPLY:
+        channel_on_reply(ch, m);
         break;
     case CHANNEL_WRITTEN:
         channel_on_written(ch, m);

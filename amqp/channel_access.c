@@ -3,7 +3,8 @@
  *
  *   exchange.declare   configure it; with an alternate exchange also read it, write that one
  *   exchange.delete    configure it
- *   exchange.bind, unbind   write the destination, read the source and, on a topic exchange, the key
+ *   exchange.bind, unbind   write the destination, read the source and, if that is a topic exchange,
+ *                      the key
  *   queue.declare      configure it; with a dead letter exchange also read it, write that one
  *   queue.delete       configure it
  *   queue.bind, unbind write the queue, read the exchange and, on a topic exchange, the key
@@ -11,13 +12,14 @@
  *   basic.publish      write the exchange and, on a topic exchange, the key
  *   passive declares   any right to it
  *
- * All other methods need none, and nor does consuming from amq.rabbitmq.reply-to. Names are checked before anybody looks whether there is such a thing,
- * so that a refusal tells nothing.
+ * All other methods need none, and nor does consuming from amq.rabbitmq.reply-to. Names are checked
+ * before anybody looks whether there is such a thing, so that a refusal tells nothing.
  */
 #include <string.h>
 
 #include "amqp/channel_internal.h"
 #include "amqp/codec/table.h"
+#include "amqp/replies.h"
 
 struct subject {
     enum access_resource kind;
@@ -62,8 +64,9 @@ static void need_topic(struct channel *ch, uint32_t method, struct amqp_bytes ex
     if (!access_check_topic(ch->user, ch->vhost, exchange.p, exchange.len, right, key.p, key.len))
         channel_fail(ch, AMQP_CODE_ACCESS_REFUSED, method,
                      "access to topic '%.*s' in exchange '%.*s' in vhost '%s' refused for user "
-                     "'%s'", (int)key.len, (const char *)key.p, (int)exchange.len,
-                     (const char *)exchange.p, ch->vhost, ch->user);
+                     "'%s'",
+                     (int)key.len, (const char *)key.p, (int)exchange.len, (const char *)exchange.p,
+                     ch->vhost, ch->user);
 }
 
 /* As declares and binds understand a name; `room` has 255 bytes. */
@@ -122,6 +125,9 @@ static void check_queue_declare(struct channel *ch, const struct amqp_method *m)
     const struct amqp_queue_declare *d = &m->u.queue_declare;
     char room[256];
     struct subject s = {ACCESS_QUEUE, strip(d->queue, room)};
+
+    if (reply_is_name(s.name))
+        return; /* whoever was told such a name may ask whether its owner is there */
 
     if (s.name.len == 0 && !d->passive)
         s.name = amqp_str(made);
@@ -206,8 +212,7 @@ void channel_check_publish(struct channel *ch, struct amqp_bytes exchange)
     need(ch, AMQP_BASIC_PUBLISH, exchange_of(exchange), ACCESS_WRITE);
 }
 
-void channel_check_keys(struct channel *ch, struct amqp_bytes exchange,
-                        const struct route_query *q)
+void channel_check_keys(struct channel *ch, struct amqp_bytes exchange, const struct route_query *q)
 {
     need_topic(ch, AMQP_BASIC_PUBLISH, exchange, q->key, ACCESS_WRITE);
     for (size_t i = 0; i < sizeof(q->more_keys) / sizeof(q->more_keys[0]); i++) {

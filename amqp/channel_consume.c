@@ -6,6 +6,7 @@
 
 #include "amqp/channel_internal.h"
 #include "amqp/codec/table.h"
+#include "amqp/replies.h"
 
 static void unref_blob(void *blob)
 {
@@ -95,7 +96,7 @@ static int32_t priority_of(struct channel *ch, struct amqp_bytes args)
 }
 
 /* 128 random bits as text, where the client leaves the choice of a tag to us. */
-static struct amqp_bytes make_tag(char out[64])
+struct amqp_bytes consumer_make_tag(char out[64])
 {
     int n = snprintf(out, 64, "amq.ctag-%016llx%016llx", (unsigned long long)proc_random(),
                      (unsigned long long)proc_random());
@@ -115,7 +116,7 @@ static struct channel_consumer *consumer_new(struct channel *ch, struct link *l,
     cc->no_ack = c->no_ack;
     cc->exclusive = c->exclusive;
     cc->prefetch = ch->prefetch;
-    cc->tag = own_blob(c->consumer_tag.len ? c->consumer_tag : make_tag(made));
+    cc->tag = own_blob(c->consumer_tag.len ? c->consumer_tag : consumer_make_tag(made));
     if (c->arguments.len)
         cc->args = own_blob(c->arguments);
     u64map_put(&ch->consumers, cc->cid, (uintptr_t)cc);
@@ -133,9 +134,12 @@ static enum method_result start_consumer(struct channel *ch, const struct amqp_m
     struct link *l;
 
     topology_check_table(ch, m->id, c->arguments);
-    if (c->consumer_tag.len && find_by_tag(ch, c->consumer_tag))
+    if (c->consumer_tag.len &&
+        (find_by_tag(ch, c->consumer_tag) || reply_has_tag(ch, c->consumer_tag)))
         channel_fail(ch, AMQP_CODE_NOT_ALLOWED, m->id, "attempt to reuse consumer tag '%.*s'",
                      (int)c->consumer_tag.len, (const char *)c->consumer_tag.p);
+    if (amqp_bytes_is(c->queue, REPLY_QUEUE))
+        return reply_consume(ch, m);
     cell = topology_queue(ch, c->queue, m->id, &r);
     if (!cell)
         return r;
@@ -166,6 +170,8 @@ static enum method_result cancel(struct channel *ch, const struct amqp_method *m
         consumer_remove(ch, cc); /* its queue is dead, and will not hear of it again */
         link_drop_if_unused(ch, l);
     }
+    if (reply_has_tag(ch, c->consumer_tag))
+        reply_cancel(ch);
     ok.u.basic_cancel_ok.consumer_tag = c->consumer_tag;
     if (!c->nowait)
         channel_reply(ch, &ok);

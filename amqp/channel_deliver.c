@@ -101,6 +101,7 @@ void channel_on_written(struct channel *ch, const struct msg *m)
     uint64_t n = ((const struct msg_channel_count *)(const void *)m)->n;
     struct channel_consumer **at = &ch->marked;
 
+    reply_on_written(ch, n);
     while (*at) {
         struct channel_consumer *cc = *at;
 

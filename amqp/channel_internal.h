@@ -111,8 +111,9 @@ struct channel {
     uint32_t next_cid;
     struct u64map consumers; /* cid to consumer */
     struct channel_consumer *last_consumer, *marked;
-    uint64_t out_n; /* deliveries given to the connection */
-    struct share share; /* the prefetch of all its consumers */
+    uint64_t out_n;               /* deliveries given to the connection */
+    struct reply_consumer *reply; /* of direct replies; NULL: none */
+    struct share share;           /* the prefetch of all its consumers */
     struct tags tags;
     struct confirms confirms;
     struct access_cache access;
@@ -180,6 +181,8 @@ enum method_result consume_reply(struct channel *ch, const struct amqp_method *m
 void consume_abandon(struct channel *ch, const struct amqp_method *m);
 void consumer_remove(struct channel *ch, struct channel_consumer *cc);
 void consumer_gone(struct channel *ch, struct channel_consumer *cc);
+/* A tag for a client that leaves the choice to us. */
+struct amqp_bytes consumer_make_tag(char out[64]);
 /* What a queue is told of a consumer; references are lent. A new epoch counts from nought. */
 struct consumer_spec consumer_describe(struct channel *ch, struct channel_consumer *cc);
 
@@ -196,6 +199,18 @@ void channel_set_share(struct channel *ch, uint16_t limit);
 void channel_on_want(struct channel *ch, const struct msg *m);
 void channel_on_share_back(struct channel *ch, const struct msg *m);
 void channel_give_permits(struct channel *ch);
+
+/* channel_reply.c */
+enum method_result reply_consume(struct channel *ch, const struct amqp_method *m);
+bool reply_has_tag(const struct channel *ch, struct amqp_bytes tag);
+void reply_cancel(struct channel *ch);
+/* Whether its reply-to stands for this channel's consumer of replies; there must be one then. */
+bool reply_check_request(struct channel *ch, const struct record *r);
+/* A new record that names this channel where r asks for it; NULL: r must do. */
+struct record *reply_name_request(const struct channel *ch, const struct record *r);
+void channel_on_reply(struct channel *ch, struct msg *m);
+/* So many deliveries of the channel are written. */
+void reply_on_written(struct channel *ch, uint64_t n);
 
 /* channel_settle.c */
 void channel_settle(struct channel *ch, const struct command *cmd);

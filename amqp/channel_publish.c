@@ -6,6 +6,7 @@
 
 #include "amqp/channel_internal.h"
 #include "amqp/codec/props.h"
+#include "amqp/replies.h"
 #include "queues/strip.h"
 
 enum {
@@ -151,13 +152,22 @@ static void return_message(struct channel *ch, struct record *r)
     PROC_SEND(ch->connection, d);
 }
 
+/* To whoever waits for a direct reply under this key of the default exchange. */
+static bool reply_to_key(struct channel *ch, const struct command *cmd)
+{
+    struct amqp_bytes key = record_key(cmd->record);
+
+    return record_exchange(cmd->record).len == 0 && reply_is_name(key) &&
+           reply_send(ch->vhost, key, cmd->record);
+}
+
 static void take_in(struct channel *ch, struct command *cmd, const struct routed *to, uint32_t more)
 {
     struct record *r = cmd->record;
     uint32_t n = to->queues.n;
     uint64_t tag;
 
-    if (n == 0 && cmd->mandatory)
+    if (!reply_to_key(ch, cmd) && n == 0 && cmd->mandatory)
         return_message(ch, r);
     tag = ch->is_confirming ? confirms_add(&ch->confirms, n) : 0;
     cmd->kind = COMMAND_DONE;
@@ -182,14 +192,13 @@ static void add_keys(struct channel *ch, struct command *cmd, struct route_query
                      "invalid message: header '%s' is no array", wrong);
 }
 
-static void strip_bcc(struct command *cmd)
+/* A record that cannot be written anew stays as it is. */
+static void replace_record(struct command *cmd, struct record *made)
 {
-    struct record *stripped = record_strip(cmd->record, "BCC");
-
-    if (!stripped)
+    if (!made)
         return;
     record_unref(cmd->record);
-    cmd->record = stripped;
+    cmd->record = made;
 }
 
 bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
@@ -198,10 +207,11 @@ bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
     struct route_query q = {.key = record_key(r)};
     uint64_t bytes = record_window_bytes(r);
     struct routed to;
-    bool fits = true;
+    bool fits = true, asks;
 
     channel_check_publish(ch, record_exchange(r));
     check_message(ch, cmd);
+    asks = reply_check_request(ch, r);
     q.exchange = find_exchange(ch, r);
     if (record_has_headers(r))
         add_keys(ch, cmd, &q);
@@ -212,7 +222,9 @@ bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
         fits = may_send(link_to(ch, routed_queue(&to, i)), bytes);
     if (fits) {
         if (q.more_keys[1].p)
-            strip_bcc(cmd);
+            replace_record(cmd, record_strip(cmd->record, "BCC"));
+        if (asks)
+            replace_record(cmd, reply_name_request(ch, cmd->record));
         take_in(ch, cmd, &to, more);
     }
     routed_fini(&to);

@@ -7,6 +7,7 @@
 
 #include "amqp/channel_internal.h"
 #include "amqp/codec/table.h"
+#include "amqp/replies.h"
 #include "broker/core/log.h"
 
 enum { STEP_REGISTRY, STEP_COUNTS };
@@ -112,6 +113,20 @@ static uint32_t flag_if(bool on, uint32_t flag)
     return on ? flag : 0;
 }
 
+/* A declare of such a name asks whether its owner is there. */
+static enum method_result declare_reply(struct channel *ch, const struct amqp_method *m,
+                                        struct amqp_bytes name)
+{
+    struct amqp_method ok = {.id = AMQP_QUEUE_DECLARE_OK};
+
+    if (!amqp_bytes_is(name, REPLY_QUEUE) && !reply_exists(ch->vhost, name))
+        topology_no_queue(ch, m->id, name);
+    ok.u.queue_declare_ok = (struct amqp_queue_declare_ok){.queue = name, .consumer_count = 1};
+    if (!m->u.queue_declare.nowait)
+        channel_reply(ch, &ok);
+    return METHOD_DONE;
+}
+
 static enum method_result declare_queue(struct channel *ch, const struct amqp_method *m)
 {
     const struct amqp_queue_declare *d = &m->u.queue_declare;
@@ -119,6 +134,8 @@ static enum method_result declare_queue(struct channel *ch, const struct amqp_me
     struct msg_registry_declare *ask;
 
     topology_check_table(ch, m->id, d->arguments);
+    if (reply_is_name(name_view(&name)))
+        return declare_reply(ch, m, name_view(&name));
     if (d->passive && name.len == 0)
         topology_no_queue(ch, m->id, name_view(&name));
     ask = registry_declare_new(REGISTRY_QUEUE_DECLARE, name.text, name.len);

@@ -77,6 +77,20 @@ struct msg_conn_method *conn_method_new(uint32_t len)
     return m;
 }
 
+static void drop_reply(struct msg *m)
+{
+    record_unref(MSG_OF(struct msg_channel_reply, m)->record);
+    msg_free(m);
+}
+
+struct msg_channel_reply *channel_reply_new(struct record *r)
+{
+    struct msg_channel_reply *m = msg_new(CHANNEL_REPLY, sizeof(*m), drop_reply);
+
+    m->record = record_ref(r);
+    return m;
+}
+
 uint64_t record_window_bytes(const struct record *r)
 {
     return record_stored_size(r);

@@ -27,6 +27,7 @@ enum {
     CONN_DELIVER,          /* channel to connection: messages for the client */
     CONN_CONFIRM,          /* channel to connection: acks and nacks of publishes */
     CONN_SHUTDOWN,         /* anybody to connection: close with a reply code and text */
+    CHANNEL_REPLY,         /* channel to another: a direct reply for its client */
 };
 
 /* Input of a channel that its connection may have under way; beyond it the socket is not read. */
@@ -137,6 +138,12 @@ struct msg_conn_confirm {
     struct conn_confirm item[];
 };
 
+struct msg_channel_reply {
+    struct msg hdr;
+    uint64_t key;          /* of the target that was meant; the channel may have another by now */
+    struct record *record; /* a reference of its own */
+};
+
 struct msg_conn_shutdown {
     struct msg hdr;
     struct failure failure;
@@ -146,6 +153,7 @@ struct msg_conn_shutdown {
 struct msg_channel_input *channel_input_new(uint16_t cap);
 struct msg_conn_deliver *conn_deliver_new(uint32_t cap);
 struct msg_conn_confirm *conn_confirm_new(uint32_t cap);
+struct msg_channel_reply *channel_reply_new(struct record *r); /* takes a reference */
 /* Room for len bytes of frames. */
 struct msg_conn_method *conn_method_new(uint32_t len);
 

@@ -250,6 +250,20 @@ uint64_t proc_random(void)
     return rt.world.random();
 }
 
+void proc_secret(void *p, size_t size_bytes)
+{
+    uint8_t *at = p;
+
+    RUNTIME_REGION();
+
+    if (rt.world.secret) {
+        rt.world.secret(p, size_bytes);
+        return;
+    }
+    for (size_t i = 0; i < size_bytes; i++)
+        at[i] = (uint8_t)(rt.world.random() >> 32);
+}
+
 const struct world *world(void)
 {
     return &rt.world;

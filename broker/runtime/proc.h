@@ -225,6 +225,8 @@ uint64_t proc_now_us(void);
 int64_t proc_wall_ms(void);
 /* Random bits of the world (seeded in the simulation). */
 uint64_t proc_random(void);
+/* At most 256 bytes that nobody can guess, for keys and secret names. */
+void proc_secret(void *p, size_t size_bytes);
 /* Whether this turn's budget is spent: a handler that loops should proc_continue() and return. */
 bool proc_is_over_budget(void);
 

@@ -31,6 +31,8 @@ struct world {
     uint64_t (*now_ns)(void);  /* monotonic */
     int64_t (*wall_ms)(void);  /* since 1970 */
     uint64_t (*random)(void);
+    /* Bits that nobody can guess; NULL: `random` must do, as in the simulation. */
+    void (*secret)(void *p, size_t size);
     const struct world_net *net;
     const char *vfs; /* name of the SQLite VFS for stores; NULL: the default */
     /*

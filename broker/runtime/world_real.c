@@ -45,6 +45,11 @@ static uint64_t real_random(void)
     return z ^ (z >> 31);
 }
 
+static void real_secret(void *p, size_t size)
+{
+    BUG_ON(getrandom(p, size, 0) != (ssize_t)size); /* at most 256 bytes at a time: all or none */
+}
+
 static int address_parse(const char *text, uint16_t port, struct sockaddr_storage *ret,
                          socklen_t *ret_len)
 {
@@ -168,5 +173,6 @@ const struct world world_real = {
     .now_ns = real_now_ns,
     .wall_ms = real_wall_ms,
     .random = real_random,
+    .secret = real_secret,
     .net = &net_real,
 };
