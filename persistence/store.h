@@ -1,9 +1,10 @@
 /*
  * store.h - the store process of a vhost: the one that does everything with its database.
  *
- * A blocking server, registered as "store:<vhost>" (or by the name it is given). Queues send it arrays of operations, the
- * registry rows of definitions; it commits groups and tells each queue how far it is durable. It
- * sees no protocol: a message is bytes, an owner that gives them back, and flags.
+ * A blocking server, registered as "store:<vhost>" (or by the name it is given). Queues send it
+ * arrays of operations, the registry rows of definitions; it commits groups and tells each queue
+ * how far it is durable. It sees no protocol: a message is bytes, an owner that gives them back,
+ * and flags.
  *
  * Rules
  * 1. Operations of one queue are taken in the order sent. STORE_DURABLE(up_to_seq) says that every
@@ -134,15 +135,15 @@ enum store_row_kind { STORE_ROW_QUEUE, STORE_ROW_EXCHANGE, STORE_ROW_BINDING, ST
 
 struct store_row {
     enum store_row_kind kind;
-    bool remove;          /* by id (setting: type and name); a queue's removal takes its messages
-                             and bindings with it */
-    uint64_t id;          /* queue, exchange: its id. binding: source exchange's id */
-    uint64_t dest_id;     /* binding */
-    uint32_t dest_kind;   /* binding: STORE_ROW_QUEUE or STORE_ROW_EXCHANGE */
-    uint32_t flags;       /* the registry's */
-    struct blob *name;    /* queue, exchange, setting: its name; binding: its key */
-    struct blob *type;    /* exchange: its type; setting: its kind; else NULL */
-    struct blob *args;    /* field table bytes; NULL: empty. Setting: its value */
+    bool remove;        /* by id (setting: type and name); a queue's removal takes its messages
+                           and bindings with it */
+    uint64_t id;        /* queue, exchange: its id. binding: source exchange's id */
+    uint64_t dest_id;   /* binding */
+    uint32_t dest_kind; /* binding: STORE_ROW_QUEUE or STORE_ROW_EXCHANGE */
+    uint32_t flags;     /* the registry's */
+    struct blob *name;  /* queue, exchange, setting: its name; binding: its key */
+    struct blob *type;  /* exchange: its type; setting: its kind; else NULL */
+    struct blob *args;  /* field table bytes; NULL: empty. Setting: its value */
 };
 
 struct msg_store_rows { /* STORE_WRITE and STORE_ROWS; drop unrefs the blobs */
@@ -159,8 +160,8 @@ struct msg_store_reserve { /* STORE_RESERVE / STORE_RESERVED: n ids from first, 
 
 struct store_arg { /* the arg blob of store_ops */
     char vhost[256];
-    char name[64]; /* registered under; empty: "store:<vhost>" */
-    char dir[512]; /* made when missing (its parent exists) */
+    char name[64];                   /* registered under; empty: "store:<vhost>" */
+    char dir[512];                   /* made when missing (its parent exists) */
     uint64_t cache_bytes, wal_bytes; /* 0: 2 MiB, 64 MiB */
 };
 

@@ -1,6 +1,6 @@
 /*
- * definitions.c - from JSON to what it means. All of it runs as RUNTIME, because of jansson: nothing
- * here may end a process.
+ * definitions.c - from JSON to what it means. All of it runs as RUNTIME, because of jansson:
+ * nothing here may end a process.
  */
 #include "queues/definitions.h"
 
@@ -296,16 +296,11 @@ static const struct section {
     int (*take)(struct reader *r, json_t *o, struct definition *d);
     bool is_stored;
 } sections[] = {
-    {"vhosts", take_vhost, true},
-    {"users", take_user, true},
-    {"permissions", take_permission, true},
-    {"topic_permissions", take_permission, true},
-    {"parameters", take_other, true},
-    {"global_parameters", take_other, true},
-    {"policies", take_other, true},
-    {"exchanges", take_thing, false},
-    {"queues", take_thing, false},
-    {"bindings", take_binding, false},
+    {"vhosts", take_vhost, true},           {"users", take_user, true},
+    {"permissions", take_permission, true}, {"topic_permissions", take_permission, true},
+    {"parameters", take_other, true},       {"global_parameters", take_other, true},
+    {"policies", take_other, true},         {"exchanges", take_thing, false},
+    {"queues", take_thing, false},          {"bindings", take_binding, false},
 };
 enum { N_SECTIONS = sizeof(sections) / sizeof(sections[0]) };
 

@@ -1,8 +1,8 @@
 /*
  * An exchange: owns its routing structure and shows it in the shared tables.
  *
- * Duties: carries out the registry's binds and unbinds, O(key) each (routes.h). Channels never ask it anything;
- * they route in its table, which serves on while this process is being restarted.
+ * Duties: carries out the registry's binds and unbinds, O(key) each (routes.h). Channels never ask
+ * it anything; they route in its table, which serves on while this process is being restarted.
  * Messages in: EXCHANGE_SET (call). Out: EXCHANGE_HELLO, REGISTRY_CELL_UP to the registry.
  * It monitors the registry's name only by saying HELLO again when it appears anew.
  *
@@ -53,7 +53,7 @@ static void on_registry(struct exchange *x, struct msg *m)
 
 static void apply(struct exchange *x, const struct exchange_change *c)
 {
-    struct binding b = { .dest = c->dest, .key = c->key, .args = c->args, .durable = c->durable };
+    struct binding b = {.dest = c->dest, .key = c->key, .args = c->args, .durable = c->durable};
 
     (void)routes_change(x->cell, &b, c->remove); /* said twice after a reset, done once */
 }
@@ -82,7 +82,7 @@ static void find_surplus(void *ctx, const struct binding *b)
 
 static void remove_surplus(struct exchange *x, const struct msg_exchange_set *should)
 {
-    struct surplus s = { .remove = exchange_set_new(8) };
+    struct surplus s = {.remove = exchange_set_new(8)};
 
     u64map_init(&s.wanted, proc_realloc, proc_free);
     for (uint32_t i = 0; i < should->n; i++) {

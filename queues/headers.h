@@ -22,8 +22,8 @@ struct table;
 enum headers_mode { HEADERS_ALL, HEADERS_ANY, HEADERS_ALL_WITH_X, HEADERS_ANY_WITH_X };
 
 /*
- * The mode that the `x-match` among the arguments says, `all` when there is none: 1, or 0 when it is
- * no string or none of the four.
+ * The mode that the `x-match` among the arguments says, `all` when there is none: 1, or 0 when it
+ * is no string or none of the four.
  */
 int headers_mode_of(struct amqp_bytes args, enum headers_mode *ret);
 

@@ -2,8 +2,8 @@
  * ptrset.h - a set of pointers in the order in which they came. Pure.
  *
  * Small sets lie in the struct itself and are searched; larger ones get an index. Memory comes from
- * the two functions given (proc_realloc and proc_free inside processes, where what is left goes with
- * the process).
+ * the two functions given (proc_realloc and proc_free inside processes, where what is left goes
+ * with the process).
  */
 #ifndef QUEUES_PTRSET_H
 #define QUEUES_PTRSET_H

@@ -1,8 +1,8 @@
 /*
  * The registry of a vhost: all changes of its topology, one at a time in memory, many to a commit.
  *
- * Duties: declares, deletes, binds, unbinds; starts and stops the processes of queues and exchanges;
- * keeps cells' states true; deletes what belongs to a connection that has gone.
+ * Duties: declares, deletes, binds, unbinds; starts and stops the processes of queues and
+ * exchanges; keeps cells' states true; deletes what belongs to a connection that has gone.
  * Messages in: REGISTRY_*, EXCHANGE_HELLO, CHILD_STATE, answers to its calls. Out: REGISTRY_REPLY,
  * EXCHANGE_SET, QUEUE_DELETE, STORE_LOAD, _RESERVE, _WRITE, calls to both supervisors.
  * Monitors: the store, both supervisors of children, connections that own exclusive queues.
@@ -19,8 +19,8 @@
 
 static void await(struct registry *r, enum partner with)
 {
-    static const char *const names[] = { [WITH_STORE] = "store", [WITH_QUEUES] = "queues",
-                                         [WITH_EXCHANGES] = "exchanges" };
+    static const char *const names[] = {
+        [WITH_STORE] = "store", [WITH_QUEUES] = "queues", [WITH_EXCHANGES] = "exchanges"};
     char name[300];
 
     snprintf(name, sizeof(name), "%s:%s", names[with], r->vhost);

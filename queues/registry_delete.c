@@ -51,7 +51,7 @@ static void unbound(struct registry *r, struct job *j, struct msg *m)
         row_removed(r, j, NULL);
 }
 
-/* One message for each exchange: bindings of one source lie together only by chance, so one each. */
+/* One message for each exchange: bindings of one source lie together only by chance. */
 static void tell_exchange(struct registry *r, struct job *j, const struct bound *b)
 {
     const struct cell_at *at = cell_at(b->source);

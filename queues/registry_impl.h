@@ -7,10 +7,10 @@
  *
  * Invariants
  *   1. A cell is in by_id exactly as long as its name is in the tables.
- *   2. A binding is in the index before an exchange is told of it, and out of it before the exchange
- *      is told to forget it; so the index is what a reset brings.
- *   3. A durable thing is in the tables only after its row is durable; its row goes before the reply
- *      to its delete.
+ *   2. A binding is in the index before an exchange is told of it, and out of it before the
+ *      exchange is told to forget it; so the index is what a reset brings.
+ *   3. A durable thing is in the tables only after its row is durable; its row goes before the
+ *      reply to its delete.
  *   4. Each job is in exactly one of: waiting for a lane, waiting for answers (n_waiting > 0),
  *      stalled (its partner is away), watching a cell.
  */
@@ -32,14 +32,21 @@ struct registry;
 struct job;
 
 /* Whom a job waits for: decides what happens when that one dies. */
-enum partner { WITH_NOBODY, WITH_STORE, WITH_QUEUES, WITH_EXCHANGES, WITH_QUEUE, WITH_EXCHANGE,
-               WITH_IDS };
+enum partner {
+    WITH_NOBODY,
+    WITH_STORE,
+    WITH_QUEUES,
+    WITH_EXCHANGES,
+    WITH_QUEUE,
+    WITH_EXCHANGE,
+    WITH_IDS
+};
 
 typedef void (*job_act)(struct registry *r, struct job *j);
 typedef void (*job_then)(struct registry *r, struct job *j, struct msg *answer);
 
 struct job {
-    TAILQ_ENTRY(job) link; /* in r->jobs */
+    TAILQ_ENTRY(job) link;   /* in r->jobs */
     struct lane_claim claim; /* names it holds or waits for */
     struct msg *request;     /* kept; NULL: the registry's own */
     job_act begin;           /* once it has its lanes */
@@ -48,18 +55,18 @@ struct job {
     enum partner with;
     bool stalled;
     unsigned n_waiting;
-    uint64_t exchange_id;    /* WITH_EXCHANGE and stalled: which */
-    struct cell *cell;       /* the subject; a reference */
-    struct cell *dest;       /* bind, unbind: a reference */
-    struct binding binding;  /* bind, unbind: borrows from request, cell and dest */
+    uint64_t exchange_id;   /* WITH_EXCHANGE and stalled: which */
+    struct cell *cell;      /* the subject; a reference */
+    struct cell *dest;      /* bind, unbind: a reference */
+    struct binding binding; /* bind, unbind: borrows from request, cell and dest */
     bool if_unused, if_empty;
     uint64_t messages;
     struct refusal refusal;
-    struct job *waiter;      /* told (n_waiting) when this one ends */
-    job_act after_delete;    /* a delete that is a part of something else goes on here */
+    struct job *waiter;   /* told (n_waiting) when this one ends */
+    job_act after_delete; /* a delete that is a part of something else goes on here */
 };
 
-struct bound { /* one binding, in the index */
+struct bound {              /* one binding, in the index */
     struct binding binding; /* references */
     struct cell *source;    /* a reference */
     uint64_t hash;
@@ -67,7 +74,7 @@ struct bound { /* one binding, in the index */
 };
 LIST_HEAD(bound_list, bound);
 
-struct subject { /* a cell and what hangs on it */
+struct subject {       /* a cell and what hangs on it */
     struct cell *cell; /* a reference */
     struct bound_list as_source, as_dest;
     LIST_ENTRY(subject) by_owner;
@@ -92,18 +99,18 @@ struct watcher { /* somebody who waits for a cell to leave RESTARTING */
 struct registry {
     char vhost[256];
     struct vhost_tables tables;
-    proc_id store, queues, exchanges; /* 0: away */
+    proc_id store, queues, exchanges;     /* 0: away */
     proc_ref awaited[WITH_EXCHANGES + 1]; /* by partner: whose name was asked for last */
-    bool is_running;                  /* has its name */
-    bool has_rows, has_ids;           /* while it loads */
-    struct msg *rows;                 /* kept until they are loaded */
-    uint64_t rows_done;               /* counted twice: cells first, then bindings */
+    bool is_running;                      /* has its name */
+    bool has_rows, has_ids;               /* while it loads */
+    struct msg *rows;                     /* kept until they are loaded */
+    uint64_t rows_done;                   /* counted twice: cells first, then bindings */
     proc_ref load_ref, reserve_ref;
     uint64_t next_id, ids_left;
-    struct u64map by_ref;    /* proc_ref to struct job */
-    struct u64map by_id;     /* cell id to struct subject */
-    struct u64map by_owner;  /* pid to struct owner */
-    struct u64map by_hash;   /* registry_binding_hash to struct bound */
+    struct u64map by_ref;   /* proc_ref to struct job */
+    struct u64map by_id;    /* cell id to struct subject */
+    struct u64map by_owner; /* pid to struct owner */
+    struct u64map by_hash;  /* registry_binding_hash to struct bound */
     struct lanes lanes;
     unsigned nesting; /* deletions begun inside others */
     TAILQ_HEAD(, job) jobs;
@@ -156,7 +163,7 @@ void owner_is_dead(struct registry *r, struct owner *o);
 struct owner *owner_find(struct registry *r, proc_id pid);
 /* The owner of a cell that was there before this registry was. */
 void owner_adopt(struct registry *r, struct subject *q);
-/* Deletes j->cell, then goes on with j->after_delete or finishes. The job holds the queue's lane. */
+/* Deletes j->cell, then goes on with j->after_delete or ends. The job holds the queue's lane. */
 void queue_delete_run(struct registry *r, struct job *j);
 /* Deletes a queue for the registry's own reasons, soon; waiter may be NULL. */
 void queue_delete_job(struct registry *r, struct cell *q, bool if_unused, struct job *waiter);

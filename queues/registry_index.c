@@ -81,8 +81,10 @@ void bound_add(struct registry *r, struct cell *source, const struct binding *b)
     n = proc_alloc_owned(sizeof(*n), bound_fini);
     n->hash = hash_of(source, b);
     n->source = cell_ref(source);
-    n->binding = (struct binding){ .dest = cell_ref(b->dest), .key = blob_ref(b->key),
-                                   .args = blob_ref(b->args), .durable = b->durable };
+    n->binding = (struct binding){.dest = cell_ref(b->dest),
+                                  .key = blob_ref(b->key),
+                                  .args = blob_ref(b->args),
+                                  .durable = b->durable};
     atomic_store_explicit(&source->was_bound, true, memory_order_relaxed);
     LIST_INSERT_HEAD(&s->as_source, n, by_source);
     LIST_INSERT_HEAD(&d->as_dest, n, by_dest);
@@ -106,5 +108,6 @@ void exchange_reset(struct registry *r, struct subject *x, proc_id pid)
     m->reset = true;
     LIST_FOREACH(b, &x->as_source, by_source)
         exchange_set_add(&m, &b->binding, false);
-    (void)proc_call(pid, &m->hdr, PROC_NO_TIMEOUT); /* whoever waits sends a set of its own behind */
+    /* Whoever waits sends a set of its own behind. */
+    (void)proc_call(pid, &m->hdr, PROC_NO_TIMEOUT);
 }

@@ -1,5 +1,5 @@
 /*
- * registry_lanes.h - who may touch a name now: shared or exclusive locks, in order of arrival. Pure.
+ * registry_lanes.h - who may touch a name now: shared or exclusive locks, as they came. Pure.
  *
  * A claim takes its names in ascending order, each as soon as those before it in that name's line
  * let it, so that no two claims wait for each other.
@@ -34,8 +34,8 @@ void lane_add(struct lane_claim *c, uint64_t name, bool shared);
 bool lanes_take(struct lanes *l, struct lane_claim *c);
 
 /*
- * Gives all names back; calls `granted` for each claim that now has all its names, which may in turn
- * give back its own.
+ * Gives all names back; calls `granted` for each claim that now has all its names, which may in
+ * turn give back its own.
  */
 void lanes_give(struct lanes *l, struct lane_claim *c,
                 void (*granted)(void *ctx, struct lane_claim *c), void *ctx);

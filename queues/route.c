@@ -2,8 +2,8 @@
  * Routing: looking names and keys up in the vhost's tables, in place, by any process.
  *
  * Exchanges are gone through in the order in which they are reached, each once, so that cycles end.
- * What one set of bindings holds is in the order of its cells: doubles stand side by side there, and
- * only a second set needs to be compared with what was found before.
+ * What one set of bindings holds is in the order of its cells: doubles stand side by side there,
+ * and only a second set needs to be compared with what was found before.
  */
 #include "queues/route.h"
 
@@ -85,24 +85,31 @@ static void on_binding(void *ctx, const struct binding *b)
 
 static void route_topic(struct router *r, const struct cell *x, struct amqp_bytes key)
 {
-    struct topic_query q = { .table = x->routes, .key = (const char *)key.p, .len = key.len,
-                             .realloc = r->out->queues.realloc, .free = r->out->queues.free,
-                             .hit = on_set, .ctx = r };
+    struct topic_query q = {.table = x->routes,
+                            .key = (const char *)key.p,
+                            .len = key.len,
+                            .realloc = r->out->queues.realloc,
+                            .free = r->out->queues.free,
+                            .hit = on_set,
+                            .ctx = r};
 
     (void)topic_match(&q);
 }
 
 static void route_headers(struct router *r, const struct cell *x)
 {
-    struct headers_query q = { .table = x->routes, .headers = r->q->headers,
-                               .realloc = r->out->queues.realloc, .free = r->out->queues.free,
-                               .hit = on_binding, .ctx = r };
+    struct headers_query q = {.table = x->routes,
+                              .headers = r->q->headers,
+                              .realloc = r->out->queues.realloc,
+                              .free = r->out->queues.free,
+                              .hit = on_binding,
+                              .ctx = r};
 
     headers_match(&q);
 }
 
-/* In an exchange to which the key matters; NULL: every queue is bound to the default exchange by its
- * name (0-9-1 3.1.3.1). */
+/* In an exchange to which the key matters; NULL: every queue is bound to the default exchange by
+ * its name (0-9-1 3.1.3.1). */
 static void route_key(struct router *r, const struct cell *x, struct amqp_bytes key)
 {
     const struct route_set *set;
@@ -172,7 +179,7 @@ static void route_in(struct router *r, const struct cell *x)
 void route(const struct vhost_tables *t, const struct route_query *q, struct routed *ret,
            void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *))
 {
-    struct router r = { .tables = t, .q = q, .out = ret };
+    struct router r = {.tables = t, .q = q, .out = ret};
 
     ptrset_init(&ret->queues, realloc_fn, free_fn);
     ptrset_init(&ret->exchanges, realloc_fn, free_fn);
@@ -187,10 +194,9 @@ void routed_fini(struct routed *r)
     ptrset_fini(&r->exchanges);
 }
 
-const char *route_more_keys(struct amqp_bytes headers, struct amqp_bytes ret[2],
-                            bool *ret_has_bcc)
+const char *route_more_keys(struct amqp_bytes headers, struct amqp_bytes ret[2], bool *ret_has_bcc)
 {
-    static const char *const names[] = { "CC", "BCC" };
+    static const char *const names[] = {"CC", "BCC"};
     struct ftable_value v;
 
     *ret_has_bcc = false;

@@ -23,11 +23,11 @@ void vhost_tables_open(const char *vhost, struct vhost_tables *ret);
 struct cell *vhost_find_queue(const struct vhost_tables *t, const void *name, size_t len);
 struct cell *vhost_find_exchange(const struct vhost_tables *t, const void *name, size_t len);
 
-struct route_query {               /* all of it lent */
-    const struct cell *exchange;   /* NULL: the default exchange */
+struct route_query {             /* all of it lent */
+    const struct cell *exchange; /* NULL: the default exchange */
     struct amqp_bytes key;
-    struct amqp_bytes headers;     /* the headers property's table; may be empty */
-    struct amqp_bytes more_keys[2]; /* arrays' contents (CC and BCC): strings in them are keys too */
+    struct amqp_bytes headers;      /* the headers property's table; may be empty */
+    struct amqp_bytes more_keys[2]; /* contents of arrays (CC, BCC): strings are keys too */
 };
 
 struct routed { /* where a message goes, and what routing needs meanwhile; on the caller's stack */
@@ -37,8 +37,8 @@ struct routed { /* where a message goes, and what routing needs meanwhile; on th
 
 /*
  * Routes a message: through exchanges bound to exchanges, each once, and to the alternate exchange
- * of one that finds nothing. `ret` is ready for routed_fini; memory for more than a few queues comes
- * from the two functions (proc_realloc and proc_free in a process).
+ * of one that finds nothing. `ret` is ready for routed_fini; memory for more than a few queues
+ * comes from the two functions (proc_realloc and proc_free in a process).
  */
 void route(const struct vhost_tables *t, const struct route_query *q, struct routed *ret,
            void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *));
@@ -53,7 +53,6 @@ static inline struct cell *routed_queue(const struct routed *r, uint32_t i)
  * The keys that a message's headers add to its own, for route_query: 0, or the name of the header
  * ("CC", "BCC") that is no array. *ret_has_bcc: what is delivered must not show it.
  */
-const char *route_more_keys(struct amqp_bytes headers, struct amqp_bytes ret[2],
-                            bool *ret_has_bcc);
+const char *route_more_keys(struct amqp_bytes headers, struct amqp_bytes ret[2], bool *ret_has_bcc);
 
 #endif

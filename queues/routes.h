@@ -1,10 +1,10 @@
 /*
  * routes.h - the routes of an exchange as its writer sees them: a shared table of route sets.
  *
- * What the keys are depends on the type: binding keys for direct exchanges, one empty key for fanout,
- * see topic.h and headers.h for the others. A table has one writer at a time: the registry until the
- * exchange's process has been started, that process while it lives, the registry once it has been
- * stopped for good.
+ * What the keys are depends on the type: binding keys for direct exchanges, one empty key for
+ * fanout, see topic.h and headers.h for the others. A table has one writer at a time: the registry
+ * until the exchange's process has been started, that process while it lives, the registry once it
+ * has been stopped for good.
  */
 #ifndef QUEUES_ROUTES_H
 #define QUEUES_ROUTES_H
@@ -18,7 +18,7 @@
 /* The routes of an exchange, made when missing. */
 struct table *routes_open(const char *vhost, uint64_t exchange_id);
 
-/* Writer only. Adds (references taken) or removes; false: it was there already, or was not there. */
+/* Writer only. Adds (references taken) or removes; false: it was there, or was not there. */
 bool routes_change(const struct cell *x, const struct binding *b, bool remove);
 
 /* Calls fn for each binding, in no order; one may come more than once. Nobody changes meanwhile. */

@@ -1,13 +1,13 @@
 /*
  * The trie of a topic exchange, and how a key is matched against it.
  *
- * Keys of the table: '=' and the pattern for one without wildcards; for a node of the trie its path,
- * each word with a '.' before it, the root being the empty path.
+ * Keys of the table: '=' and the pattern for one without wildcards; for a node of the trie its
+ * path, each word with a '.' before it, the root being the empty path.
  *
  * Matching goes through the key word by word with the list of nodes that are reached so far. A node
  * other than a `#` has one predecessor at one place of the key, so the list has no doubles. A `#`
- * stays reached until the end: it is noted once, in a list of its own, and a set tells whether it is
- * there when another `#` above makes it reachable at several places.
+ * stays reached until the end: it is noted once, in a list of its own, and a set tells whether it
+ * is there when another `#` above makes it reachable at several places.
  *
  * Invariants
  *   1. A node's links name every child that has bindings below it. They are set before the child is
@@ -56,7 +56,7 @@ struct words {
 
 static struct words words_of(const char *key, size_t len)
 {
-    return (struct words){ .at = key, .end = key + len, .more = len > 0 };
+    return (struct words){.at = key, .end = key + len, .more = len > 0};
 }
 
 static bool next_word(struct words *in, struct word *ret)
@@ -67,7 +67,7 @@ static bool next_word(struct words *in, struct word *ret)
         return false;
     dot = memchr(in->at, '.', (size_t)(in->end - in->at));
     in->more = dot != NULL;
-    *ret = (struct word){ in->at, (size_t)((dot ? dot : in->end) - in->at) };
+    *ret = (struct word){in->at, (size_t)((dot ? dot : in->end) - in->at)};
     in->at = dot ? dot + 1 : in->end;
     return true;
 }
@@ -99,13 +99,13 @@ static void path_make(struct path *p, const char *key, size_t len)
         if (is_star(w)) {
             p->has_wildcard = true;
         } else if (is_after_hash) {
-            path_add(p, (struct word){ "#", 1 });
+            path_add(p, (struct word){"#", 1});
             is_after_hash = false;
         }
         path_add(p, w);
     }
     if (is_after_hash)
-        path_add(p, (struct word){ "#", 1 });
+        path_add(p, (struct word){"#", 1});
 }
 
 /*
@@ -114,7 +114,7 @@ static void path_make(struct path *p, const char *key, size_t len)
 
 static struct word word_at(const struct path *p, unsigned i)
 {
-    return (struct word){ p->text + p->end[i] + 1, (size_t)(p->end[i + 1] - p->end[i] - 1) };
+    return (struct word){p->text + p->end[i] + 1, (size_t)(p->end[i + 1] - p->end[i] - 1)};
 }
 
 static struct route_set *node_at(struct table *t, const struct path *p, unsigned depth)
@@ -276,7 +276,7 @@ static void enter(struct match *m, struct ptrset *list, const struct route_set *
     ptrset_push(list, node);
     if (!node->links.has_hash)
         return;
-    hash = find_child(m, node, (struct word){ "#", 1 });
+    hash = find_child(m, node, (struct word){"#", 1});
     if (hash && hash->links.is_nested)
         (void)ptrset_add(&m->hashes, hash); /* it may have been reached at a word before */
     else if (hash)
@@ -290,7 +290,7 @@ static void step(struct match *m, const struct route_set *at, struct word w, str
     if (at->links.n_literal > 0 && !is_wildcard)
         enter(m, to, find_child(m, at, w));
     if (at->links.has_star)
-        enter(m, to, find_child(m, at, (struct word){ "*", 1 }));
+        enter(m, to, find_child(m, at, (struct word){"*", 1}));
 }
 
 static void report(struct match *m, const struct ptrset *list)

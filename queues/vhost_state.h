@@ -1,9 +1,9 @@
 /*
  * vhost_state.h - whether a vhost serves, and why not.
  *
- * A vhost is down while its store, its registry or one of its supervisors of queues and exchanges is
- * parked. One that is still starting is not down. The fact is in a shared table, which one process
- * for each vhost writes; whoever must act at once asks that process to be told.
+ * A vhost is down while its store, its registry or one of its supervisors of queues and exchanges
+ * is parked. One that is still starting is not down. The fact is in a shared table, which one
+ * process for each vhost writes; whoever must act at once asks that process to be told.
  */
 #ifndef QUEUES_VHOST_STATE_H
 #define QUEUES_VHOST_STATE_H
@@ -32,8 +32,8 @@ struct msg_vhost_down {
 const char *vhost_down_reason(const char *vhost);
 
 /*
- * Asks to be told when the vhost is down; at once, if it went down more often than `seen`. Without a
- * timeout. DOWN: the watcher itself is being restarted, under its name.
+ * Asks to be told when the vhost is down; at once, if it went down more often than `seen`. Without
+ * a timeout. DOWN: the watcher itself is being restarted, under its name.
  */
 proc_ref vhost_watch(const char *vhost, uint64_t seen);
 /* The watcher's registered name; returns out. */

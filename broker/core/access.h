@@ -21,7 +21,8 @@ struct sockaddr_storage;
 enum access_resource { ACCESS_EXCHANGE, ACCESS_QUEUE };
 enum access_right { ACCESS_CONFIGURE, ACCESS_WRITE, ACCESS_READ, ACCESS_RIGHTS };
 
-enum access_tag { /* bits of a user's tags */
+/* Bits of a user's tags. */
+enum access_tag {
     ACCESS_MANAGEMENT = 1 << 0,
     ACCESS_POLICYMAKER = 1 << 1,
     ACCESS_MONITORING = 1 << 2,
@@ -73,8 +74,8 @@ struct access_fact {
     enum access_fact_kind kind;
     bool remove; /* by its names */
     char user[256], vhost[256], exchange[256];
-    unsigned tags;            /* USER */
-    struct password password; /* USER */
+    unsigned tags;                /* USER */
+    struct password password;     /* USER */
     char *pattern[ACCESS_RIGHTS]; /* permissions: of rt_alloc, the message's; NULL: empty */
 };
 

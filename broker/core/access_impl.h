@@ -26,15 +26,15 @@ bool facts_have_slow_user(void);
 
 /* access_login.c: tries, and what was right before. */
 
-struct try;
+struct attempt;
 struct origin;
 
 struct logins {
-    uint8_t key[32];        /* of the HMAC; of this start */
-    struct u64map known;    /* hash of a user's name to struct known */
-    struct u64map origins;  /* to struct origin */
-    struct u64map by_ref;   /* timer or call to struct try */
-    uint32_t n_tries;       /* all of them, wherever they wait */
+    uint8_t key[32];       /* of the HMAC; of this start */
+    struct u64map known;   /* hash of a user's name to struct known */
+    struct u64map origins; /* to struct origin */
+    struct u64map by_ref;  /* timer or call to struct attempt */
+    uint32_t n_tries;      /* all of them, wherever they wait */
     uint64_t n_right, n_wrong, n_refused;
     bool has_slow_user;
 };

@@ -1,11 +1,12 @@
 /*
- * access_login.c - tries to log in: who was right before, whose turn it is, and the pace of refusals.
+ * access_login.c - tries to log in: who was right before, whose turn it is, and the pace of
+ * refusals.
  *
  * A try that was right before (an HMAC, under a key of this start, over the user, the password and
  * what is stored of it) is answered at once. Each other one takes one of its origin's few slots, or
  * waits for one. A password that is checked slowly is given to access_hash. A right one is answered
- * as soon as it is known; a wrong one only when WRONG_US have passed since it got its slot, which it
- * holds so long: so a refusal tells nothing by its time, and guessing is slow.
+ * as soon as it is known; a wrong one only when WRONG_US have passed since it got its slot, which
+ * it holds so long: so a refusal tells nothing by its time, and guessing is slow.
  *
  * Invariants
  * 1. A try is in its origin's queue, or has a slot and is in by_ref; n_tries counts both.
@@ -28,8 +29,8 @@ enum {
     MAC_LEN = 32,
 };
 
-struct try {
-    struct try *next;  /* in its origin's queue */
+struct attempt {
+    struct attempt *next; /* in its origin's queue */
     struct origin *origin;
     struct msg *m;     /* kept */
     uint64_t wrong_us; /* when a refusal is due */
@@ -37,7 +38,7 @@ struct try {
 
 struct origin {
     uint64_t key;
-    struct try *first, **last; /* those that wait for a slot */
+    struct attempt *first, **last; /* those that wait for a slot */
     uint32_t n_busy, n_waiting;
 };
 
@@ -158,16 +159,15 @@ static struct origin *origin_of(struct logins *l, uint64_t key)
     return o;
 }
 
-static void wait_for(struct logins *l, struct try *t, proc_ref ref)
+static void wait_for(struct logins *l, struct attempt *t, proc_ref ref)
 {
     u64map_put(&l->by_ref, ref, (uintptr_t)t);
 }
 
-static void give_to_hash(struct logins *l, struct try *t, const struct access_user *u)
+static void give_to_hash(struct logins *l, struct attempt *t, const struct access_user *u)
 {
     const struct msg_access_login *in = MSG_OF(struct msg_access_login, t->m);
-    struct msg_access_login *ask =
-        access_login_new(ACCESS_HASH, in->user_len, in->password_len);
+    struct msg_access_login *ask = access_login_new(ACCESS_HASH, in->user_len, in->password_len);
 
     memcpy(ask->text, in->text, in->user_len + in->password_len);
     if (u)
@@ -178,7 +178,7 @@ static void give_to_hash(struct logins *l, struct try *t, const struct access_us
 }
 
 /* The password is right or wrong; whether the try is over with that. */
-static bool conclude(struct logins *l, struct try *t, bool is_right)
+static bool conclude(struct logins *l, struct attempt *t, bool is_right)
 {
     const struct msg_access_login *in = MSG_OF(struct msg_access_login, t->m);
     const struct access_user *u = user_of(in);
@@ -194,7 +194,7 @@ static bool conclude(struct logins *l, struct try *t, bool is_right)
 }
 
 /* It has a slot; whether it is over at once. */
-static bool begin(struct logins *l, struct try *t)
+static bool begin(struct logins *l, struct attempt *t)
 {
     const struct msg_access_login *in = MSG_OF(struct msg_access_login, t->m);
     const struct access_user *u = user_of(in);
@@ -218,7 +218,7 @@ static bool begin(struct logins *l, struct try *t)
 static void pump(struct logins *l, struct origin *o)
 {
     while (o->first && o->n_busy < SLOTS) {
-        struct try *t = o->first;
+        struct attempt *t = o->first;
 
         o->first = t->next;
         if (!o->first)
@@ -241,7 +241,7 @@ void logins_on_ask(struct logins *l, struct msg *m)
 {
     const struct msg_access_login *in = MSG_OF(struct msg_access_login, m);
     struct origin *o;
-    struct try *t;
+    struct attempt *t;
 
     proc_keep(m);
     if (is_known(l, in)) {
@@ -269,14 +269,13 @@ bool logins_on_answer(struct logins *l, struct msg *m)
 {
     struct origin *o;
     uint64_t found;
-    struct try *t;
+    struct attempt *t;
 
     if (!u64map_del(&l->by_ref, m->ref, &found))
         return false;
     t = value_of(found);
     o = t->origin;
-    if (m->type == ACCESS_HASHED &&
-        !conclude(l, t, MSG_OF(struct msg_access_hashed, m)->is_right))
+    if (m->type == ACCESS_HASHED && !conclude(l, t, MSG_OF(struct msg_access_hashed, m)->is_right))
         return true;
     if (m->type == MSG_DOWN && !conclude(l, t, false)) /* nobody can say */
         return true;

@@ -18,8 +18,12 @@ enum password_kind {
     PASSWORD_CRYPT, /* slow by intent: to be checked where a thread may be held up */
 };
 
-enum { PASSWORD_SALT_LEN = 4, PASSWORD_HASH_MAX = 64, PASSWORD_CRYPT_MAX = 256,
-       PASSWORD_TEXT_MAX = 256 };
+enum {
+    PASSWORD_SALT_LEN = 4,
+    PASSWORD_HASH_MAX = 64,
+    PASSWORD_CRYPT_MAX = 256,
+    PASSWORD_TEXT_MAX = 256
+};
 
 struct password { /* a value */
     enum password_kind kind;
@@ -29,7 +33,8 @@ struct password { /* a value */
 
 /*
  * What a definitions file says: `algorithm` NULL is SHA-256; an empty `hash` is no password. 0,
- * -ENOTSUP for an algorithm that is unknown or too weak (MD5), -EINVAL for a hash that is none of it.
+ * -ENOTSUP for an algorithm that is unknown or too weak (MD5), -EINVAL for a hash that is none of
+ * it.
  */
 int password_parse(const char *algorithm, const char *hash, struct password *ret);
 /* The reverse: the algorithm's name (static); ret_hash has room for PASSWORD_TEXT_MAX. */

@@ -3,8 +3,8 @@
  *
  * Duties: takes lines and crash reports from everybody, makes them text (addresses of a crash
  * report become names here, not on the thread that crashed), and publishes them to the sinks.
- * Messages in: LOG_LINE, LOG_CRASH. Out: events to the manager "log_events", whose kind is the level.
- * Sinks subscribe to the manager; one that dies or is parked hurts nobody.
+ * Messages in: LOG_LINE, LOG_CRASH. Out: events to the manager "log_events", whose kind is the
+ * level. Sinks subscribe to the manager; one that dies or is parked hurts nobody.
  *
  *   log_sup (one_for_one; its end is the program's)
  *     log_events   event manager
@@ -175,17 +175,20 @@ static void log_build(const void *ctx)
     events_ops = event_manager_ops;
     events_ops.kind = "log_events";
     events_ops.init = events_init;
-    sup_add(&(struct child_spec){ .id = "log_events", .ops = &events_ops, .shutdown_ms = 1000,
-                                  .scheduler = SCHED_SAME });
-    sup_add(&(struct child_spec){ .id = "log", .ops = &log_ops, .shutdown_ms = 1000,
-                                  .scheduler = SCHED_SAME });
-    sup_add(&(struct child_spec){ .id = "log_stderr", .ops = &stderr_sink_ops, .shutdown_ms = 1000,
-                                  .own_budget = true, .scheduler = SCHED_SAME });
+    sup_add(&(struct child_spec){
+        .id = "log_events", .ops = &events_ops, .shutdown_ms = 1000, .scheduler = SCHED_SAME});
+    sup_add(&(struct child_spec){
+        .id = "log", .ops = &log_ops, .shutdown_ms = 1000, .scheduler = SCHED_SAME});
+    sup_add(&(struct child_spec){.id = "log_stderr",
+                                 .ops = &stderr_sink_ops,
+                                 .shutdown_ms = 1000,
+                                 .own_budget = true,
+                                 .scheduler = SCHED_SAME});
 }
 
 struct blob *log_sup_arg(void)
 {
-    struct sup_spec spec = { .strategy = ONE_FOR_ONE, .build = log_build };
+    struct sup_spec spec = {.strategy = ONE_FOR_ONE, .build = log_build};
 
     return sup_new_arg(&spec, NULL, 0);
 }

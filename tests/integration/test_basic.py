@@ -496,7 +496,7 @@ class Stress(BasicCase):
             conn.rpc(2, spec.Channel.Close(200, "", 0, 0))
 
     def test_window_ends_with_a_large_message(self):
-        """The last message of an output window is larger than the window: more comes all the same."""
+        """The last message of an output window is larger than it: more comes all the same."""
         conn, name = self.with_queue()
         sizes = [1000] * 500 + [4 << 20] + [1000] * 50
         for size in sizes:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every type of exchange, exchanges bound to exchanges, alternates, CC and BCC, as pika sees them."""
+"""Every type of exchange, exchanges bound to others, alternates, CC and BCC, as pika sees them."""
 import unittest
 
 import pika

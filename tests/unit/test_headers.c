@@ -21,12 +21,12 @@ struct args { /* a table, as what it is and as bytes */
 
 static struct ftable_value text(const char *s)
 {
-    return (struct ftable_value){ .type = 'S', .bytes = amqp_str(s) };
+    return (struct ftable_value){.type = 'S', .bytes = amqp_str(s)};
 }
 
 static struct ftable_value whole(char type, int64_t i)
 {
-    return (struct ftable_value){ .type = type, .i = i };
+    return (struct ftable_value){.type = type, .i = i};
 }
 
 static void add(struct args *a, const char *name, struct ftable_value v)
@@ -93,24 +93,24 @@ static struct ftable_value some_value(void)
     case 2:
         return text((r >> 8) % 2 ? "one" : "two");
     case 3:
-        return (struct ftable_value){ .type = 'D', .scale = 1, .i = (int64_t)(r >> 8) % 3 * 10 };
+        return (struct ftable_value){.type = 'D', .scale = 1, .i = (int64_t)(r >> 8) % 3 * 10};
     case 4:
-        return (struct ftable_value){ .type = (r >> 8) % 2 ? 'd' : 'f', .d = 1 };
+        return (struct ftable_value){.type = (r >> 8) % 2 ? 'd' : 'f', .d = 1};
     case 5:
-        return (struct ftable_value){ .type = 't', .b = (r >> 8) % 2 };
+        return (struct ftable_value){.type = 't', .b = (r >> 8) % 2};
     case 6:
-        return (struct ftable_value){ .type = 'V' };
+        return (struct ftable_value){.type = 'V'};
     case 7:
-        return (struct ftable_value){ .type = 'A', .bytes = amqp_bytes("t\1t\0", (r >> 8) % 2 * 4) };
+        return (struct ftable_value){.type = 'A', .bytes = amqp_bytes("t\1t\0", (r >> 8) % 2 * 4)};
     default:
-        return (struct ftable_value){ .type = 'T', .seconds = (r >> 8) % 2 };
+        return (struct ftable_value){.type = 'T', .seconds = (r >> 8) % 2};
     }
 }
 
 static void some_table(struct args *a, bool is_binding)
 {
-    static const char *const names[] = { "a", "b", "c", "x-d", "x" };
-    static const char *const modes[] = { "all", "any", "all-with-x", "any-with-x" };
+    static const char *const names[] = {"a", "b", "c", "x-d", "x"};
+    static const char *const modes[] = {"all", "any", "all-with-x", "any-with-x"};
     unsigned n = (unsigned)(tw_random() % (is_binding ? 4 : N_NAMES + 1));
 
     a->n = 0;
@@ -129,7 +129,7 @@ static void random_tables(void *arg)
 {
     static struct args binding[N_QUEUES];
     struct cell *x = kit_exchange(EXCHANGE_HEADERS, "x", NULL);
-    bool bound[N_QUEUES] = { 0 };
+    bool bound[N_QUEUES] = {0};
 
     (void)arg;
     for (int i = 0; i < N_QUEUES; i++) {
@@ -141,7 +141,7 @@ static void random_tables(void *arg)
     }
     for (int i = 0; i < 5000; i++) {
         unsigned at = (unsigned)(tw_random() % N_QUEUES);
-        bool want[KIT_CELLS] = { 0 };
+        bool want[KIT_CELLS] = {0};
         struct args message;
 
         CHECK(kit_change(x, kit.cell[at + 1], amqp_str("k"), binding[at].bytes, bound[at]));
@@ -151,7 +151,7 @@ static void random_tables(void *arg)
         some_table(&message, false);
         for (unsigned k = 0; k < N_QUEUES; k++)
             want[k + 1] = bound[k] && matches(&binding[k], &message);
-        CHECK(kit_goes_to(&(struct route_query){ .exchange = x, .headers = message.bytes }, want));
+        CHECK(kit_goes_to(&(struct route_query){.exchange = x, .headers = message.bytes}, want));
     }
     for (unsigned k = 0; k < N_QUEUES; k++)
         CHECK(kit_change(x, kit.cell[k + 1], amqp_str("k"), binding[k].bytes, true) == bound[k]);
@@ -167,11 +167,10 @@ static void test_random_tables(void **state)
 static bool reaches(const struct cell *x, const struct args *binding, const struct args *message)
 {
     struct cell *q = kit.cell[1];
-    bool want[KIT_CELLS] = { false, true }, is_there;
+    bool want[KIT_CELLS] = {false, true}, is_there;
 
     CHECK(kit_change(x, q, amqp_str(""), binding->bytes, false));
-    is_there =
-        kit_goes_to(&(struct route_query){ .exchange = x, .headers = message->bytes }, want);
+    is_there = kit_goes_to(&(struct route_query){.exchange = x, .headers = message->bytes}, want);
     CHECK(kit_change(x, q, amqp_str(""), binding->bytes, true));
     CHECK(is_there == matches(binding, message));
     return is_there;
@@ -180,8 +179,8 @@ static bool reaches(const struct cell *x, const struct args *binding, const stru
 static void known_cases(void *arg)
 {
     struct cell *x = kit_exchange(EXCHANGE_HEADERS, "x", NULL);
-    struct args none = { .n = 0 }, one = { .n = 0 }, any_none = { .n = 0 }, any_x = { .n = 0 };
-    struct args short_1 = { .n = 0 }, text_1 = { .n = 0 }, presence = { .n = 0 };
+    struct args none = {.n = 0}, one = {.n = 0}, any_none = {.n = 0}, any_x = {.n = 0};
+    struct args short_1 = {.n = 0}, text_1 = {.n = 0}, presence = {.n = 0};
 
     (void)arg;
     (void)kit_queue("q");
@@ -198,7 +197,7 @@ static void known_cases(void *arg)
     build(&short_1);
     add(&text_1, "a", text("1"));
     build(&text_1);
-    add(&presence, "a", (struct ftable_value){ .type = 'V' });
+    add(&presence, "a", (struct ftable_value){.type = 'V'});
     build(&presence);
     CHECK(reaches(x, &none, &none) && reaches(x, &none, &one));
     CHECK(!reaches(x, &any_none, &none) && !reaches(x, &any_none, &one));
@@ -216,7 +215,7 @@ static void test_known_cases(void **state)
 
 static void test_modes(void **state)
 {
-    struct args a = { .n = 0 };
+    struct args a = {.n = 0};
     enum headers_mode mode;
 
     (void)state;

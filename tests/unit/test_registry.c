@@ -1,7 +1,9 @@
 /*
- * The registry with a real supervisor and real exchanges, a store and queues that are played: random
- * declares, deletes, binds and unbinds by several drivers, of queues and of exchanges of several
- * types, auto-delete and bound to each other, while registry, exchanges and store are killed. What was answered must be what the tables say, and nothing of a deleted queue may be left.
+ * The registry with a real supervisor and real exchanges, a store and queues that are played:
+ * random declares, deletes, binds and unbinds by several drivers, of queues and of exchanges of
+ * several types, auto-delete and bound to each other, while registry, exchanges and store are
+ * killed. What was answered must be what the tables say, and nothing of a deleted queue may be
+ * left.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,7 +71,7 @@ static void disk_remove(const struct store_row *row)
 
 static void disk_put(const struct store_row *row)
 {
-    disk_remove(&(struct store_row){ .kind = STORE_ROW_BINDING, .id = UINT64_MAX });
+    disk_remove(&(struct store_row){.kind = STORE_ROW_BINDING, .id = UINT64_MAX});
     for (int i = 0; i < N_ROWS; i++) {
         if (disk[i].used && same_row(&disk[i].row, row))
             return;
@@ -209,8 +211,8 @@ enum verb { DECLARE, DELETE, BIND, UNBIND };
 
 enum { N_SHARED = 2, N_OWN = 4, N_SOURCES = N_SHARED + N_OWN, N_DESTS = N_NAMES + N_OWN };
 
-static const char *const shared[N_SHARED] = { "amq.direct", "amq.topic" };
-static const char *const types[N_OWN] = { "direct", "topic", "fanout", "topic" };
+static const char *const shared[N_SHARED] = {"amq.direct", "amq.topic"};
+static const char *const types[N_OWN] = {"direct", "topic", "fanout", "topic"};
 
 struct driver {
     unsigned number, left;
@@ -354,7 +356,7 @@ static void learn_unbound(struct model *m, unsigned source)
 
 static void learn_gone(struct model *m, unsigned dest)
 {
-    bool lost[N_SOURCES] = { false };
+    bool lost[N_SOURCES] = {false};
 
     m->is_there[dest] = false;
     if (!is_queue(dest))
@@ -417,7 +419,7 @@ static void check_routes(const struct driver *d, const struct vhost_tables *t, u
                          unsigned key)
 {
     const struct model *m = &model[d->number];
-    bool seen[N_SOURCES] = { false }, want[N_DESTS] = { false };
+    bool seen[N_SOURCES] = {false}, want[N_DESTS] = {false};
     char name[32], text[32];
     struct routed to;
     struct cell *x;
@@ -429,7 +431,7 @@ static void check_routes(const struct driver *d, const struct vhost_tables *t, u
         return;
     snprintf(text, sizeof(text), "k-%u-%u", d->number, key);
     reach(m, source, key, seen, want);
-    route(t, &(struct route_query){ .exchange = x, .key = amqp_str(text) }, &to, proc_realloc,
+    route(t, &(struct route_query){.exchange = x, .key = amqp_str(text)}, &to, proc_realloc,
           proc_free);
     for (uint32_t i = 0; i < to.queues.n; i++)
         CHECK(cell_at(routed_queue(&to, i))->state != CELL_DELETED);
@@ -495,8 +497,9 @@ static const struct proc_ops driver_ops = {
 static void start_vhost(void *arg)
 {
     struct child_spec spec;
-    struct spawn spawn = { .ops = &supervisor_ops, .name = "vhost",
-                           .flags = PROC_LINK | PROC_SUPERVISOR | PROC_TRAP_EXIT };
+    struct spawn spawn = {.ops = &supervisor_ops,
+                          .name = "vhost",
+                          .flags = PROC_LINK | PROC_SUPERVISOR | PROC_TRAP_EXIT};
 
     (void)arg;
     vhost_child_spec("/", "/nowhere", &spec);
@@ -507,8 +510,8 @@ static void start_vhost(void *arg)
 static void start_drivers(void *arg)
 {
     for (unsigned i = 0; i < N_DRIVERS; i++) {
-        struct driver d = { .number = i, .left = *(unsigned *)arg };
-        struct spawn spawn = { .ops = &driver_ops, .arg = blob_copy(&d, sizeof(d)) };
+        struct driver d = {.number = i, .left = *(unsigned *)arg};
+        struct spawn spawn = {.ops = &driver_ops, .arg = blob_copy(&d, sizeof(d))};
 
         proc_spawn(&spawn);
     }
@@ -522,7 +525,7 @@ static void stop_vhost(void *arg)
 
 static void kill_one(void *arg)
 {
-    static const char *const names[] = { "registry:/", "store:/" };
+    static const char *const names[] = {"registry:/", "store:/"};
     uint64_t r = tw_random();
     struct vhost_tables t;
     struct cell *x;
@@ -535,7 +538,7 @@ static void kill_one(void *arg)
     vhost_tables_open("/", &t);
     for (unsigned i = 0; i < 20; i++) { /* some exchange that is there */
         char name[32];
-        struct driver d = { .number = (unsigned)(tw_random() % N_DRIVERS) };
+        struct driver d = {.number = (unsigned)(tw_random() % N_DRIVERS)};
 
         source_name(name, &d, (unsigned)(tw_random() % N_SOURCES));
         x = vhost_find_exchange(&t, name, strlen(name));

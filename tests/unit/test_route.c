@@ -12,8 +12,8 @@
 
 enum { N_EXCHANGES = 8, N_QUEUES = 8, N_KEYS = 4, N_BOUND = 40, N_CELLS = N_EXCHANGES + N_QUEUES };
 
-static const char *const keys[N_KEYS] = { "a", "b", "a.b", "" };
-static const char *const patterns[N_KEYS] = { "a", "#", "*.b", "a.#" };
+static const char *const keys[N_KEYS] = {"a", "b", "a.b", ""};
+static const char *const patterns[N_KEYS] = {"a", "#", "*.b", "a.#"};
 
 struct bound {
     unsigned from, to, key; /* places among the cells: exchanges first */
@@ -22,17 +22,19 @@ struct bound {
 static struct model {
     struct bound bound[N_BOUND];
     unsigned n;
-    int alternate[N_EXCHANGES]; /* -1: none, N_EXCHANGES: the default one, N_EXCHANGES + 1: no such */
+    int alternate[N_EXCHANGES]; /* -1: none, N_EXCHANGES: the default one, N_EXCHANGES + 1: no such
+                                 */
     bool seen[N_EXCHANGES + 1], want[KIT_CELLS];
 } model;
 
 static bool pattern_matches(unsigned pattern, unsigned key)
 {
-    static const bool table[N_KEYS][N_KEYS] = { /* [pattern][key] */
-        { true, false, false, false },
-        { true, true, true, true },
-        { false, false, true, false },
-        { true, false, true, false },
+    static const bool table[N_KEYS][N_KEYS] = {
+        /* [pattern][key] */
+        {true, false, false, false},
+        {true, true, true, true},
+        {false, false, true, false},
+        {true, false, true, false},
     };
 
     return table[pattern][key];
@@ -115,9 +117,9 @@ static void make_cells(void)
 
 static void change(void)
 {
-    struct bound b = { .from = (unsigned)(tw_random() % N_EXCHANGES),
-                       .to = (unsigned)(tw_random() % N_CELLS),
-                       .key = (unsigned)(tw_random() % N_KEYS) };
+    struct bound b = {.from = (unsigned)(tw_random() % N_EXCHANGES),
+                      .to = (unsigned)(tw_random() % N_CELLS),
+                      .key = (unsigned)(tw_random() % N_KEYS)};
     struct cell *x = kit.cell[b.from];
     const char *key = x->type == EXCHANGE_TOPIC ? patterns[b.key] : keys[b.key];
 
@@ -146,11 +148,12 @@ static void change(void)
 /* One message with a key, perhaps with more in CC and BCC. */
 static void look(void)
 {
-    unsigned x = (unsigned)(tw_random() % (N_EXCHANGES + 1)), key = (unsigned)(tw_random() % N_KEYS);
-    struct route_query q = { .exchange = x == N_EXCHANGES ? NULL : kit.cell[x],
-                             .key = amqp_str(keys[key]) };
-    bool has_key[N_KEYS] = { 0 }, has_bcc;
-    static const char *const names[] = { "CC", "BCC" };
+    unsigned x = (unsigned)(tw_random() % (N_EXCHANGES + 1)),
+             key = (unsigned)(tw_random() % N_KEYS);
+    struct route_query q = {.exchange = x == N_EXCHANGES ? NULL : kit.cell[x],
+                            .key = amqp_str(keys[key])};
+    bool has_key[N_KEYS] = {0}, has_bcc;
+    static const char *const names[] = {"CC", "BCC"};
     struct ftable_builder b;
     uint8_t buf[128];
 
@@ -237,7 +240,7 @@ static void large_set(void *arg)
 {
     static bool bound[MANY][EACH];
     struct cell *x = kit_exchange(EXCHANGE_FANOUT, "x", NULL);
-    bool want[KIT_CELLS] = { 0 };
+    bool want[KIT_CELLS] = {0};
     unsigned n = 0;
     char text[16];
 
@@ -265,7 +268,7 @@ static void large_set(void *arg)
             for (k = 0; k < EACH; k++)
                 want[q + 1] |= bound[q][k];
         }
-        CHECK(kit_goes_to(&(struct route_query){ .exchange = x }, want));
+        CHECK(kit_goes_to(&(struct route_query){.exchange = x}, want));
     }
     routes_clear(x);
     check_order(x, 0);
@@ -306,10 +309,11 @@ static void test_more_keys(void **state)
 static void test_strip(void **state)
 {
     uint8_t table[128], props[192], *body;
-    struct amqp_props p = { .flags = prop_flag(PROP_HEADERS) | prop_flag(PROP_CONTENT_TYPE) |
-                                     prop_flag(PROP_TIMESTAMP),
-                            .content_type = amqp_str("text/plain"), .timestamp = 12 };
-    struct record_parts parts = { .exchange = amqp_str("x"), .key = amqp_str("k") };
+    struct amqp_props p = {.flags = prop_flag(PROP_HEADERS) | prop_flag(PROP_CONTENT_TYPE) |
+                                    prop_flag(PROP_TIMESTAMP),
+                           .content_type = amqp_str("text/plain"),
+                           .timestamp = 12};
+    struct record_parts parts = {.exchange = amqp_str("x"), .key = amqp_str("k")};
     struct ftable_builder b;
     struct record *r, *stripped;
     struct ftable_value v;
