@@ -1,6 +1,6 @@
 /*
- * connection_vhost.c - a connection and its vhost: waiting for one that starts, and what its
- * clients hear when it goes down.
+ * connection_vhost.c - a connection and its vhost: waiting for one that starts, and what its client
+ * hears when it goes down.
  *
  * The registry's name says that a vhost serves. The vhost's watcher is asked once, and answers when
  * the vhost is down; then all channels are closed with 541 and the reason, while the connection
