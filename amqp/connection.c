@@ -28,6 +28,7 @@
 
 #include "amqp/connection_internal.h"
 #include "broker/core/access.h"
+#include "broker/core/alarms.h"
 #include "broker/core/config.h"
 #include "broker/core/log.h"
 #include "queues/registry.h"
@@ -323,6 +324,8 @@ static void on_answer(struct connection *c, struct msg *m)
         return;
     if (m->ref != 0 && m->ref == c->login) {
         connection_on_logged(c, m);
+    } else if (m->ref != 0 && m->ref == c->alarm) {
+        connection_on_alarm(c, m);
     } else if (m->ref != 0 && m->ref == c->release) {
         on_released(c, m);
     } else if (m->type == MSG_DOWN) {
@@ -373,6 +376,7 @@ static void handle_any(void *state, struct msg *m)
         connection_fail_with(c, &MSG_OF(struct msg_conn_shutdown, m)->failure);
         break;
     case ACCESS_LOGGED:
+    case ALARMS_CLEAR:
     case REGISTRY_REPLY:
     case VHOST_DOWN:
     case MSG_NAMED:
@@ -403,8 +407,10 @@ static void want(struct connection *c)
 {
     unsigned events = 0;
 
+    bool is_blocked = c->is_blocked && conn_state(c) == CONN_RUNNING;
+
     if (!c->eof && !c->framer.hold && c->n_stuffed == 0 && conn_state(c) < CONN_ENDING &&
-        !connection_is_choked(c))
+        !is_blocked && !connection_is_choked(c))
         events |= IO_READ;
     if (conn_state(c) == CONN_LINGER && !c->eof)
         events |= IO_READ; /* to see the end */

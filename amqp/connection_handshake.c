@@ -162,6 +162,7 @@ static void on_start_ok(struct connection *c, const struct amqp_connection_start
     }
     c->says_auth_failure = has_capability(ok->client_properties, "authentication_failure_close");
     c->cancel_notify = has_capability(ok->client_properties, "consumer_cancel_notify");
+    c->can_block = has_capability(ok->client_properties, "connection.blocked");
     c->is_amqplain = amqp_bytes_is(ok->mechanism, "AMQPLAIN");
     if (!c->is_amqplain && !amqp_bytes_is(ok->mechanism, "PLAIN")) {
         connection_fail(c, AMQP_CODE_COMMAND_INVALID, AMQP_CONNECTION_START_OK,

@@ -10,6 +10,7 @@
 
 #include "amqp/codec/props.h"
 #include "amqp/connection_internal.h"
+#include "broker/core/alarms.h"
 #include "broker/core/config.h"
 #include "broker/runtime/alloc.h"
 
@@ -147,6 +148,8 @@ static void end_content(struct connection *c, struct chan *ch)
 
 static void on_publish(struct connection *c, struct chan *ch, const struct amqp_basic_publish *p)
 {
+    if (alarms_now())
+        connection_block(c);
     mark_dirty(c, ch);
     ch->exchange = p->exchange;
     ch->key = p->routing_key;
@@ -437,7 +440,8 @@ void connection_read(struct connection *c)
     struct iovec places[2];
     ssize_t n;
 
-    if (!c->io || c->eof || c->framer.hold || (c->n_stuffed > 0 && conn_state(c) == CONN_RUNNING))
+    if (!c->io || c->eof || c->framer.hold ||
+        ((c->n_stuffed > 0 || c->is_blocked) && conn_state(c) == CONN_RUNNING))
         return;
     if (c->deaf || conn_state(c) == CONN_LINGER)
         n = io_readv(c->io, &(struct iovec){scratch, size}, 1);

@@ -77,6 +77,7 @@ struct connection {
     proc_ref watch;                         /* a VHOST_WATCH, or its answerer's name */
     uint64_t vhost_downs;                   /* how often the vhost went down, as far as was told */
     proc_ref login;                         /* an answer of `access` that is awaited */
+    proc_ref alarm;                         /* the end of the alarms, or their process */
     uint64_t origin;                        /* what `access` counts tries by */
     uint64_t hard_bytes; /* output that could not be refused, since it was last empty */
     uint64_t beat_position, beat_appended; /* of the output at the last beat, this beat included */
@@ -99,7 +100,8 @@ struct connection {
     bool is_loopback;
     bool beats;                            /* beat_timer is the heartbeat's, not the handshake's */
     bool is_amqplain;                      /* the mechanism, else PLAIN */
-    bool says_auth_failure, cancel_notify; /* the client's capabilities */
+    bool is_blocked;      /* by an alarm: see connection_block.c */
+    bool says_auth_failure, cancel_notify, can_block; /* the client's capabilities */
     char name[96];                         /* "peer -> local" */
 };
 
@@ -133,6 +135,12 @@ void connection_resume(struct connection *c);
 void connection_read(struct connection *c);
 /* How the reply code for bytes that are no frames, methods or headers reads. */
 uint16_t connection_code_of(int error);
+
+/* connection_block.c */
+/* The client publishes while an alarm stands. */
+void connection_block(struct connection *c);
+/* What c->alarm waited for has come. */
+void connection_on_alarm(struct connection *c, const struct msg *m);
 
 /* connection_handshake.c */
 void connection_on_header(struct connection *c);

@@ -6,6 +6,7 @@
  *     tables       owner of the shared tables
  *     access       users, permissions and vhosts: the tables, and logins
  *     access_hash  checks passwords whose hash is slow
+ *     alarms       measures memory and disk; not in the simulation
  *     vhosts       supervisor: one supervisor for each vhost, which node starts
  *     node_sup     supervisor: node, its store
  *     connections  supervisor of temporary children: one for each socket
@@ -23,6 +24,7 @@
 
 #include "amqp/listener.h"
 #include "broker/core/access.h"
+#include "broker/core/alarms.h"
 #include "broker/core/config.h"
 #include "broker/core/listeners.h"
 #include "broker/core/log_tree.h"
@@ -143,20 +145,25 @@ static void add_worker(const char *id, const struct proc_ops *ops)
                                   .scheduler = SCHED_SAME });
 }
 
+static void add_parkable(const char *id, const struct proc_ops *ops)
+{
+    sup_add(&(struct child_spec){ .id = id, .ops = ops, .shutdown_ms = 1000, .own_budget = true,
+                                  .scheduler = SCHED_SAME });
+}
+
 static void build_root(const void *ctx)
 {
     const struct tree_options *options = ctx;
     struct child_spec boot = { .id = "boot", .ops = &boot_ops, .restart = TEMPORARY,
                                .shutdown_ms = 100, .scheduler = SCHED_SAME };
-    struct child_spec hash = { .id = "access_hash", .ops = &access_hash_ops,
-                               .shutdown_ms = 1000, .own_budget = true,
-                               .scheduler = SCHED_SAME };
     struct child_spec node;
 
     add_supervisor("log_sup", log_sup_arg(), false);
     add_worker("tables", &tables_ops);
     add_worker("access", &access_ops);
-    sup_add(&hash);
+    add_parkable("access_hash", &access_hash_ops);
+    if (options->with_alarms)
+        add_parkable("alarms", &alarms_ops);
     add_named_supervisor("vhosts", NULL);
     node_child_spec(config()->data_dir, &node);
     sup_add(&node);

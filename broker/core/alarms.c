@@ -1,0 +1,222 @@
+/*
+ * The alarms process: measures memory and disk, and says which alarms stand.
+ *
+ * Messages in: ALARMS_AWAIT from connections; its timer. Out: ALARMS_CLEAR.
+ * Monitors nobody: an answer to a connection that has gone is dropped.
+ *
+ * Invariants
+ * 1. The fact that alarms_now reads is what was measured last; it outlives a restart.
+ * 2. Nobody waits while no alarm stands.
+ */
+#include "broker/core/alarms.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "broker/core/alarms_measure.h"
+#include "broker/core/config.h"
+#include "broker/core/log.h"
+#include "broker/runtime/blob.h"
+#include "broker/runtime/region.h"
+
+enum {
+    MEMORY_US = 250 * 1000,
+    DISK_TURNS = 4, /* the disk is asked every so many times */
+};
+
+/* Read at every publish, by thousands of connections: a fact of the program. */
+static atomic_uint standing;
+static atomic_uint_least64_t measured[4];
+
+struct alarms {
+    struct reply_to *waiting;
+    uint32_t n_waiting, room;
+    unsigned turn;
+    uint64_t memory_limit, disk_free;
+    struct alarms_memory memory;
+};
+
+unsigned alarms_now(void)
+{
+    return atomic_load_explicit(&standing, memory_order_relaxed);
+}
+
+const char *alarms_reason(unsigned alarms)
+{
+    if (alarms == (ALARM_MEMORY | ALARM_DISK))
+        return "low on memory & disk";
+    return alarms & ALARM_MEMORY ? "low on memory" : "low on disk";
+}
+
+proc_ref alarms_await(void)
+{
+    return proc_call(proc_whereis("alarms"), msg_new(ALARMS_AWAIT, sizeof(struct msg), NULL),
+                     PROC_NO_TIMEOUT);
+}
+
+void alarms_measured(struct alarms_measured *ret)
+{
+    ret->memory_used = atomic_load_explicit(&measured[0], memory_order_relaxed);
+    ret->memory_limit = atomic_load_explicit(&measured[1], memory_order_relaxed);
+    ret->disk_free = atomic_load_explicit(&measured[2], memory_order_relaxed);
+    ret->disk_limit = atomic_load_explicit(&measured[3], memory_order_relaxed);
+}
+
+unsigned alarms_decide(const struct alarms_measured *m)
+{
+    unsigned alarms = 0;
+
+    if (m->memory_limit > 0 && m->memory_used > m->memory_limit)
+        alarms |= ALARM_MEMORY;
+    if (m->disk_free < m->disk_limit)
+        alarms |= ALARM_DISK;
+    return alarms;
+}
+
+uint64_t alarms_memory_used(struct alarms_memory *m, uint64_t resident, uint64_t blobs)
+{
+    uint64_t other = resident > blobs ? resident - blobs : 0;
+
+    if (resident < m->peak / 4 * 3)
+        m->peak = resident; /* much was given back: what is left is in use */
+    if (resident > m->peak) {
+        m->other += resident - m->peak; /* what was freed could not be used for this */
+        m->peak = resident;
+    }
+    if (other < m->other)
+        m->other = other;
+    if (blobs > resident)
+        return blobs;
+    return blobs + m->other < resident ? blobs + m->other : resident;
+}
+
+static uint64_t memory_limit(void)
+{
+    uint64_t total = config()->memory_total;
+
+    if (config()->memory_absolute > 0)
+        return config()->memory_absolute;
+    if (total == 0)
+        total = measure_memory_total();
+    return (uint64_t)((double)total * config()->memory_relative);
+}
+
+static void say(const struct alarms_measured *m, unsigned before, unsigned after)
+{
+    enum { MIB = 1 << 20 };
+
+    if ((after ^ before) & ALARM_MEMORY)
+        log_warn("memory alarm %s: %llu MiB used, limit %llu MiB",
+                 after & ALARM_MEMORY ? "set, publishers are blocked" : "cleared",
+                 (unsigned long long)(m->memory_used / MIB),
+                 (unsigned long long)(m->memory_limit / MIB));
+    if ((after ^ before) & ALARM_DISK)
+        log_warn("disk alarm %s: %llu MiB free, limit %llu MiB",
+                 after & ALARM_DISK ? "set, publishers are blocked" : "cleared",
+                 (unsigned long long)(m->disk_free / MIB),
+                 (unsigned long long)(m->disk_limit / MIB));
+}
+
+static void answer_all(struct alarms *a)
+{
+    for (uint32_t i = 0; i < a->n_waiting; i++)
+        proc_reply_to(a->waiting[i], msg_new(ALARMS_CLEAR, sizeof(struct msg), NULL));
+    proc_free(a->waiting);
+    a->waiting = NULL;
+    a->n_waiting = a->room = 0;
+}
+
+static void measure(struct alarms *a)
+{
+    struct alarms_measured m = {.memory_limit = a->memory_limit,
+                                .disk_limit = config()->disk_free_limit};
+    unsigned before = alarms_now(), after;
+
+    {
+        RUNTIME_REGION();
+
+        m.memory_used =
+            alarms_memory_used(&a->memory, measure_resident(), blob_total_bytes());
+        if (a->turn++ % DISK_TURNS == 0)
+            a->disk_free = measure_disk_free(config()->data_dir);
+    }
+    m.disk_free = a->disk_free;
+    atomic_store_explicit(&measured[0], m.memory_used, memory_order_relaxed);
+    atomic_store_explicit(&measured[1], m.memory_limit, memory_order_relaxed);
+    atomic_store_explicit(&measured[2], m.disk_free, memory_order_relaxed);
+    atomic_store_explicit(&measured[3], m.disk_limit, memory_order_relaxed);
+    after = alarms_decide(&m);
+    atomic_store_explicit(&standing, after, memory_order_relaxed);
+    say(&m, before, after);
+    if (!after)
+        answer_all(a);
+    (void)proc_timer(MEMORY_US); /* the one that is under way has come */
+}
+
+static void alarms_init(void *state, const void *arg)
+{
+    struct alarms *a = state;
+
+    (void)arg;
+    {
+        RUNTIME_REGION();
+        a->memory_limit = memory_limit();
+    }
+    CHECK(proc_register("alarms") == 0);
+    measure(a);
+}
+
+static void on_await(struct alarms *a, struct msg *m)
+{
+    if (!alarms_now()) {
+        proc_reply(m, msg_new(ALARMS_CLEAR, sizeof(struct msg), NULL));
+        return;
+    }
+    if (a->n_waiting == a->room) {
+        a->room = a->room ? 2 * a->room : 16;
+        a->waiting = proc_realloc(a->waiting, a->room * sizeof(a->waiting[0]));
+    }
+    a->waiting[a->n_waiting++] = proc_defer(m);
+}
+
+static void alarms_handle(void *state, struct msg *m)
+{
+    struct alarms *a = state;
+
+    switch (m->type) {
+    case ALARMS_AWAIT:
+        on_await(a, m);
+        break;
+    case MSG_TIMEOUT:
+        measure(a);
+        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
+    }
+}
+
+static size_t alarms_inspect(const void *state, char *out, size_t size)
+{
+    const struct alarms *a = state;
+    struct alarms_measured m;
+    int n;
+
+    alarms_measured(&m);
+    n = snprintf(out, size,
+                 "{\"memory\":%s,\"disk\":%s,\"memory_used\":%llu,\"memory_limit\":%llu,"
+                 "\"disk_free\":%llu,\"disk_limit\":%llu,\"waiting\":%u}",
+                 alarms_now() & ALARM_MEMORY ? "true" : "false",
+                 alarms_now() & ALARM_DISK ? "true" : "false", (unsigned long long)m.memory_used,
+                 (unsigned long long)m.memory_limit, (unsigned long long)m.disk_free,
+                 (unsigned long long)m.disk_limit, a->n_waiting);
+    return n > 0 && (size_t)n < size ? (size_t)n : 0;
+}
+
+const struct proc_ops alarms_ops = {
+    .kind = "alarms",
+    .state_size = sizeof(struct alarms),
+    .flags = PROC_OPS_BLOCKING,
+    .init = alarms_init,
+    .handle = alarms_handle,
+    .inspect = alarms_inspect,
+};
