@@ -98,11 +98,17 @@ void job_expect(struct registry *r, struct job *j, proc_ref ref)
     j->n_waiting++;
 }
 
+/* 0: away. Only for partners that have a name. */
+static proc_id partner_pid(const struct registry *r, enum partner with)
+{
+    return with == WITH_STORE ? r->store : with == WITH_QUEUES ? r->queues : r->exchanges;
+}
+
 static bool is_there(const struct registry *r, enum partner with)
 {
-    return with == WITH_STORE ? r->store != 0 : with == WITH_QUEUES ? r->queues != 0
-           : with == WITH_EXCHANGES                                 ? r->exchanges != 0
-                                                                    : true;
+    bool has_name = with == WITH_STORE || with == WITH_QUEUES || with == WITH_EXCHANGES;
+
+    return !has_name || partner_pid(r, with) != 0;
 }
 
 void job_act_with(struct registry *r, struct job *j, enum partner with, job_act act, job_then then)
@@ -124,7 +130,10 @@ static void on_down(struct registry *r, struct job *j, const struct msg *m)
     case WITH_STORE:
     case WITH_QUEUES:
     case WITH_EXCHANGES:
-        j->stalled = true;
+        /* The next one may be here already: then its name has been heard of, and will not be again. */
+        j->stalled = partner_pid(r, j->with) == 0 || partner_pid(r, j->with) == m->from;
+        if (!j->stalled)
+            j->act(r, j);
         return;
     case WITH_EXCHANGE:
         x = subject_find(r, j->exchange_id) ? subject_find(r, j->exchange_id)->cell : NULL;
@@ -138,7 +147,6 @@ static void on_down(struct registry *r, struct job *j, const struct msg *m)
     case WITH_NOBODY:
         break;
     }
-    (void)m;
     if (j->n_waiting == 0)
         j->then(r, j, NULL);
 }

@@ -270,6 +270,9 @@ static void take_over(struct registry *r)
     CHECK(proc_register(name) == 0);
     r->is_running = true;
     table_each(r->tables.exchanges, delete_unused, r);
+    /* What was told of parked children while nobody knew their cells is told again. */
+    sup_watch(r->queues);
+    sup_watch(r->exchanges);
 }
 
 /* In parts, because there may be more rows than one turn has time for. */
