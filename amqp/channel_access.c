@@ -3,7 +3,7 @@
  *
  *   exchange.declare   configure it; with an alternate exchange also read it, write that one
  *   exchange.delete    configure it
- *   exchange.bind, unbind   write the destination, read the source and, of a topic exchange, the key
+ *   exchange.bind, unbind   write the destination, read the source and, on a topic exchange,
  *                      the key
  *   queue.declare      configure it; with a dead letter exchange also read it, write that one
  *   queue.delete       configure it

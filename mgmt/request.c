@@ -2,8 +2,8 @@
  * The process of one HTTP request.
  *
  * Duties: checks who asks, finds the view, and sends its answer to the HTTP listener, its parent.
- * In:  HTTP_REQUEST, and what the views ask for (listings, inspections).
- * Out: HTTP_RESPONSE, once, as its last message.
+ * In:  HTTP_REQUEST, ACCESS_LOGGED, and what the views ask for (listings, inspections).
+ * Out: ACCESS_LOGIN; HTTP_RESPONSE, once, as its last message.
  * Its parent monitors it; it links to nobody.
  *
  * Invariants:
@@ -23,7 +23,10 @@
 #include "broker/runtime/runtime.h"
 #include "mgmt/auth.h"
 
-enum { LIST_US = 5 * 1000 * 1000 };
+enum {
+    LIST_US = 5 * 1000 * 1000,
+    LOGIN_ORIGIN = 2, /* of all requests: tries here hold up no client of AMQP */
+};
 
 static const struct view *const views[] = {
     &view_overview,  &view_queues,  &view_vhost_queues, &view_queue,
@@ -82,15 +85,20 @@ static void free_foreign(void *arg)
     rt_free(f);
 }
 
-static void check_login(const struct msg_http_request *m)
+/* Asks access; the answer is on_logged's. */
+static void ask_login(struct request *r)
 {
+    struct access_login login = {.origin = LOGIN_ORIGIN, .is_loopback = r->m->is_loopback};
     struct auth_basic who;
 
-    if (!auth_parse_basic(m->authorization, &who) ||
-        access_login(who.text, who.user_len, who.password, who.password_len, m->is_loopback) < 0)
+    if (!auth_parse_basic(r->m->authorization, &who))
         request_fail(401, "Login failed");
-    if (m->is_foreign && m->method != HTTP_GET)
-        request_fail(403, "the page that asks is another site's");
+    login.user = who.text;
+    login.user_len = who.user_len;
+    login.password = who.password;
+    login.password_len = who.password_len;
+    r->tags = access_tags(who.text, who.user_len);
+    r->login = access_ask_login(&login);
 }
 
 static __attribute__((noreturn)) void refuse_method(enum http_method allow)
@@ -123,12 +131,34 @@ static void on_request(struct request *r, struct msg_http_request *m)
 {
     proc_keep(&m->hdr);
     r->m = m;
-    check_login(m);
-    if (path_split(m->path, &r->path))
+    ask_login(r);
+}
+
+/* What is shown is of the whole node, so those may see it whom RabbitMQ lets see that. */
+static void check_rights(const struct request *r, bool is_right)
+{
+    unsigned needed = ACCESS_ADMINISTRATOR;
+
+    if (r->m->method == HTTP_GET)
+        needed |= ACCESS_MONITORING;
+    if (!is_right)
+        request_fail(401, "Login failed");
+    if (!(r->tags & needed))
+        request_fail(401, "Not a monitoring user");
+    if (r->m->is_foreign && r->m->method != HTTP_GET)
+        request_fail(403, "the page that asks is another site's");
+}
+
+static void on_logged(struct request *r, const struct msg *m)
+{
+    r->login = 0;
+    check_rights(r, m->type == ACCESS_LOGGED &&
+                        ((const struct msg_access_logged *)(const void *)m)->is_right);
+    if (path_split(r->m->path, &r->path))
         r->view = find_view(&r->path);
     if (!r->view)
         request_fail_not_found();
-    if (r->view->method != m->method)
+    if (r->view->method != r->m->method)
         refuse_method(r->view->method);
     name_node(r->node, sizeof(r->node));
     r->view->start(r);
@@ -147,6 +177,10 @@ static void request_handle(void *state, struct msg *m)
 {
     struct request *r = state;
 
+    if (r->login && m->ref == r->login) {
+        on_logged(r, m);
+        return;
+    }
     switch (m->type) {
     case HTTP_REQUEST:
         on_request(r, MSG_OF(struct msg_http_request, m));

@@ -42,6 +42,8 @@ struct request {
     const struct view *view;
     struct foreign *foreign;
     struct proc_listing *listing; /* kept; NULL: not asked for, or not yet here */
+    proc_ref login;               /* an answer of access that is awaited */
+    unsigned tags;                /* of who asks; true of him once he is logged in */
     proc_ref asked;               /* the call that is under way */
     size_t at;                    /* a view's place in what it walks */
     void *state;                  /* a view's own, process memory */

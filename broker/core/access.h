@@ -107,10 +107,6 @@ struct msg_access_logged {
     bool is_right;
 };
 
-/* 0 or -EACCES, in place: for passwords whose hash is quick. */
-int access_login(const char *user, size_t user_len, const char *password, size_t password_len,
-                 bool loopback);
-
 /* What tries are counted by: an IPv4 address, or the upper half of an IPv6 one. Never 0. */
 uint64_t access_origin(const struct sockaddr_storage *address);
 

@@ -127,16 +127,6 @@ const struct access_user *facts_user(const char *user, size_t len)
     return table_get(table_of(ACCESS_FACT_USER), user, len);
 }
 
-int access_login(const char *user, size_t user_len, const char *password, size_t password_len,
-                 bool loopback)
-{
-    static const struct password none;
-    const struct access_user *u = facts_user(user, user_len);
-    bool is_right = password_is(u ? &u->password : &none, password, password_len);
-
-    return u && is_right && (loopback || !u->loopback_only) ? 0 : -EACCES;
-}
-
 unsigned access_tags(const char *user, size_t len)
 {
     const struct access_user *u = facts_user(user, len);
