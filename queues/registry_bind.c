@@ -123,17 +123,24 @@ static void refuse_bind(struct registry *r, struct job *j, bool has_source)
         job_refuse(r, j, 404, "no queue '%s' in vhost '%s'", name_text(text, b->dest), r->vhost);
 }
 
+/* Whether the destination is another connection's own; the job has ended then. */
+static bool refuse_locked(struct registry *r, struct job *j, const struct cell *dest)
+{
+    if (!dest || dest->kind != CELL_QUEUE || !is_locked_for(dest, bind_of(j)->owner))
+        return false;
+    job_refuse(r, j, 405, "cannot obtain exclusive access to locked queue '%s' in vhost '%s'",
+               cell_name(dest), r->vhost);
+    return true;
+}
+
 /* Source and destination, or a refusal; false: the job has ended. */
 static bool find_both(struct registry *r, struct job *j)
 {
     struct msg_registry_bind *b = bind_of(j);
     struct cell *x = find_exchange(r, b->source), *dest = find_dest(r, b);
 
-    if (dest && dest->kind == CELL_QUEUE && is_locked_for(dest, b->owner)) {
-        job_refuse(r, j, 405, "cannot obtain exclusive access to locked queue '%s' in vhost '%s'",
-                   cell_name(dest), r->vhost);
+    if (j->begin == bind_begin && refuse_locked(r, j, dest))
         return false;
-    }
     if (x && dest) {
         j->cell = cell_ref(x);
         j->dest = cell_ref(dest);
@@ -181,6 +188,8 @@ static void unbind_begin(struct registry *r, struct job *j)
         job_finish(r, j);
         return;
     }
+    if (refuse_locked(r, j, j->dest))
+        return;
     bound_remove(r, b);
     j->exchange_id = j->cell->id;
     job_act_with(r, j, WITH_EXCHANGE, send_unbind, unbound);

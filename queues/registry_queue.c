@@ -138,6 +138,10 @@ static void declare_existing(struct registry *r, struct job *j, struct cell *q)
 {
     struct msg_registry_declare *d = declare_of(j);
 
+    if (!d->passive && (d->flags ^ q->flags) & CELL_EXCLUSIVE) {
+        refuse_locked(r, j, q);
+        return;
+    }
     if (!d->passive && check_queue_equivalence(q, d->flags, d->args, &j->refusal)) {
         job_finish(r, j);
         return;

@@ -4,7 +4,7 @@ import unittest
 
 from pika import spec
 
-from harness import BrokerCase, fresh, wait_for
+from harness import EXTERNAL, BrokerCase, fresh, wait_for
 
 B, Q = spec.Basic, spec.Queue
 REPLY = "amq.rabbitmq.reply-to"
@@ -49,7 +49,7 @@ class ReplyTo(BrokerCase):
             self.assertEqual((reply.method.consumer_tag, reply.method.delivery_tag,
                               reply.method.redelivered, reply.method.exchange,
                               reply.method.routing_key),
-                             (tag, number, False, "", name))
+                             (tag, 1 if EXTERNAL else number, False, "", name))
             self.assertEqual((reply.body, reply.props.correlation_id), (b"r%d" % number, "c"))
 
     def test_large_reply(self):
@@ -70,8 +70,9 @@ class ReplyTo(BrokerCase):
         conn.expect_close(1, 406, 60, 20, "reply consumer already set")
         conn.channel(1)
         conn.rpc(1, B.Consume(queue=REPLY, no_ack=True, consumer_tag="t"))
-        conn.cast(1, B.Consume(queue=self.server_queue(), consumer_tag="t"))
-        conn.expect_close(0, 530, 60, 20, "attempt to reuse consumer tag 't'")
+        if not EXTERNAL:
+            conn.cast(1, B.Consume(queue=self.server_queue(), consumer_tag="t"))
+            conn.expect_close(0, 530, 60, 20, "attempt to reuse consumer tag 't'")
 
     def test_request_without_consumer(self):
         conn = self.opened()
@@ -114,6 +115,7 @@ class ReplyTo(BrokerCase):
             return True
         wait_for(is_gone, "the end of the name")
 
+    @unittest.skipIf(EXTERNAL, "RabbitMQ returns also replies that it delivers")
     def test_gone_requester(self):
         """Unroutable: returned if mandatory, and confirmed in any case."""
         conn, _ = self.asker()
@@ -162,6 +164,7 @@ class ReplyTo(BrokerCase):
             server.expect_close(1, 404)
             server.channel(1)
 
+    @unittest.skipIf(EXTERNAL, "RabbitMQ returns also replies that it delivers")
     def test_who_does_not_read(self):
         """Replies to a client that does not read them are bounded, and hurt nobody."""
         conn, _ = self.asker()
