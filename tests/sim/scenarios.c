@@ -3,6 +3,7 @@
  */
 #include "tests/sim/rt_scenarios.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/slice.h"
 
 #include <stddef.h>
 
@@ -10,6 +11,7 @@ const struct sim_scenario sim_scenarios[] = {
     {"mesh", "messages, calls, monitors, links, signals, timers, names", 3000, mesh_run},
     {"tree", "supervisors of every strategy over children that crash", 3000, tree_run},
     {"echo", "a listener and its connections over simulated sockets", 4000, echo_run},
+    {"slice", "the whole broker, its clients, its disk, crashes of all kinds", 4000, slice_run},
     {NULL, NULL, 0, NULL},
 };
 
@@ -42,5 +44,20 @@ const struct sim_plant sim_plants[] = {
     {"lose-byte", "echo", "bytes"},
     {"lose-readiness", "echo", "end of stream"},
     {"leak-descriptor", "echo", "nothing leaked"},
+    {"requeue-unflagged", "slice", "redelivered flag"},
+    {"confirm-early", "slice", "confirmed lasts"},
+    {"lose-on-down", "slice", "confirmed lasts"},
+    {"double-ready", "slice", "no crash of its own"},
+    {"wire-lose-confirm", "slice", "answers"},
+    {"wire-confirm-twice", "slice", "confirms once"},
+    {"wire-unflag", "slice", "redelivered flag"},
+    {"wire-flip", "slice", "bytes"},
+    {"wire-lose-return", "slice", "routing"},
+    {"wire-lose-delivery", "slice", "delivery tags"},
+    {"wire-cancel-unsaid", "slice", "after cancel"},
+    {"wire-prefetch", "slice", "prefetch"},
+    {"wire-ack-unsaid", "slice", "acked stays acked"},
+    {"slice-leak-blob", "slice", "nothing leaked"},
+    {"slice-leak-message", "slice", "nothing leaked"},
     {NULL, NULL, NULL},
 };

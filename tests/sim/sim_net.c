@@ -143,7 +143,8 @@ static int on_listen(const char *addr, uint16_t port, uint16_t *ret_port)
 {
     int i;
 
-    (void)addr; /* there is one loopback address */
+    if (strchr(addr, ':'))
+        return -EAFNOSUPPORT; /* there is one loopback address, of IPv4 */
     if (port && listener_of(port))
         return -EADDRINUSE;
     i = sock_new(SOCK_LISTENER, true);

@@ -42,6 +42,7 @@ struct copy { /* a message as it is in one queue */
     bool is_possible;  /* it may have been routed there */
     bool is_sure;      /* it was, if it was routed at all */
     bool is_settled;   /* its end was asked for */
+    bool is_loose;     /* it may have been got by somebody who acks by asking, and given back */
     uint8_t duty;      /* enum duty */
     uint8_t n_unflagged;
     uint16_t n_seen;   /* how often clients were given it */
@@ -61,6 +62,7 @@ struct message {
     uint8_t exchange;
     uint8_t key;      /* of the default exchange: the queue */
     uint64_t sent_at; /* stamp */
+    uint64_t over_at; /* of its confirm, 0: none */
     struct copy copy[N_QUEUES];
 };
 
@@ -93,6 +95,7 @@ struct consumer_end { /* a client's consumer, or the one that stands for its get
     int8_t queue;
     uint16_t prefetch;
     uint32_t uid, n_unacked;
+    uint32_t failures; /* when it was asked for */
     uint64_t since; /* stamp of when it was asked for */
     struct order *order; /* the last number that came of each publishing channel */
     uint32_t n_order, cap_order;
@@ -174,7 +177,8 @@ struct slice {
     uint32_t failures; /* of processes that hold messages or are a client's */
     uint32_t front_failures; /* those of connections, channels, supervisors */
     uint32_t listener_failures;
-    uint32_t n_injected;
+    uint64_t front_failed_us; /* when one of those failed last */
+    uint32_t supervisor_failures; /* since the last calm */
     uint32_t next_channel, next_client, next_consumer, audit;
     struct message message[MAX_MESSAGES]; /* by uid; 0 is none */
     uint32_t n_messages;

@@ -122,6 +122,7 @@ void act_consume(struct client *c, struct chan_end *ch, int queue, bool no_ack)
     e->queue = (int8_t)queue;
     e->no_ack = no_ack;
     e->prefetch = ch->prefetch;
+    e->failures = slice.failures;
     e->since = ++slice.stamp;
     e->is_sure = model_is_there(queue);
     ch->op_queue = (int8_t)queue;

@@ -17,7 +17,8 @@
 #include "tests/sim/sim_world.h"
 #include "tests/sim/slice.h"
 
-enum { READ_SIZE = 4096, SILENT_HEARTBEAT_S = 2, HANDSHAKE_US = 9 * 1000 * 1000 };
+enum { READ_SIZE = 4096, SILENT_HEARTBEAT_S = 2, HANDSHAKE_US = 9 * 1000 * 1000,
+       RESTART_US = 100 * 1000 };
 
 uint8_t slice_body_byte(uint32_t uid, uint32_t i)
 {
@@ -168,8 +169,11 @@ static bool has_excuse(const struct client *c)
         return true;
     if (c->phase < CLIENT_RUNNING && sim_now_us() - c->since_us > HANDSHAKE_US)
         return true;
-    if (c->phase == CLIENT_START && slice.listener_failures != c->listener_failures)
-        return true; /* nobody had accepted it yet */
+    if (c->phase == CLIENT_START && (slice.listener_failures != c->listener_failures ||
+                                     sim_now_us() - slice.front_failed_us < RESTART_US))
+        return true; /* nobody was there yet to accept it, or to be its process's supervisor */
+    if (slice.supervisor_failures > 0)
+        return true;
     return slice.front_failures != c->front_failures || slice.is_dying || !slice.port;
 }
 

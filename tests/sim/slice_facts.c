@@ -136,7 +136,8 @@ void facts_audit_end(int queue)
         if (c->found == slice.audit) {
             c->is_settled = false;
             c->is_sure = true;
-            c->duty = m->persistent && slice_is_durable(queue) ? DUTY_HARD : DUTY_SOFT;
+            c->duty = m->persistent && slice_is_durable(queue) && !c->is_loose ? DUTY_HARD
+                                                                               : DUTY_SOFT;
             continue;
         }
         if (c->duty != DUTY_NONE)

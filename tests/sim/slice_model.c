@@ -86,6 +86,7 @@ void model_confirmed(const struct chan_end *ch, uint32_t uid, bool nack)
     struct message *m = &slice.message[uid];
 
     m->is_over = true;
+    m->over_at = ++slice.stamp;
     slice.did.confirms++;
     sim_note(nack ? "nacked" : "confirmed", uid, ch->uid, 0);
     if (nack && slice.failures == ch->failures)
@@ -190,18 +191,19 @@ bool model_is_there(int queue)
     return slice.queue[queue].state == EXISTS && !slice.queue[queue].is_busy;
 }
 
-/* What was confirmed before a deletion or purge was asked for has gone with it. */
-static void went_with(int queue, uint64_t asked_at, const char *why)
+/* What a queue took in before its deletion or purge was carried out has gone with it. */
+static void went_with(int queue, uint64_t asked_at, bool is_purge)
 {
     slice.stamp++;
     for (uint32_t i = 1; i <= slice.n_messages; i++) {
         struct message *m = &slice.message[i];
         struct copy *c = &m->copy[queue];
 
-        if (!c->is_possible || c->gone_at || !m->is_over || m->sent_at > asked_at)
+        if (!c->is_possible || c->gone_at || !m->is_over || m->sent_at > asked_at ||
+            (is_purge && (m->over_at == 0 || m->over_at > asked_at)))
             continue;
         c->gone_at = slice.stamp;
-        c->gone = why;
+        c->gone = is_purge ? "purged stays purged" : "deleted stays deleted";
     }
 }
 
@@ -271,11 +273,11 @@ void model_answered(const struct chan_end *ch)
     case AMQP_QUEUE_DELETE:
         q->state = GONE;
         unbind_all(0, ch->op_queue, GONE);
-        went_with(ch->op_queue, ch->op_at, "deleted stays deleted");
+        went_with(ch->op_queue, ch->op_at, false);
         break;
     case AMQP_QUEUE_PURGE:
         if (q->is_new) /* nobody can have had any of it in hand */
-            went_with(ch->op_queue, ch->op_at, "purged stays purged");
+            went_with(ch->op_queue, ch->op_at, true);
         break;
     case AMQP_QUEUE_BIND:
     case AMQP_QUEUE_UNBIND:
@@ -324,6 +326,8 @@ void model_op_lost(const struct chan_end *ch)
     case AMQP_BASIC_CONSUME:
         if (ch->op_no_ack)
             model_queue_is_emptied(ch->op_queue);
+        for (uint32_t i = 1; ch->op_no_ack && i <= slice.n_messages; i++)
+            slice.message[i].copy[ch->op_queue].is_loose = true;
         break;
     default:
         break;
