@@ -133,7 +133,7 @@ static void random_tables(void *arg)
 
     (void)arg;
     for (int i = 0; i < N_QUEUES; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof(name), "q%d", i);
         (void)kit_queue(name);
@@ -237,7 +237,7 @@ static void test_modes(void **state)
 /* More headers and more arguments than are searched one by one; of repeated names the first. */
 static void large(void *arg)
 {
-    static char names[40][8];
+    static char names[40][16];
     struct cell *x = kit_exchange(EXCHANGE_HEADERS, "x", NULL);
     static struct args message, all, any, second;
 

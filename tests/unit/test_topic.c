@@ -126,7 +126,7 @@ static void random_round(struct cell *x, struct cell *const *q)
 static void random_patterns(void *arg)
 {
     struct cell *x = kit_exchange(EXCHANGE_TOPIC, "x", NULL), *q[N_QUEUES];
-    char name[8];
+    char name[16];
 
     (void)arg;
     for (int i = 0; i < N_QUEUES; i++) {
