@@ -331,8 +331,9 @@ static void on_named(struct node *n, const struct msg *m)
 static void on_down(struct node *n, struct msg *m)
 {
     if (m->ref == n->load || m->ref == n->write) {
-        await_store(n); /* what was written is loaded; what was not is written again */
-        n->is_started = n->is_started && m->ref != n->write;
+        if (m->ref == n->write)
+            n->is_started = false; /* what was written is loaded; what was not is written again */
+        await_store(n);
     } else if (u64map_del(&n->starts, m->ref, NULL)) {
         on_vhost_started(n); /* its supervisor ended: that is told as well */
     } else if (import_on_answer(n, m)) {
