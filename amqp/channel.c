@@ -45,6 +45,7 @@ static void channel_init(void *state, const void *arg)
     u64map_init(&ch->consumers, proc_realloc, proc_free);
     tags_init(&ch->tags, proc_realloc, proc_free);
     confirms_init(&ch->confirms, proc_realloc, proc_free);
+    channel_set_share(ch, 0);
     down = vhost_down_reason(ch->vhost);
     if (down)
         channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, AMQP_CHANNEL_OPEN, "%s", down);

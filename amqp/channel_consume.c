@@ -7,6 +7,7 @@
 #include "amqp/channel_internal.h"
 #include "amqp/codec/table.h"
 #include "amqp/replies.h"
+#include "broker/core/config.h"
 
 static void unref_blob(void *blob)
 {
@@ -138,6 +139,10 @@ static enum method_result start_consumer(struct channel *ch, const struct amqp_m
         (find_by_tag(ch, c->consumer_tag) || reply_has_tag(ch, c->consumer_tag)))
         channel_fail(ch, AMQP_CODE_NOT_ALLOWED, m->id, "attempt to reuse consumer tag '%.*s'",
                      (int)c->consumer_tag.len, (const char *)c->consumer_tag.p);
+    if (config()->consumer_max_per_channel > 0 &&
+        ch->consumers.n >= config()->consumer_max_per_channel)
+        channel_fail(ch, AMQP_CODE_NOT_ALLOWED, m->id,
+                     "reached maximum (%u) of consumers per channel", ch->consumers.n);
     if (amqp_bytes_is(c->queue, REPLY_QUEUE))
         return reply_consume(ch, m);
     cell = topology_queue(ch, c->queue, m->id, &r);

@@ -194,8 +194,8 @@ enum method_result get_start(struct channel *ch, const struct amqp_method *m);
 enum method_result get_reply(struct channel *ch, const struct amqp_method *m, struct msg *reply);
 
 /* channel_share.c */
-/* 0: no limit. */
-void channel_set_share(struct channel *ch, uint16_t limit);
+/* What the client asked for (0: no limit), but no more than the operator allows. */
+void channel_set_share(struct channel *ch, uint16_t asked);
 void channel_on_want(struct channel *ch, const struct msg *m);
 void channel_on_share_back(struct channel *ch, const struct msg *m);
 void channel_give_permits(struct channel *ch);

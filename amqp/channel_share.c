@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "amqp/channel_internal.h"
+#include "broker/core/config.h"
 
 static void tell(struct channel *ch, struct link *l, uint32_t n)
 {
@@ -16,9 +17,11 @@ static void tell(struct channel *ch, struct link *l, uint32_t n)
     PROC_SEND(l->pid, m);
 }
 
-void channel_set_share(struct channel *ch, uint16_t limit)
+void channel_set_share(struct channel *ch, uint16_t asked)
 {
     bool was_limited = ch->share.limit > 0;
+    uint32_t most = (uint32_t)config()->channel_max_unacked;
+    uint32_t limit = asked && (most == 0 || asked < most) ? asked : most;
 
     share_set_limit(&ch->share, limit);
     if (was_limited == (limit > 0))

@@ -50,6 +50,8 @@ static const struct key keys[] = {
     UINT("max_message_size", max_message_size, 1, 536870912, "134217728", "bytes of a body"),
     UINT("channel_max_unacked", channel_max_unacked, 0, 1000000000, "0",
          "unacknowledged deliveries for each channel; 0: no limit"),
+    UINT("consumer_max_per_channel", consumer_max_per_channel, 0, 1000000000, "10000",
+         "consumers for each channel; 0: no limit"),
     BOOL("loopback_users.guest", guest_from_loopback_only, "true",
          "user guest may log in from this machine only"),
     TEXT("default_user", default_user, "guest", "user made at the first start"),

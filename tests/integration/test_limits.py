@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Limits that hold without anybody setting them, and those that an operator sets."""
+import socket
+import struct
+import time
+import unittest
+
+from pika import spec
+
+import wire
+from harness import EXTERNAL, Broker, BrokerCase, fresh, wait_for
+from wire import SLOW, Raw, frame, method_frame, raw_method
+
+ROOM = (64 << 20) * (8 if SLOW > 1 else 1)  # a sanitizer keeps what is freed
+B, C, Q, X = spec.Basic, spec.Connection, spec.Queue, spec.Exchange
+
+
+def nested(depth, inner=b""):
+    """A field table of tables in tables."""
+    for _ in range(depth):
+        inner = b"\x01tF" + struct.pack(">I", len(inner)) + inner
+    return struct.pack(">I", len(inner)) + inner
+
+
+def resident(broker):
+    """Bytes of memory that the broker has."""
+    with open("/proc/%d/status" % broker.proc.pid, encoding="ascii") as f:
+        for line in f:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) << 10
+    raise AssertionError("no VmRSS")
+
+
+@unittest.skipIf(EXTERNAL, "limits of our own")
+class Defaults(BrokerCase):
+    def test_table_depth(self):
+        """64 levels are read, more are refused, however they come."""
+        for depth, is_fine in ((60, True), (64, False), (2000, False)):
+            table = nested(depth)
+            for data in (raw_method(1, 50, 10, b"\0\0\0\x08" + table),
+                         method_frame(1, B.Publish(exchange="", routing_key="nowhere"))
+                         + frame(wire.HEAD, 1, struct.pack(">HHQH", 60, 0, 0, 0x2000) + table)):
+                conn = self.opened()
+                conn.send(data)
+                if is_fine:
+                    if b"nowhere" not in data:
+                        conn.expect(1, Q.DeclareOk)
+                    conn.rpc(1, B.Qos())
+                    conn.close()
+                else:
+                    conn.expect_close(0, 502)
+
+    def test_table_depth_before_login(self):
+        conn = self.connect()
+        conn.expect(0, C.Start)
+        conn.send(frame(wire.METHOD, 0, struct.pack(">HH", 10, 11) + nested(400)
+                        + b"\x05PLAIN\0\0\0\x0c\0guest\0guest\x05en_US"))
+        conn.expect_eof()
+
+    def test_arrays_of_nothing(self):
+        """An array of many elements without a size costs what it takes on the wire."""
+        voids = b"\x01aA" + struct.pack(">I", 100000) + b"V" * 100000
+        conn, before = self.opened(), resident(self.broker)
+        for _ in range(20):
+            conn.send(method_frame(1, B.Publish(exchange="", routing_key="nowhere"))
+                      + frame(wire.HEAD, 1, struct.pack(">HHQH", 60, 0, 0, 0x2000)
+                              + struct.pack(">I", len(voids)) + voids))
+        conn.rpc(1, B.Qos())
+        self.assertLess(resident(self.broker) - before, ROOM)
+
+    def test_declared_size_takes_no_memory(self):
+        """A body of 100 MB that never comes."""
+        before = resident(self.broker)
+        for _ in range(8):
+            conn = self.opened()
+            conn.send(method_frame(1, B.Publish(exchange="", routing_key="nowhere"))
+                      + wire.content_header(1, 100 << 20) + frame(wire.BODY, 1, b"x" * 1000))
+            conn.silent()
+        self.assertLess(resident(self.broker) - before, ROOM)
+
+    def test_names(self):
+        """255 bytes are a name; a shortstr cannot say more."""
+        conn, name = self.opened(), fresh().ljust(255, "n")
+        self.assertEqual(conn.rpc(1, Q.Declare(queue=name)).queue, name)
+        conn.rpc(1, X.Declare(exchange=name, type="direct", auto_delete=True))
+        conn.rpc(1, Q.Bind(queue=name, exchange=name, routing_key="k" * 255))
+        conn.publish(1, name, "k" * 255, b"m")
+        conn.rpc(1, B.Consume(queue=name, consumer_tag="t" * 255))
+        got = conn.message(1)
+        self.assertEqual((len(got.method.consumer_tag), len(got.method.exchange),
+                          len(got.method.routing_key)), (255, 255, 255))
+        conn.delete_queue(name)
+
+    def test_who_has_not_logged_in(self):
+        """No frame of more than 4 KiB, and not many small ones."""
+        before = resident(self.broker)
+        for _ in range(200):
+            conn = self.connect()
+            conn.send(frame(wire.METHOD, 0, struct.pack(">HH", 10, 11) + b"\0" * 4000)[:-1])
+        self.assertLess(resident(self.broker) - before, ROOM)
+
+
+@unittest.skipIf(EXTERNAL, "limits of our own")
+class Chosen(unittest.TestCase):
+    def broker(self, **settings):
+        args = []
+        for key, value in settings.items():
+            args += ["--set", "%s=%s" % (key, value)]
+        broker = Broker(args)
+        self.addCleanup(broker.__exit__, None, None, None)
+        return broker
+
+    def opened(self, broker, **options):
+        conn = broker.raw(**options)
+        conn.channel(1)
+        return conn
+
+    def test_message_size(self):
+        """Refused when it is declared, before a byte of the body."""
+        broker = self.broker(max_message_size=1000)
+        conn = self.opened(broker)
+        conn.publish(1, "", "nowhere", b"x" * 1000, mandatory=True)
+        conn.message(1, B.Return)
+        conn.send(method_frame(1, B.Publish(exchange="", routing_key="nowhere"))
+                  + wire.content_header(1, 1001))
+        conn.expect_close(1, 406, 60, 40,
+                          "message size 1001 is larger than configured max size 1000")
+        conn.channel(1)
+        conn.publish(1, "", "nowhere", b"x" * 5000)  # the body that follows is no error of its own
+        conn.expect_close(1, 406, 60, 40)
+        conn.channel(1)
+        conn.silent()
+
+    def test_header_bytes(self):
+        """A table of a megabyte, if frames may be so large, and not more."""
+        broker = self.broker(frame_max=4 << 20)
+        for size, is_fine in ((900 << 10, True), (1100 << 10, False)):
+            conn = self.opened(broker, frame_max=4 << 20)
+            entry = b"\x01kS" + struct.pack(">I", size) + b"x" * size
+            conn.send(method_frame(1, B.Publish(exchange="", routing_key="nowhere"))
+                      + frame(wire.HEAD, 1, struct.pack(">HHQH", 60, 0, 0, 0x2000)
+                              + struct.pack(">I", len(entry)) + entry))
+            if is_fine:
+                conn.rpc(1, B.Qos())
+            else:
+                conn.expect_close(0, 502)
+
+    def test_channels(self):
+        broker = self.broker(channel_max=5)
+        conn = broker.raw(channel_max=5)
+        for number in range(1, 6):
+            conn.channel(number)
+        conn.cast(6, spec.Channel.Open())
+        conn.expect_close(0, 530, 20, 10)
+
+    def test_consumers(self):
+        broker = self.broker(consumer_max_per_channel=3)
+        conn, queue = self.opened(broker), fresh()
+        conn.rpc(1, Q.Declare(queue=queue))
+        for _ in range(3):
+            tag = conn.rpc(1, B.Consume(queue=queue)).consumer_tag
+        conn.rpc(1, B.Cancel(tag))
+        conn.rpc(1, B.Consume(queue=queue))
+        conn.channel(2)
+        conn.rpc(2, B.Consume(queue=queue))
+        conn.cast(1, B.Consume(queue=queue))
+        conn.expect_close(0, 530, 60, 20, "reached maximum (3) of consumers per channel")
+
+    def test_unacked(self):
+        """No more are given than may be out, whatever the client asks for; acks let it go on."""
+        broker = self.broker(channel_max_unacked=4)
+        conn, queue = self.opened(broker), fresh()
+        conn.rpc(1, Q.Declare(queue=queue))
+        for _ in range(20):
+            conn.publish(1, "", queue, b"m")
+        conn.rpc(1, B.Consume(queue=queue))
+        last = [conn.message(1) for _ in range(4)][-1]
+        conn.silent()
+        conn.rpc(1, B.Qos(prefetch_count=100, global_qos=True))
+        conn.silent()
+        conn.cast(1, B.Ack(last.tag, multiple=True))
+        got = [conn.message(1) for _ in range(4)]
+        conn.rpc(1, B.Qos(prefetch_count=2, global_qos=True))
+        conn.cast(1, B.Ack(got[-1].tag, multiple=True))
+        for _ in range(2):
+            conn.message(1)
+        conn.silent()
+
+    def test_handshake(self):
+        """Who is not done in time is cut off, wherever he stopped."""
+        broker = self.broker(handshake_timeout=500)
+        began, conns = time.monotonic(), []
+        for data in (b"", b"AMQP", b"AMQP\0\0\x09\x01"):
+            sock = socket.create_connection(broker.addr)
+            sock.sendall(data)
+            conns.append(sock)
+            self.addCleanup(sock.close)
+        at_tune = Raw(broker.addr)
+        at_tune.start_ok()
+        at_tune.expect(0, C.Tune)
+        for sock in conns:
+            sock.settimeout(wire.DEADLINE)
+            while sock.recv(4096):
+                pass
+            sock.close()
+        at_tune.expect_eof()
+        self.assertGreater(time.monotonic() - began, 0.4)
+        conn = broker.raw()  # those that are done stay
+        time.sleep(0.8)
+        conn.close()
+
+    def test_output_of_one_that_does_not_read(self):
+        """Returns fill a buffer, and then its socket is not read any more."""
+        broker = self.broker()
+        conn, queue = self.opened(broker), fresh()
+        conn.rpc(1, Q.Declare(queue=queue))
+        before = resident(broker)
+        conn.sock.setblocking(False)
+        body = method_frame(1, B.Publish(exchange="", routing_key="nowhere", mandatory=True))
+        body += wire.content_header(1, 4000) + frame(wire.BODY, 1, b"r" * 4000)
+        sent, deadline = 0, time.monotonic() + wire.DEADLINE
+        data = body * 64
+        while sent < 256 << 20 and time.monotonic() < deadline:
+            try:
+                sent += conn.sock.send(data[sent % len(body):])
+                deadline = time.monotonic() + 1.5
+            except BlockingIOError:
+                time.sleep(0.005)
+        self.assertLess(sent, 64 << 20)
+        self.assertLess(resident(broker) - before, ROOM)
+        other = self.opened(broker)
+        wait_for(lambda: other.rpc(1, B.Qos()), "an answer to a neighbour")
+
+
+if __name__ == "__main__":
+    unittest.main()
