@@ -190,6 +190,9 @@ static void cut_file(struct file *f, uint64_t *seed)
     else if (!f->exists)
         f->exists = cf_roll(seed) % 2;
     forget_changes(f);
+    /* What is made under a lost name is another file: none of the old bytes can come back. */
+    if (!f->exists)
+        bytes_resize(&f->safe, 0);
     bytes_copy(&f->now, &f->safe);
     f->is_on_disk = f->exists;
 }
