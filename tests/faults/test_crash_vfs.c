@@ -106,10 +106,10 @@ static bool crash_once(uint64_t seed, uint64_t at, bool power)
 
 static uint64_t start_seed(void)
 {
-    const char *given = getenv("SEED");
+    const char *given = getenv("WARREN_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
 
-    print_message("SEED=%llu\n", (unsigned long long)seed);
+    print_message("WARREN_SEED=%llu\n", (unsigned long long)seed);
     return seed;
 }
 

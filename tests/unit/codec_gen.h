@@ -1,6 +1,6 @@
 /*
  * Random inputs for the codec's property tests: a seeded generator, and field tables made with it.
- * The seed is printed; WARREN_TEST_SEED replays one.
+ * The seed is printed; WARREN_SEED replays one.
  */
 #ifndef TESTS_UNIT_CODEC_GEN_H
 #define TESTS_UNIT_CODEC_GEN_H
@@ -15,13 +15,13 @@ static uint64_t gen_state;
 
 static inline void gen_seed(const char *test)
 {
-    const char *given = getenv("WARREN_TEST_SEED");
+    const char *given = getenv("WARREN_SEED");
     struct timespec now;
     uint64_t seed;
 
     clock_gettime(CLOCK_REALTIME, &now);
     seed = given ? strtoull(given, NULL, 0) : (uint64_t)now.tv_sec * 1000000007u + now.tv_nsec;
-    printf("%s: WARREN_TEST_SEED=%llu\n", test, (unsigned long long)seed);
+    printf("%s: WARREN_SEED=%llu\n", test, (unsigned long long)seed);
     gen_state = seed * 2 + 1; /* never 0 */
 }
 

@@ -30,11 +30,11 @@ static uint32_t below(uint32_t n)
 
 static uint64_t seed(void)
 {
-    const char *given = getenv("SEED");
+    const char *given = getenv("WARREN_SEED");
     uint64_t s = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u;
 
     rng = s ? s : 1;
-    print_message("SEED=%llu\n", (unsigned long long)rng);
+    print_message("WARREN_SEED=%llu\n", (unsigned long long)rng);
     return rng;
 }
 

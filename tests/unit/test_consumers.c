@@ -139,14 +139,14 @@ static uint32_t below(uint32_t n)
 static void test_random(void **state)
 {
     enum { N = 8 };
-    const char *given = getenv("SEED");
+    const char *given = getenv("WARREN_SEED");
     struct consumers cs = {0};
     struct consumer c[N];
     uint32_t n_delivered = 0;
 
     (void)state;
     rng = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + 1;
-    print_message("SEED=%llu\n", (unsigned long long)rng);
+    print_message("WARREN_SEED=%llu\n", (unsigned long long)rng);
     for (int i = 0; i < N; i++) {
         c[i] = make((uint16_t)below(4), 0, below(30));
         consumers_add(&cs, &c[i]);

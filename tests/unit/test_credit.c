@@ -67,14 +67,14 @@ static void test_backlog(void **state)
 static void test_random(void **state)
 {
     enum { N = 12 };
-    const char *given = getenv("SEED");
+    const char *given = getenv("WARREN_SEED");
     struct credit c[N];
     uint64_t sent[N] = {0};
     struct credit_pool pool = {.n_channels = N};
     uint64_t x = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + 1;
 
     (void)state;
-    print_message("SEED=%llu\n", (unsigned long long)x);
+    print_message("WARREN_SEED=%llu\n", (unsigned long long)x);
     for (int i = 0; i < N; i++)
         credit_init(&c[i]);
     for (int step = 0; step < 50000; step++) {

@@ -412,11 +412,11 @@ static void the_real_file_system_does_it_too(void **state)
 
 static void random_operations_agree_with_the_model(void **state)
 {
-    const char *given = getenv("SEED");
+    const char *given = getenv("WARREN_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
 
     (void)state;
-    print_message("SEED=%llu\n", (unsigned long long)seed);
+    print_message("WARREN_SEED=%llu\n", (unsigned long long)seed);
     for (int round = 0; round < 4; round++) {
         struct model *m = model_new(seed + (uint64_t)round);
         struct db *db = NULL;

@@ -47,14 +47,14 @@ static void pop(struct pending *p, struct naive *m, uint64_t from, uint64_t up_t
 
 static void test_random(void **state)
 {
-    const char *given = getenv("SEED");
+    const char *given = getenv("WARREN_SEED");
     static struct naive m;
     struct pending p;
     uint64_t first = 1, next = 1;
 
     (void)state;
     rng = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + 1;
-    print_message("SEED=%llu\n", (unsigned long long)rng);
+    print_message("WARREN_SEED=%llu\n", (unsigned long long)rng);
     pending_init(&p, realloc, free);
     while (next < MAX) {
         uint64_t s = first + below((uint32_t)(next - first + 1));

@@ -283,7 +283,7 @@ static void test_promises(void **state)
     for (uint64_t i = 0; i < 30; i++) {
         run(seed + i * 1000003, PLANT_NONE);
         if (model.broken)
-            print_error("TEST_SEED=%llu: %s\n", (unsigned long long)(seed + i * 1000003),
+            print_error("WARREN_SEED=%llu: %s\n", (unsigned long long)(seed + i * 1000003),
                         model.broken);
         assert_null(model.broken);
         assert_true(model.next_value > 100);

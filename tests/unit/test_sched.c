@@ -403,9 +403,9 @@ int main(void)
         cmocka_unit_test(every_call_has_exactly_one_answer),
         cmocka_unit_test(end_of_the_root_takes_all_with_it),
     };
-    const char *given = getenv("TEST_SEED");
+    const char *given = getenv("WARREN_SEED");
 
     seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) | 1;
-    printf("TEST_SEED=%llu\n", (unsigned long long)seed);
+    printf("WARREN_SEED=%llu\n", (unsigned long long)seed);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,12 +156,12 @@ static void test_backoff(void **state)
 /* Against a list of all times: more than `limit` in the last period, this one included? */
 static void test_budget_against_model(void **state)
 {
-    const char *given = getenv("TEST_SEED");
+    const char *given = getenv("WARREN_SEED");
     unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
     static uint64_t all[5000];
 
     (void)state;
-    printf("TEST_SEED=%u\n", seed);
+    printf("WARREN_SEED=%u\n", seed);
     for (unsigned limit = 1; limit <= 7; limit++) {
         uint64_t when[7], now = 1;
         struct sup_budget b = {.limit = limit, .period_us = 100, .when = when};

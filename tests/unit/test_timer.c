@@ -173,9 +173,9 @@ int main(void)
         cmocka_unit_test(random_timers_against_a_list),
         cmocka_unit_test(stepping_by_next_fires_all),
     };
-    const char *given = getenv("TEST_SEED");
+    const char *given = getenv("WARREN_SEED");
 
     seed = (given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761U) | 1;
-    printf("TEST_SEED=%llu\n", (unsigned long long)seed);
+    printf("WARREN_SEED=%llu\n", (unsigned long long)seed);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,11 +202,11 @@ static void run_property(uint64_t seed, unsigned range, unsigned ops)
 
 static void test_against_model(void **state)
 {
-    const char *given = getenv("TEST_SEED");
+    const char *given = getenv("WARREN_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + 1;
 
     (void)state;
-    printf("TEST_SEED=%llu\n", (unsigned long long)seed);
+    printf("WARREN_SEED=%llu\n", (unsigned long long)seed);
     run_property(seed, 5, 5000);
     run_property(seed, 60, 20000);
     run_property(seed, 1000, 20000);

@@ -178,13 +178,13 @@ __attribute__((unused)) static struct tw_entry *tw_answer(proc_ref ref)
     return NULL;
 }
 
-/* The seed of this run: TEST_SEED, or by the clock. Printed. */
+/* The seed of this run: WARREN_SEED, or by the clock. Printed. */
 __attribute__((unused)) static uint64_t tw_seed(void)
 {
-    const char *given = getenv("TEST_SEED");
+    const char *given = getenv("WARREN_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + 1;
 
-    printf("TEST_SEED=%llu\n", (unsigned long long)seed);
+    printf("WARREN_SEED=%llu\n", (unsigned long long)seed);
     return seed;
 }
 
