@@ -130,7 +130,7 @@ static void on_down(struct registry *r, struct job *j, const struct msg *m)
     case WITH_STORE:
     case WITH_QUEUES:
     case WITH_EXCHANGES:
-        /* The next one may be here already: then its name has been heard of, and will not be again. */
+        /* The next one may be here already: then its name will not be heard of again. */
         j->stalled = partner_pid(r, j->with) == 0 || partner_pid(r, j->with) == m->from;
         if (!j->stalled)
             j->act(r, j);
