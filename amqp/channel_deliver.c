@@ -118,6 +118,11 @@ void channel_on_written(struct channel *ch, const struct msg *m)
     }
 }
 
+static bool is_lasting(const struct link *l, const struct record *r)
+{
+    return (l->cell->flags & CELL_DURABLE) && record_is_persistent(r);
+}
+
 /* One delivery for the client; moves the record. */
 static void pass_on(struct channel *ch, struct link *l, struct msg_conn_deliver *out,
                     struct delivery *d)
@@ -134,6 +139,7 @@ static void pass_on(struct channel *ch, struct link *l, struct msg_conn_deliver 
     }
     item.ctag = cc->tag;
     if (cc->no_ack) {
+        l->has_acked |= is_lasting(l, d->record);
         item.tag = tags_skip(&ch->tags);
     } else {
         struct tag_entry *e = tags_add(&ch->tags);
@@ -141,7 +147,7 @@ static void pass_on(struct channel *ch, struct link *l, struct msg_conn_deliver 
         e->link = l;
         e->seq = d->seq;
         e->cid = d->cid;
-        e->lasts = (l->cell->flags & CELL_DURABLE) && record_is_persistent(d->record);
+        e->lasts = is_lasting(l, d->record);
         item.tag = e->tag;
         l->n_held++;
         share_use(&ch->share);
@@ -208,6 +214,7 @@ static void get_ok(struct channel *ch, struct link *l, struct msg_queue_got *got
     got->record = NULL;
     item.ready = got->ready > UINT32_MAX ? UINT32_MAX : (uint32_t)got->ready;
     if (got->no_ack) {
+        l->has_acked |= is_lasting(l, item.record);
         item.tag = tags_skip(&ch->tags);
     } else {
         struct tag_entry *e = tags_add(&ch->tags);
@@ -215,7 +222,7 @@ static void get_ok(struct channel *ch, struct link *l, struct msg_queue_got *got
         e->link = l;
         e->seq = got->seq;
         e->cid = 0;
-        e->lasts = (l->cell->flags & CELL_DURABLE) && record_is_persistent(item.record);
+        e->lasts = is_lasting(l, item.record);
         item.tag = e->tag;
         l->n_held++;
     }

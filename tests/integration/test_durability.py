@@ -109,6 +109,26 @@ class Durability(unittest.TestCase):
             conn = self.opened(broker)
             self.assertEqual(conn.rpc(1, Q.Declare(queue="tasks", passive=True)).message_count, 10)
 
+    def test_taken_without_ack_and_closed(self):
+        """What was taken with no-ack is gone for good once close-ok has come, by get or consumer."""
+        with Broker() as broker:
+            for n in range(20):
+                queue = "taken-%d" % n
+                conn = self.opened(broker)
+                conn.rpc(1, Q.Declare(queue=queue, durable=True))
+                publish_confirmed(conn, queue, [b"a", b"b"])
+                if n % 2:
+                    conn.rpc(1, B.Consume(queue=queue, consumer_tag="t", no_ack=True))
+                    self.assertEqual([conn.message(1).body for _ in range(2)], [b"a", b"b"])
+                else:
+                    self.assertEqual([b for b, _ in take_all(conn, queue)], [b"a", b"b"])
+                conn.rpc(1, spec.Channel.Close(200, "", 0, 0))
+            broker.kill9()
+            broker.start()
+            conn = self.opened(broker)
+            for n in range(20):
+                self.assertEqual(take_all(conn, "taken-%d" % n), [])
+
     def test_topology(self):
         """Durable things and bindings between them stay; the rest is gone."""
         for end in (Broker.kill9, Broker.stop):
