@@ -3,13 +3,15 @@
  *
  * usage: bench_store [DIR [SECONDS [SIZE]]]. For batches of 1, 10, 100 and 1000 pairs a commit it
  * prints the rate, the CPU time a pair and the commits' durations; then how long a recovery of what
- * is left takes, and how fast records are read. DIR must not exist; it is left behind.
+ * is left takes, and how fast records are read. A DIR that is given must not
+ * exist, and is left behind.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "persistence/db.h"
 
@@ -102,6 +104,18 @@ static void read_all(struct db *db, uint64_t last)
     printf("reads: %8.0f records/s\n", (double)n / (clock_s(CLOCK_MONOTONIC) - t));
 }
 
+static void remove_store(const char *dir)
+{
+    static const char *const names[] = {"store.sqlite", "store.sqlite-wal"};
+    char path[256];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        (void)unlink(path); /* a closed database may have no log */
+    }
+    (void)rmdir(dir); /* what is left there is seen */
+}
+
 int main(int argc, char **argv)
 {
     static const unsigned batches[] = {1, 10, 100, 1000};
@@ -127,6 +141,9 @@ int main(int argc, char **argv)
            (unsigned long long)(i < DEPTH ? i : DEPTH), (clock_s(CLOCK_MONOTONIC) - t) * 1e3);
     read_all(db, i);
     must(db_close(db), "db_close");
-    printf("left in %s\n", config.dir);
+    if (argc > 1)
+        printf("left in %s\n", config.dir);
+    else
+        remove_store(config.dir);
     return 0;
 }
