@@ -36,6 +36,7 @@ static void channel_init(void *state, const void *arg)
     ch->connection = a->connection;
     ch->number = a->number;
     ch->cancel_notify = a->cancel_notify;
+    ch->spec_qos = a->spec_qos;
     ch->vhost = proc_alloc(a->vhost_len + a->user_len + 2u);
     memcpy(ch->vhost, a->vhost, a->vhost_len + 1u);
     ch->user = ch->vhost + a->vhost_len + 1;

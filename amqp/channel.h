@@ -13,6 +13,7 @@ struct channel_arg { /* the arg blob */
     proc_id connection;
     uint16_t number;
     bool cancel_notify; /* the client wants to hear of cancelled consumers */
+    bool spec_qos;      /* it takes basic.qos as the specification has it */
     uint8_t vhost_len, user_len;
     char vhost[256], user[256]; /* NUL-terminated */
 };

@@ -90,7 +90,7 @@ struct channel {
     proc_id connection;
     uint16_t number;
     uint16_t prefetch;
-    bool is_confirming, cancel_notify;
+    bool is_confirming, cancel_notify, spec_qos;
     bool is_closing, by_client; /* CHANNEL_CLOSE came */
     bool has_exclusive;
     bool is_over_time; /* closing takes too long: what is held back is given up */

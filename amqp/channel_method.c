@@ -107,7 +107,7 @@ static enum method_result qos(struct channel *ch, const struct amqp_method *m)
     if (m->u.basic_qos.prefetch_size != 0)
         channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "prefetch_size!=0 (%u)",
                      m->u.basic_qos.prefetch_size);
-    if (m->u.basic_qos.global)
+    if (m->u.basic_qos.global || ch->spec_qos)
         channel_set_share(ch, m->u.basic_qos.prefetch_count);
     else
         ch->prefetch = m->u.basic_qos.prefetch_count;

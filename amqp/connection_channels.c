@@ -49,6 +49,7 @@ static struct blob *channel_arg_new(struct connection *c, uint16_t number)
     arg->connection = proc_self();
     arg->number = number;
     arg->cancel_notify = c->cancel_notify;
+    arg->spec_qos = c->spec_qos;
     arg->vhost_len = (uint8_t)strlen(c->vhost);
     arg->user_len = (uint8_t)strlen(c->user);
     memcpy(arg->vhost, c->vhost, arg->vhost_len + 1u);

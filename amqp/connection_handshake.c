@@ -77,6 +77,19 @@ static bool has_capability(struct amqp_bytes client_properties, const char *name
            ftable_get_bool(caps, name, &has) == 1 && has;
 }
 
+/*
+ * kombu (which speaks through py-amqp) takes every broker that does not call itself RabbitMQ for one
+ * where basic.qos without global is the channel's, consumers that run included, as 0-9-1 1.8.3.1 has
+ * it. Celery raises it so while tasks wait for their time; else a worker would stand still.
+ */
+static bool takes_qos_by_spec(struct amqp_bytes client_properties)
+{
+    struct amqp_bytes product;
+
+    return ftable_get_string(client_properties, "product", &product) == 1 &&
+           amqp_bytes_is(product, "py-amqp");
+}
+
 /* Without the capability a client takes the end of the stream for a refusal, and expects no more.
  */
 static void refuse_login(struct connection *c)
@@ -163,6 +176,7 @@ static void on_start_ok(struct connection *c, const struct amqp_connection_start
     c->says_auth_failure = has_capability(ok->client_properties, "authentication_failure_close");
     c->cancel_notify = has_capability(ok->client_properties, "consumer_cancel_notify");
     c->can_block = has_capability(ok->client_properties, "connection.blocked");
+    c->spec_qos = takes_qos_by_spec(ok->client_properties);
     c->is_amqplain = amqp_bytes_is(ok->mechanism, "AMQPLAIN");
     if (!c->is_amqplain && !amqp_bytes_is(ok->mechanism, "PLAIN")) {
         connection_fail(c, AMQP_CODE_COMMAND_INVALID, AMQP_CONNECTION_START_OK,

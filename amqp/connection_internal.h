@@ -102,6 +102,7 @@ struct connection {
     bool is_amqplain;                      /* the mechanism, else PLAIN */
     bool is_blocked;      /* by an alarm: see connection_block.c */
     bool says_auth_failure, cancel_notify, can_block; /* the client's capabilities */
+    bool spec_qos; /* see connection_handshake.c */
     char name[96];                         /* "peer -> local" */
 };
 
