@@ -86,6 +86,43 @@ class Blocking(PikaCase):
                 client.process_data_events(0.01)
         self.assertEqual(answers, {str(n): (b"%d" % n) * 2 for n in range(20)})
 
+    def test_direct_reply_to(self):
+        conn = self.connect()
+        client, server, queue, got = conn.channel(), conn.channel(), fresh(), []
+        server.queue_declare(queue, auto_delete=True)
+
+        def on_request(ch, method, props, body):
+            ch.basic_publish("", props.reply_to, body[::-1],
+                             pika.BasicProperties(correlation_id=props.correlation_id))
+            ch.basic_ack(method.delivery_tag)
+        server.basic_consume(queue, on_request)
+        client.basic_consume("amq.rabbitmq.reply-to", lambda *a: got.append(a[3]), auto_ack=True)
+        for text in ("abc", "xyz"):
+            client.basic_publish("", queue, text,
+                                 pika.BasicProperties(reply_to="amq.rabbitmq.reply-to"))
+        while len(got) < 2:
+            conn.process_data_events(time_limit=10)
+        self.assertEqual(got, [b"cba", b"zyx"])
+
+    def test_prefetch_of_the_channel(self):
+        conn = self.connect()
+        channel, queues, out = conn.channel(), [fresh(), fresh()], []
+        for queue in queues:
+            channel.queue_declare(queue, auto_delete=True)
+            for _ in range(5):
+                channel.basic_publish("", queue, b"m")
+        channel.basic_qos(prefetch_count=3, global_qos=True)
+        for queue in queues:
+            channel.basic_consume(queue, lambda c, m, p, b: out.append(m.delivery_tag))
+        seen = 0
+        while seen < 10:
+            conn.process_data_events(time_limit=0.2)
+            self.assertLessEqual(len(out), 3)
+            seen += len(out)
+            for tag in out:
+                channel.basic_ack(tag)
+            out.clear()
+
     def test_generator(self):
         conn, name = self.connect(), fresh()
         channel = conn.channel()

@@ -39,6 +39,27 @@ class PyAmqp(BrokerCase):
         channel.queue_delete(name)
         channel.exchange_delete(name)
 
+    def test_rpc(self):
+        """A request, and its reply straight to the channel that asked."""
+        conn, queue, got = self.connect(), fresh(), []
+        client, server = conn.channel(), self.connect().channel()
+        server.queue_declare(queue, auto_delete=True)
+
+        def on_request(message):
+            server.basic_publish(
+                amqp.Message(message.body.upper(), correlation_id=message.correlation_id),
+                routing_key=message.reply_to)
+            server.basic_ack(message.delivery_tag)
+        server.basic_consume(queue, callback=on_request)
+        client.basic_consume("amq.rabbitmq.reply-to", no_ack=True, callback=got.append)
+        for text in ("one", "two"):
+            client.basic_publish(amqp.Message(text, reply_to="amq.rabbitmq.reply-to",
+                                              correlation_id=text), routing_key=queue)
+            server.connection.drain_events(timeout=10)
+            conn.drain_events(timeout=10)
+        self.assertEqual([(m.correlation_id, m.body) for m in got],
+                         [("one", "ONE"), ("two", "TWO")])
+
     def test_get_reject_recover(self):
         channel, name = self.connect().channel(), fresh()
         channel.queue_declare(name)

@@ -118,6 +118,82 @@ test('wrong password, unknown vhost', async () => {
   await assert.rejects(amqp.connect(`${url}/nope`), /530|NOT_ALLOWED|ConnectionClose/);
 });
 
+test('rpc with direct reply-to', async () => {
+  const conn = await amqp.connect(url);
+  const server = await conn.createChannel();
+  const { queue } = await server.assertQueue('', { exclusive: true });
+  await server.consume(queue, (msg) => {
+    const answer = Buffer.from(String(2 * Number(msg.content.toString())));
+    const { replyTo, correlationId } = msg.properties;
+    server.sendToQueue(replyTo, answer, { correlationId });
+    server.ack(msg);
+  });
+  const client = await conn.createChannel();
+  const waiting = new Map();
+  await client.consume('amq.rabbitmq.reply-to', (msg) => {
+    waiting.get(msg.properties.correlationId)(msg.content.toString());
+  }, { noAck: true });
+  const ask = (n) => new Promise((resolve) => {
+    waiting.set(String(n), resolve);
+    client.sendToQueue(queue, Buffer.from(String(n)),
+      { correlationId: String(n), replyTo: 'amq.rabbitmq.reply-to' });
+  });
+  const answers = await Promise.all(Array.from({ length: 200 }, (_, n) => ask(n)));
+  assert.deepStrictEqual(answers, Array.from({ length: 200 }, (_, n) => String(2 * n)));
+  await conn.close();
+});
+
+test('prefetch of a channel', () => withChannel(async (ch) => {
+  const queues = [fresh(), fresh()];
+  for (const q of queues) {
+    await ch.assertQueue(q, { exclusive: true });
+    for (let i = 0; i < 10; i++) ch.sendToQueue(q, Buffer.from(String(i)));
+  }
+  await ch.prefetch(3, true);
+  let out = 0;
+  let most = 0;
+  let left = 20;
+  await new Promise((resolve) => {
+    for (const q of queues) {
+      ch.consume(q, (msg) => {
+        out += 1;
+        most = Math.max(most, out);
+        setTimeout(() => {
+          out -= 1;
+          ch.ack(msg);
+          left -= 1;
+          if (left === 0) resolve();
+        }, 2);
+      });
+    }
+  });
+  assert.ok(most <= 3, `${most} were out`);
+}));
+
+test('a writer that waits for drain', () => withChannel(async (ch) => {
+  const q = fresh();
+  await ch.assertQueue(q, { exclusive: true });
+  const body = Buffer.alloc(20000, 'd');
+  for (let i = 0; i < 2000; i++) {
+    if (!ch.sendToQueue(q, body)) await new Promise((resolve) => ch.once('drain', resolve));
+  }
+  await ch.waitForConfirms();
+  assert.strictEqual((await ch.checkQueue(q)).messageCount, 2000);
+}, true));
+
+test('topics, and an exchange bound to an exchange', () => withChannel(async (ch) => {
+  const [a, b] = [fresh(), fresh()];
+  await ch.assertExchange(a, 'topic', { autoDelete: true });
+  await ch.assertExchange(b, 'fanout', { autoDelete: true });
+  await ch.bindExchange(b, a, 'log.#');
+  const { queue } = await ch.assertQueue('', { exclusive: true });
+  await ch.bindQueue(queue, b, '');
+  const come = new Promise((resolve) => ch.consume(queue, resolve, { noAck: true }));
+  ch.publish(a, 'other', Buffer.from('no'));
+  ch.publish(a, 'log.info.disk', Buffer.from('yes'));
+  assert.strictEqual((await come).content.toString(), 'yes');
+}));
+
 test('callback api', (_, done) => {
   callbackApi.connect(url, (err, conn) => {
     assert.ifError(err);
