@@ -35,7 +35,8 @@ from wire import Eof, Raw, Unexpected
 B, Q = spec.Basic, spec.Queue
 KEPT = spec.BasicProperties(delivery_mode=2)
 WINDOW = 300
-QUEUES = {"quick": 200, "slow": 20, "mixed": 50, "backlog": 0}  # name: prefetch of its consumer, 0: none
+# Prefetch of each one's consumer, 0: it has none.
+QUEUES = {"quick": 200, "slow": 20, "mixed": 50, "backlog": 0}
 GONE = (Eof, OSError, Unexpected)
 
 

@@ -110,7 +110,7 @@ class Durability(unittest.TestCase):
             self.assertEqual(conn.rpc(1, Q.Declare(queue="tasks", passive=True)).message_count, 10)
 
     def test_taken_without_ack_and_closed(self):
-        """What was taken with no-ack is gone for good once close-ok has come, by get or consumer."""
+        """What was taken with no-ack is gone for good once close-ok has come, by get or consume."""
         with Broker() as broker:
             for n in range(20):
                 queue = "taken-%d" % n

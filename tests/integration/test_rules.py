@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The rules of exchange, queue and basic methods, one row for each: what is said, and at what level.
+"""Rules of exchange, queue and basic methods, a row for each: what is said, and at what level.
 
 The tables are those of AMQP 0-9-1 as RabbitMQ's users know it; rows where RabbitMQ 3.10 differs say
 so and are left out when the tests run against one.
