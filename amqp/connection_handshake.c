@@ -78,9 +78,10 @@ static bool has_capability(struct amqp_bytes client_properties, const char *name
 }
 
 /*
- * kombu (which speaks through py-amqp) takes every broker that does not call itself RabbitMQ for one
- * where basic.qos without global is the channel's, consumers that run included, as 0-9-1 1.8.3.1 has
- * it. Celery raises it so while tasks wait for their time; else a worker would stand still.
+ * kombu (which speaks through py-amqp) takes every broker that does not call itself RabbitMQ for
+ * one where basic.qos without global is the channel's, consumers that run included, as 0-9-1
+ * 1.8.3.1 has it. Celery raises it so while tasks wait for their time; else a worker would stand
+ * still.
  */
 static bool takes_qos_by_spec(struct amqp_bytes client_properties)
 {

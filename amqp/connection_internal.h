@@ -98,12 +98,12 @@ struct connection {
     bool closes_by_client; /* close-ok is owed */
     bool has_exclusive;    /* a channel declared an exclusive queue */
     bool is_loopback;
-    bool beats;                            /* beat_timer is the heartbeat's, not the handshake's */
-    bool is_amqplain;                      /* the mechanism, else PLAIN */
-    bool is_blocked;      /* by an alarm: see connection_block.c */
+    bool beats;       /* beat_timer is the heartbeat's, not the handshake's */
+    bool is_amqplain; /* the mechanism, else PLAIN */
+    bool is_blocked;  /* by an alarm: see connection_block.c */
     bool says_auth_failure, cancel_notify, can_block; /* the client's capabilities */
-    bool spec_qos; /* see connection_handshake.c */
-    char name[96];                         /* "peer -> local" */
+    bool spec_qos;                                    /* see connection_handshake.c */
+    char name[96];                                    /* "peer -> local" */
 };
 
 static inline enum conn_state conn_state(const struct connection *c)
