@@ -47,7 +47,11 @@ class Broker:
         self.proc = None
         self.addr = self.mgmt = None
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.remove()  # Nobody else can: there will be no object.
+                raise
 
     def __enter__(self):
         return self
