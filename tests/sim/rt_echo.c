@@ -116,13 +116,18 @@ static void echo_handle(void *state, struct msg *m)
         s->io = io_open(io_take(MSG_OF(struct msg_fd, m)));
         io_want(s->io, IO_READ);
         break;
-    case MSG_IO: echo_io(s, MSG_OF(struct msg_io, m)->events); break;
-    default: proc_exit(EXIT_CRASH, 0, "message %u", m->type);
+    case MSG_IO:
+        echo_io(s, MSG_OF(struct msg_io, m)->events);
+        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "message %u", m->type);
     }
 }
 
 static const struct proc_ops echo_ops = {
-    .kind = "echo-conn", .state_size = sizeof(struct echo), .handle = echo_handle,
+    .kind = "echo-conn",
+    .state_size = sizeof(struct echo),
+    .handle = echo_handle,
 };
 
 static void root_init(void *state, const void *arg)
@@ -168,8 +173,10 @@ static void root_handle(void *state, struct msg *m)
 }
 
 static const struct proc_ops root_ops = {
-    .kind = "echo-root", .state_size = sizeof(struct echo_root),
-    .init = root_init, .handle = root_handle,
+    .kind = "echo-root",
+    .state_size = sizeof(struct echo_root),
+    .init = root_init,
+    .handle = root_handle,
 };
 
 static void on_crash(const struct crash_report *report)

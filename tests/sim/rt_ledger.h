@@ -10,14 +10,14 @@
 #include "tests/sim/sim.h"
 
 /* Room for one more in a plain array; the tests' own memory, not the runtime's. */
-#define GROW(array, n, cap) \
-    do { \
-        if ((n) == (cap)) { \
-            (cap) = (cap) ? (cap) * 2 : 8; \
+#define GROW(array, n, cap)                                         \
+    do {                                                            \
+        if ((n) == (cap)) {                                         \
+            (cap) = (cap) ? (cap)*2 : 8;                            \
             (array) = realloc((array), (cap) * sizeof((array)[0])); \
-            if (!(array)) \
-                sim_fail("simulation", "no memory"); \
-        } \
+            if (!(array))                                           \
+                sim_fail("simulation", "no memory");                \
+        }                                                           \
     } while (0)
 
 void ledger_init(void);

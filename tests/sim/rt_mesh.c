@@ -57,9 +57,9 @@ struct mesh_start {
 
 static struct {
     int64_t n_messages;
-    bool is_nested;               /* a blocking actor runs the others */
-    uint32_t name[MESH_NAMES];    /* who registered it last */
-    struct msg_num *held;         /* planted: a message that is overtaken */
+    bool is_nested;            /* a blocking actor runs the others */
+    uint32_t name[MESH_NAMES]; /* who registered it last */
+    struct msg_num *held;      /* planted: a message that is overtaken */
     proc_id held_for;
 } mesh;
 
@@ -151,8 +151,8 @@ static void act_cast(struct mesh *s, struct actor *to)
 
 static void act_call(struct mesh *s, struct actor *to)
 {
-    uint64_t timeout = sim_chance(SIM_ACTOR, 500000) ? PROC_NO_TIMEOUT
-                                                     : sim_below(SIM_ACTOR, 20000);
+    uint64_t timeout =
+        sim_chance(SIM_ACTOR, 500000) ? PROC_NO_TIMEOUT : sim_below(SIM_ACTOR, 20000);
     uint32_t call = model_new_call(s->me->uid, to->uid);
     struct msg_num *n = num_new(NUM_REQUEST, s->me, to, call);
     struct await w = {.kind = AWAIT_CALL, .call = call, .target = to->uid};
@@ -238,8 +238,8 @@ static void act_exit(struct mesh *s, struct actor *unused)
 
 static void act_spawn(struct mesh *s, struct actor *unused)
 {
-    unsigned flags = (unsigned)sim_random(SIM_ACTOR) &
-                     (PROC_LINK | PROC_TRAP_EXIT | PROC_NOTIFY | PROC_MONITOR);
+    unsigned flags =
+        (unsigned)sim_random(SIM_ACTOR) & (PROC_LINK | PROC_TRAP_EXIT | PROC_NOTIFY | PROC_MONITOR);
     struct actor *a = model_new_actor(s->me->uid, flags);
     bool crashes = sim_chance(SIM_ACTOR, 30000), blocks = sim_chance(SIM_ACTOR, 200000);
     struct spawn spec = {
@@ -367,21 +367,18 @@ void mesh_check_names(void)
 }
 
 static void (*const acts[N_ACTS])(struct mesh *, struct actor *) = {
-    [ACT_CAST] = act_cast,       [ACT_CALL] = act_call,
-    [ACT_CANCEL] = act_cancel,   [ACT_TIMER] = act_timer,
-    [ACT_MONITOR] = act_monitor, [ACT_LINK] = act_link,
-    [ACT_UNLINK] = act_unlink,   [ACT_SIGNAL] = act_signal,
-    [ACT_EXIT] = act_exit,       [ACT_SPAWN] = act_spawn,
-    [ACT_SUSPEND] = act_suspend, [ACT_RESUME] = act_resume,
-    [ACT_ANSWER] = act_answer,   [ACT_MEMORY] = act_memory,
-    [ACT_CONTINUE] = act_continue, [ACT_REGISTER] = act_register,
+    [ACT_CAST] = act_cast,         [ACT_CALL] = act_call,       [ACT_CANCEL] = act_cancel,
+    [ACT_TIMER] = act_timer,       [ACT_MONITOR] = act_monitor, [ACT_LINK] = act_link,
+    [ACT_UNLINK] = act_unlink,     [ACT_SIGNAL] = act_signal,   [ACT_EXIT] = act_exit,
+    [ACT_SPAWN] = act_spawn,       [ACT_SUSPEND] = act_suspend, [ACT_RESUME] = act_resume,
+    [ACT_ANSWER] = act_answer,     [ACT_MEMORY] = act_memory,   [ACT_CONTINUE] = act_continue,
+    [ACT_REGISTER] = act_register,
 };
 
 static void check_addressee(const struct mesh *s, uint32_t to)
 {
     if (to != s->me->uid)
-        sim_fail("no message to the dead", "what was sent to %u is handled by %u", to,
-                 s->me->uid);
+        sim_fail("no message to the dead", "what was sent to %u is handled by %u", to, s->me->uid);
 }
 
 static void on_act(struct mesh *s, const struct msg_act *m)
@@ -484,17 +481,29 @@ static bool is_swallowed(const struct mesh *s, struct msg *m)
 static void mesh_dispatch(struct mesh *s, struct msg *m)
 {
     switch (m->type) {
-    case ACT: on_act(s, MSG_OF(struct msg_act, m)); break;
+    case ACT:
+        on_act(s, MSG_OF(struct msg_act, m));
+        break;
     case NUM_CAST:
     case NUM_REQUEST:
     case NUM_REPLY:
-    case NUM_HIGH: on_num(s, MSG_OF(struct msg_num, m)); break;
+    case NUM_HIGH:
+        on_num(s, MSG_OF(struct msg_num, m));
+        break;
     case MSG_DOWN:
-    case MSG_TIMEOUT: model_answer(s->me, m); break;
-    case MSG_EXIT: model_exit_seen(s->me, m); break;
-    case MSG_STARTED: on_started(s, m); break;
-    case MSG_CONTINUE: break;
-    default: sim_fail("no message to the dead", "actor %u got type %u", s->me->uid, m->type);
+    case MSG_TIMEOUT:
+        model_answer(s->me, m);
+        break;
+    case MSG_EXIT:
+        model_exit_seen(s->me, m);
+        break;
+    case MSG_STARTED:
+        on_started(s, m);
+        break;
+    case MSG_CONTINUE:
+        break;
+    default:
+        sim_fail("no message to the dead", "actor %u got type %u", s->me->uid, m->type);
     }
 }
 
@@ -557,14 +566,24 @@ void mesh_act(struct actor *who, enum act what, uint32_t target)
 }
 
 const struct proc_ops mesh_root_ops = {
-    .kind = "mesh-root", .state_size = sizeof(struct mesh),
-    .init = mesh_start, .handle = mesh_handle, .terminate = mesh_terminate,
+    .kind = "mesh-root",
+    .state_size = sizeof(struct mesh),
+    .init = mesh_start,
+    .handle = mesh_handle,
+    .terminate = mesh_terminate,
 };
 const struct proc_ops mesh_actor_ops = {
-    .kind = "mesh-actor", .state_size = sizeof(struct mesh),
-    .init = mesh_start, .handle = mesh_handle, .terminate = mesh_terminate,
+    .kind = "mesh-actor",
+    .state_size = sizeof(struct mesh),
+    .init = mesh_start,
+    .handle = mesh_handle,
+    .terminate = mesh_terminate,
 };
 const struct proc_ops mesh_blocking_ops = {
-    .kind = "mesh-blocking", .state_size = sizeof(struct mesh), .flags = PROC_OPS_BLOCKING,
-    .init = blocking_start, .handle = mesh_handle, .terminate = mesh_terminate,
+    .kind = "mesh-blocking",
+    .state_size = sizeof(struct mesh),
+    .flags = PROC_OPS_BLOCKING,
+    .init = blocking_start,
+    .handle = mesh_handle,
+    .terminate = mesh_terminate,
 };

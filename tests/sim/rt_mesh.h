@@ -10,25 +10,25 @@
 #include "tests/sim/rt_model.h"
 
 enum act { /* what the driver can ask an actor to do to `target` */
-    ACT_CAST,
-    ACT_CALL,
-    ACT_CANCEL,
-    ACT_TIMER,
-    ACT_MONITOR,
-    ACT_LINK,
-    ACT_UNLINK,
-    ACT_SIGNAL,
-    ACT_EXIT,
-    ACT_SPAWN,
-    ACT_SUSPEND,
-    ACT_RESUME,
-    ACT_ANSWER,
-    ACT_MEMORY,
-    ACT_CONTINUE,
-    ACT_REGISTER,
-    N_ACTS,
-    ACT_SETTLE, /* answers all that it kept */
-    ACT_STOP,
+           ACT_CAST,
+           ACT_CALL,
+           ACT_CANCEL,
+           ACT_TIMER,
+           ACT_MONITOR,
+           ACT_LINK,
+           ACT_UNLINK,
+           ACT_SIGNAL,
+           ACT_EXIT,
+           ACT_SPAWN,
+           ACT_SUSPEND,
+           ACT_RESUME,
+           ACT_ANSWER,
+           ACT_MEMORY,
+           ACT_CONTINUE,
+           ACT_REGISTER,
+           N_ACTS,
+           ACT_SETTLE, /* answers all that it kept */
+           ACT_STOP,
 };
 
 enum { MESH_NAMES = 4 };

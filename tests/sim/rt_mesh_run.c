@@ -20,10 +20,10 @@ enum { WANTED = 14, DRAIN_LIMIT = 200000 };
 
 /* How often each act is ordered, relative to the others. */
 static const uint8_t weight[N_ACTS] = {
-    [ACT_CAST] = 20,  [ACT_CALL] = 20,    [ACT_CANCEL] = 4,  [ACT_TIMER] = 8,
-    [ACT_MONITOR] = 8, [ACT_LINK] = 5,    [ACT_UNLINK] = 3,  [ACT_SIGNAL] = 3,
-    [ACT_EXIT] = 1,   [ACT_SPAWN] = 2,    [ACT_SUSPEND] = 2, [ACT_RESUME] = 4,
-    [ACT_ANSWER] = 10, [ACT_MEMORY] = 4,  [ACT_CONTINUE] = 2, [ACT_REGISTER] = 1,
+    [ACT_CAST] = 20,   [ACT_CALL] = 20,  [ACT_CANCEL] = 4,   [ACT_TIMER] = 8,
+    [ACT_MONITOR] = 8, [ACT_LINK] = 5,   [ACT_UNLINK] = 3,   [ACT_SIGNAL] = 3,
+    [ACT_EXIT] = 1,    [ACT_SPAWN] = 2,  [ACT_SUSPEND] = 2,  [ACT_RESUME] = 4,
+    [ACT_ANSWER] = 10, [ACT_MEMORY] = 4, [ACT_CONTINUE] = 2, [ACT_REGISTER] = 1,
 };
 
 void scenario_start(void (*on_crash)(const struct crash_report *))
@@ -38,8 +38,7 @@ void scenario_start(void (*on_crash)(const struct crash_report *))
 static void check_nothing_left(void)
 {
     if (rt_live_procs() != 0)
-        sim_fail("nothing alive at the end", "%llu processes",
-                 (unsigned long long)rt_live_procs());
+        sim_fail("nothing alive at the end", "%llu processes", (unsigned long long)rt_live_procs());
     if (rt_live_msgs() != 0)
         sim_fail("nothing leaked", "%llu messages", (unsigned long long)rt_live_msgs());
     if (blob_total_bytes() != 0)
@@ -112,9 +111,8 @@ static enum act random_act(void)
 static void disturb(void)
 {
     /* Mostly the living; sometimes whoever there was, since the dead get mail too. */
-    uint32_t target = sim_chance(SIM_DRIVER, 900000)
-                          ? random_alive()->uid
-                          : 1 + sim_below(SIM_DRIVER, model_n_actors());
+    uint32_t target = sim_chance(SIM_DRIVER, 900000) ? random_alive()->uid
+                                                     : 1 + sim_below(SIM_DRIVER, model_n_actors());
     struct actor *who = random_alive();
     enum act what = random_act(); /* one draw a statement: any compiler gives the same run */
 

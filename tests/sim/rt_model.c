@@ -29,7 +29,7 @@ static struct {
     struct actor **actor; /* uid - 1 */
     uint32_t n_actors, cap_actors;
     struct u64map linked; /* pairs that were linked once: enum link_past */
-    uint32_t n_crashes; /* ordered by the world and seen to happen */
+    uint32_t n_crashes;   /* ordered by the world and seen to happen */
 } mo;
 
 void model_init(void)
@@ -312,8 +312,7 @@ struct actor *model_unlink_random(struct actor *a)
 
 void model_signal(struct actor *from, struct actor *to, enum exit_kind kind)
 {
-    struct due_exit d = {.from = from->uid, .kind = kind,
-                         .seq = ledger_count(from->uid, to->uid)};
+    struct due_exit d = {.from = from->uid, .kind = kind, .seq = ledger_count(from->uid, to->uid)};
 
     if (to->gone)
         return;
@@ -391,7 +390,9 @@ static void judge(struct actor *a)
     judge_reason(a);
     while (a->n_link > 0) {
         struct actor *y = model_actor(a->link[0].to);
-        struct due_exit d = {.from = a->uid, .kind = (enum exit_kind)a->kind, .by_link = true,
+        struct due_exit d = {.from = a->uid,
+                             .kind = (enum exit_kind)a->kind,
+                             .by_link = true,
                              .seq = ledger_count(a->uid, y->uid)};
 
         (void)link_del(a, y->uid);
@@ -427,8 +428,9 @@ static void check_quiet_actor(struct actor *a)
 
         if (w->state == AWAITED && (w->kind != AWAIT_MONITOR || model_actor(w->target)->gone))
             sim_fail("exactly one answer", "actor %u got none to its %s", a->uid,
-                     w->kind == AWAIT_CALL ? "call" : w->kind == AWAIT_TIMER ? "timer"
-                                                                             : "monitor");
+                     w->kind == AWAIT_CALL    ? "call"
+                     : w->kind == AWAIT_TIMER ? "timer"
+                                              : "monitor");
     }
     for (uint32_t i = 0; i < a->n_due; i++)
         if (!a->due[i].optional)

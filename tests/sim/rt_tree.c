@@ -223,8 +223,13 @@ static void worker_init(void *state, const void *arg)
     s->run = tr.n_runs;
     GROW(tr.run, tr.n_runs, tr.cap_runs);
     tr.run[tr.n_runs++] = (struct tree_run){
-        .sup = start->sup, .child = start->child, .pid = proc_self(), .parent = proc_parent(),
-        .born = ++tr.clock, .planned = -1, .kind = -1,
+        .sup = start->sup,
+        .child = start->child,
+        .pid = proc_self(),
+        .parent = proc_parent(),
+        .born = ++tr.clock,
+        .planned = -1,
+        .kind = -1,
     };
     proc_at_exit(worker_gone, (void *)(uintptr_t)s->run);
     sim_note("born", start->sup, start->child, 0);
@@ -253,11 +258,17 @@ static void worker_handle(void *state, struct msg *m)
     struct worker *s = state;
 
     switch (m->type) {
-    case TREE_EXIT_NORMAL: worker_leave(s, EXIT_NORMAL);
-    case TREE_EXIT_CRASH: worker_leave(s, EXIT_CRASH);
-    case MSG_EXIT: worker_exit_signal(s, m); break;
-    case MSG_TIMEOUT: proc_exit(s->stop_kind, 0, "the supervisor said so");
-    default: sim_fail("no message to the dead", "a worker got type %u", m->type);
+    case TREE_EXIT_NORMAL:
+        worker_leave(s, EXIT_NORMAL);
+    case TREE_EXIT_CRASH:
+        worker_leave(s, EXIT_CRASH);
+    case MSG_EXIT:
+        worker_exit_signal(s, m);
+        break;
+    case MSG_TIMEOUT:
+        proc_exit(s->stop_kind, 0, "the supervisor said so");
+    default:
+        sim_fail("no message to the dead", "a worker got type %u", m->type);
     }
 }
 
@@ -267,8 +278,11 @@ static void worker_terminate(void *state, const struct exit_reason *why)
 }
 
 const struct proc_ops tree_worker_ops = {
-    .kind = "tree-worker", .state_size = sizeof(struct worker),
-    .init = worker_init, .handle = worker_handle, .terminate = worker_terminate,
+    .kind = "tree-worker",
+    .state_size = sizeof(struct worker),
+    .init = worker_init,
+    .handle = worker_handle,
+    .terminate = worker_terminate,
 };
 
 static bool is_for_good(const struct tree_sup *s, uint32_t child)
@@ -348,8 +362,7 @@ void tree_check_stopped(uint64_t since)
         const struct tree_run *r = &tr.run[i];
 
         if (r->died == 0)
-            sim_fail("nothing alive at the end", "child %u.%u outlives its tree", r->sup,
-                     r->child);
+            sim_fail("nothing alive at the end", "child %u.%u outlives its tree", r->sup, r->child);
         for (uint32_t k = 0; k < tr.n_runs && r->died > since; k++) {
             const struct tree_run *o = &tr.run[k];
 

@@ -16,7 +16,7 @@ enum { TREE_SUPS = 4, TREE_CHILDREN = 5, TREE_DYNAMIC = 6 };
 struct tree_child { /* of a static supervisor, or a dynamic child */
     enum sup_restart restart;
     uint32_t shutdown_ms;
-    bool traps;        /* and is slow to stop, sometimes too slow */
+    bool traps; /* and is slow to stop, sometimes too slow */
     bool own_budget;
     uint32_t stop_us;
 };

@@ -33,7 +33,7 @@ static struct {
     struct request {
         proc_ref ref;
         uint32_t child;
-    } *open;
+    } * open;
     uint32_t n_open, cap_open;
     struct {
         proc_ref ref; /* of the last start or stop */
@@ -147,7 +147,9 @@ static void director_handle(void *state, struct msg *m)
 }
 
 static const struct proc_ops director_ops = {
-    .kind = "tree-director", .init = director_init, .handle = director_handle,
+    .kind = "tree-director",
+    .init = director_init,
+    .handle = director_handle,
 };
 
 static void build_sup(const void *ctx)
@@ -167,7 +169,10 @@ static void build_sup(const void *ctx)
 static void build_root(const void *ctx)
 {
     struct child_spec director = {
-        .id = "director", .ops = &director_ops, .restart = PERMANENT, .shutdown_ms = 1000,
+        .id = "director",
+        .ops = &director_ops,
+        .restart = PERMANENT,
+        .shutdown_ms = 1000,
         .scheduler = SCHED_ANY,
     };
 
@@ -176,7 +181,9 @@ static void build_root(const void *ctx)
     for (uint32_t sup = 0; sup < TREE_SUPS; sup++) {
         struct sup_spec spec = {.strategy = tree_sup(sup)->strategy, .build = build_sup};
         struct child_spec child = {
-            .ops = &supervisor_ops, .restart = PERMANENT, .shutdown_ms = SUP_WAIT,
+            .ops = &supervisor_ops,
+            .restart = PERMANENT,
+            .shutdown_ms = SUP_WAIT,
             .scheduler = SCHED_ANY,
         };
         char id[16];
@@ -228,8 +235,8 @@ static void order(enum dir_act what, uint32_t child)
 
 static void start_tree(void)
 {
-    struct sup_spec spec = {.strategy = ONE_FOR_ONE, .intensity = 1000, .period_ms = 1000,
-                            .build = build_root};
+    struct sup_spec spec = {
+        .strategy = ONE_FOR_ONE, .intensity = 1000, .period_ms = 1000, .build = build_root};
     struct spawn root = {.ops = &supervisor_ops, .name = "root"};
 
     free(dr.open);
@@ -255,8 +262,8 @@ static void disturb(void)
     else if (how < 65 && !r->died && r->sup < TREE_SUPS && r->parent != dr.director)
         rt_signal(r->parent, EXIT_KILL, "by the driver");
     else if (how < 100 && !r->died)
-        rt_send(r->pid, msg_new(how < 75 ? TREE_EXIT_NORMAL : TREE_EXIT_CRASH,
-                                sizeof(struct msg), NULL));
+        rt_send(r->pid,
+                msg_new(how < 75 ? TREE_EXIT_NORMAL : TREE_EXIT_CRASH, sizeof(struct msg), NULL));
 }
 
 static void run_disturbed(uint32_t steps)

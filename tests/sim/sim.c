@@ -33,8 +33,7 @@ static void mix(uint64_t x)
 static void note_print(FILE *to, const struct note *n)
 {
     fprintf(to, "  step %u, %llu us: %s %llu %llu %llu\n", n->step, (unsigned long long)n->at_us,
-            n->what, (unsigned long long)n->a, (unsigned long long)n->b,
-            (unsigned long long)n->c);
+            n->what, (unsigned long long)n->a, (unsigned long long)n->b, (unsigned long long)n->c);
 }
 
 void sim_note(const char *what, uint64_t a, uint64_t b, uint64_t c)

@@ -18,7 +18,7 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_world.h"
 
-enum { RUN_LIMIT_S = 120, PLANT_SEEDS = 40 };
+enum { RUN_LIMIT_S = 120, PLANT_SEEDS = 100 };
 
 static struct {
     uint64_t first, last;
@@ -81,7 +81,8 @@ static void judge_status(const struct sim_scenario *s, uint64_t seed, int status
         snprintf(outcome->invariant, sizeof(outcome->invariant), "the program lives (%s %d)",
                  WIFSIGNALED(status) ? "signal" : "status",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    fprintf(report, "seed %llu, scenario %s: invariant \"%s\" does not hold\n"
+    fprintf(report,
+            "seed %llu, scenario %s: invariant \"%s\" does not hold\n"
             "Replay: warren-sim --seed %llu --scenario %s%s%s\n",
             (unsigned long long)seed, s->name, outcome->invariant, (unsigned long long)seed,
             s->name, opt.plant ? " --plant " : "", opt.plant ? opt.plant : "");
@@ -199,8 +200,8 @@ static bool plant_is_found(const struct sim_plant *p)
                    (unsigned long long)seed, outcome->steps);
             return true;
         }
-        printf("%-24s seed %llu: \"%s\" failed and not \"%s\"\n", p->name,
-               (unsigned long long)seed, outcome->invariant, p->invariant);
+        printf("%-24s seed %llu: \"%s\" failed and not \"%s\"\n", p->name, (unsigned long long)seed,
+               outcome->invariant, p->invariant);
         return false;
     }
     printf("%-24s NOT FOUND in %d seeds (expected \"%s\")\n", p->name, PLANT_SEEDS, p->invariant);
@@ -271,26 +272,52 @@ static bool parse(int argc, char **argv, bool *ret_list)
 {
     enum { SEED = 's', STEPS = 'n', SCENARIO = 'c', PLANT = 'p' };
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, SEED}, {"seeds", required_argument, NULL, SEED},
-        {"steps", required_argument, NULL, STEPS}, {"scenario", required_argument, NULL, SCENARIO},
-        {"plant", required_argument, NULL, PLANT}, {"plants", no_argument, NULL, 'P'},
-        {"verbose", no_argument, NULL, 'v'}, {"no-fork", no_argument, NULL, 'f'},
-        {"twice", no_argument, NULL, 't'}, {"list", no_argument, NULL, 'l'}, {0},
+        {"seed", required_argument, NULL, SEED},
+        {"seeds", required_argument, NULL, SEED},
+        {"steps", required_argument, NULL, STEPS},
+        {"scenario", required_argument, NULL, SCENARIO},
+        {"plant", required_argument, NULL, PLANT},
+        {"plants", no_argument, NULL, 'P'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"no-fork", no_argument, NULL, 'f'},
+        {"twice", no_argument, NULL, 't'},
+        {"list", no_argument, NULL, 'l'},
+        {0},
     };
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (c) {
-        case SEED: if (!parse_range(optarg)) return false; break;
-        case STEPS: opt.steps = (uint32_t)strtoul(optarg, NULL, 0); break;
-        case SCENARIO: opt.scenario = optarg; break;
-        case PLANT: opt.plant = optarg; break;
-        case 'P': opt.plants = true; break;
-        case 'v': opt.verbose = true; break;
-        case 'f': opt.no_fork = true; break;
-        case 't': opt.twice = true; break;
-        case 'l': *ret_list = true; break;
-        default: return false;
+        case SEED:
+            if (!parse_range(optarg))
+                return false;
+            break;
+        case STEPS:
+            opt.steps = (uint32_t)strtoul(optarg, NULL, 0);
+            break;
+        case SCENARIO:
+            opt.scenario = optarg;
+            break;
+        case PLANT:
+            opt.plant = optarg;
+            break;
+        case 'P':
+            opt.plants = true;
+            break;
+        case 'v':
+            opt.verbose = true;
+            break;
+        case 'f':
+            opt.no_fork = true;
+            break;
+        case 't':
+            opt.twice = true;
+            break;
+        case 'l':
+            *ret_list = true;
+            break;
+        default:
+            return false;
         }
     }
     return optind == argc && (!opt.scenario || scenario_of(opt.scenario)) &&
@@ -307,8 +334,8 @@ int main(int argc, char **argv)
         return usage();
     if (wants_list)
         return list();
-    outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                   0);
+    outcome =
+        mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (outcome == MAP_FAILED) {
         perror("mmap");
         return 2;

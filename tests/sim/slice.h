@@ -26,7 +26,7 @@ enum {
     N_EXCHANGES = 4,      /* 0 is the default one, the last is not durable */
     N_KEYS = 4,
     N_CLIENTS = 5,
-    N_CHANNELS = 3, /* of a client; numbers from 1 */
+    N_CHANNELS = 3,  /* of a client; numbers from 1 */
     N_CONSUMERS = 3, /* of a channel */
     MAX_MESSAGES = 8000,
     NO_QUEUE = -1,
@@ -38,26 +38,27 @@ enum existence { GONE, EXISTS, UNKNOWN };
 /* How far a message has to be there: not at all; while no process fails; whatever happens. */
 enum duty { DUTY_NONE, DUTY_SOFT, DUTY_HARD };
 
-struct copy { /* a message as it is in one queue */
-    bool is_possible;  /* it may have been routed there */
-    bool is_sure;      /* it was, if it was routed at all */
-    bool is_settled;   /* its end was asked for */
-    bool is_loose;     /* it may have been got by somebody who acks by asking, and given back */
-    uint8_t duty;      /* enum duty */
+struct copy {         /* a message as it is in one queue */
+    bool is_possible; /* it may have been routed there */
+    bool is_sure;     /* it was, if it was routed at all */
+    bool is_settled;  /* its end was asked for */
+    bool is_loose;    /* it may have been got by somebody who acks by asking, and given back */
+    uint8_t duty;     /* enum duty */
     uint8_t n_unflagged;
-    uint16_t n_seen;   /* how often clients were given it */
-    uint64_t seen_at;  /* stamp of the first time, 0: never */
-    uint64_t gone_at;  /* stamp since when nobody may be given it, 0: may be there */
-    const char *gone;  /* why: the invariant that it would break */
-    uint32_t seen_by;  /* uid of the channel that was given it last */
-    uint32_t found;    /* the audit that found it */
+    uint16_t n_seen;  /* how often clients were given it */
+    uint64_t seen_at; /* stamp of the first time, 0: never */
+    bool gone_softly; /* gone_at holds while nothing fails before the next calm */
+    uint64_t gone_at; /* stamp since when nobody may be given it, 0: may be there */
+    const char *gone; /* why: the invariant that it would break */
+    uint32_t seen_by; /* uid of the channel that was given it last */
+    uint32_t found;   /* the audit that found it */
 };
 
 struct message {
     uint32_t uid, size;
     uint32_t channel, number; /* the publishing channel's uid; in its order, from 1 */
     bool persistent, mandatory, confirming;
-    bool is_over;     /* it is on no way any more */
+    bool is_over; /* it is on no way any more */
     bool was_returned;
     uint8_t exchange;
     uint8_t key;      /* of the default exchange: the queue */
@@ -68,8 +69,9 @@ struct message {
 
 struct queue_fact {
     enum existence state;
-    bool is_busy;       /* somebody changes it, or may still: no other change meanwhile */
-    bool is_new;        /* since the last calm nobody consumed */
+    bool is_busy;        /* somebody changes it, or may still: no other change meanwhile */
+    bool is_new;         /* since the last calm nobody consumed */
+    bool is_leaking;     /* one who acks by himself went, and the broker may not know it yet */
     uint64_t changed_at; /* stamp of the last change asked for */
     uint64_t deleted_at; /* of the last deletion asked for */
 };
@@ -85,6 +87,7 @@ struct unacked {
     uint32_t uid;      /* of the message */
     uint32_t failures; /* how many there had been when its consumer was sure of what it holds */
     uint32_t consumer; /* uid; 0: basic.get */
+    uint64_t done_at;  /* stamp of its ack, if it was */
     int8_t queue;
 };
 
@@ -95,8 +98,8 @@ struct consumer_end { /* a client's consumer, or the one that stands for its get
     int8_t queue;
     uint16_t prefetch;
     uint32_t uid, n_unacked;
-    uint32_t failures; /* when it was asked for */
-    uint64_t since; /* stamp of when it was asked for */
+    uint32_t failures;   /* when it was asked for */
+    uint64_t since;      /* stamp of when it was asked for */
     struct order *order; /* the last number that came of each publishing channel */
     uint32_t n_order, cap_order;
 };
@@ -114,17 +117,18 @@ struct chan_end { /* a client's channel */
     bool confirming;
     uint16_t prefetch;
     uint32_t failures, front_failures; /* when it was opened */
-    uint32_t calm_failures; /* at the last calm */
-    uint32_t op;       /* the method that waits for its answer, 0: none */
-    int8_t op_queue;   /* NO_QUEUE: none */
+    uint32_t calm_failures;            /* at the last calm */
+    uint32_t op;                       /* the method that waits for its answer, 0: none */
+    int8_t op_queue;                   /* NO_QUEUE: none */
     uint8_t op_exchange, op_key;
-    bool op_sure;      /* what it names is there and stays there */
+    bool op_sure; /* what it names is there and stays there */
     bool op_no_ack;
     int8_t op_consumer;
-    uint64_t op_at;    /* stamp */
+    uint64_t op_at;       /* stamp */
+    uint32_t op_failures; /* when it was asked */
     uint32_t published;
     uint64_t next_confirm; /* the next publish number */
-    uint32_t *waiting; /* uids of publishes to be confirmed, by publish number - 1; 0: told */
+    uint32_t *waiting;     /* uids of publishes to be confirmed, by publish number - 1; 0: told */
     uint32_t cap_waiting;
     uint32_t n_waiting;
     uint64_t last_tag;
@@ -134,7 +138,7 @@ struct chan_end { /* a client's channel */
     uint32_t n_acked, cap_acked;
     struct consumer_end consumer[N_CONSUMERS];
     struct consumer_end gets[N_QUEUES];
-    struct { /* content that comes in */
+    struct {         /* content that comes in */
         uint32_t id; /* of the method, 0: none */
         uint32_t n, size;
         bool has_header, redelivered;
@@ -149,18 +153,26 @@ struct chan_end { /* a client's channel */
     } in;
 };
 
-enum client_phase { CLIENT_NONE, CLIENT_START, CLIENT_TUNE, CLIENT_OPEN, CLIENT_RUNNING,
-                    CLIENT_CLOSING, CLIENT_SILENT };
+enum client_phase {
+    CLIENT_NONE,
+    CLIENT_START,
+    CLIENT_TUNE,
+    CLIENT_OPEN,
+    CLIENT_RUNNING,
+    CLIENT_CLOSING,
+    CLIENT_SILENT
+};
 
 struct client {
     enum client_phase phase;
     int fd;
-    bool is_slow;    /* reads little */
-    bool is_audit;   /* does nothing by itself */
+    bool is_slow;        /* reads little */
+    bool is_audit;       /* does nothing by itself */
+    bool has_spoken;     /* after its close: then what answers that may be lost by a reset */
     bool will_go_silent; /* has a heartbeat, and will stop to speak */
     uint32_t uid;
     uint32_t front_failures, listener_failures; /* when it connected */
-    uint64_t since_us;       /* the same */
+    uint64_t since_us;                          /* the same */
     uint32_t frame_max;
     uint8_t *out, *in;
     uint32_t n_out, cap_out, n_in, cap_in;
@@ -170,14 +182,14 @@ struct client {
 struct slice {
     uint16_t port; /* 0: the broker is not up */
     proc_id root;
-    bool is_dying;     /* the disk has stopped: the program has to end before the next step */
+    bool is_dying; /* the disk has stopped: the program has to end before the next step */
     bool in_calm;
     bool is_auditing;
     uint64_t stamp;
-    uint32_t failures; /* of processes that hold messages or are a client's */
+    uint32_t failures;       /* of processes that hold messages or are a client's */
     uint32_t front_failures; /* those of connections, channels, supervisors */
     uint32_t listener_failures;
-    uint64_t front_failed_us; /* when one of those failed last */
+    uint64_t front_failed_us;     /* when one of those failed last */
     uint32_t supervisor_failures; /* since the last calm */
     uint32_t next_channel, next_client, next_consumer, audit;
     struct message message[MAX_MESSAGES]; /* by uid; 0 is none */
@@ -232,8 +244,8 @@ void model_settled_for_good(uint32_t uid, int queue);
 void model_asked(const struct chan_end *ch);
 void model_answered(const struct chan_end *ch);
 void model_op_lost(const struct chan_end *ch);
-/* A consumer that acks by itself has gone with what it may have been sent. */
-void model_queue_is_emptied(int queue);
+/* A consumer that acks by itself has gone with what it was sent, and may still be sent. */
+void model_queue_leaks(int queue);
 /* Whether the queue is there for whoever asks now, unless it is deleted later. */
 bool model_is_there(int queue);
 
@@ -255,6 +267,8 @@ void client_drop(struct client *c, bool reset);
 void client_forget(struct client *c);
 void client_method(struct client *c, uint16_t channel, const struct amqp_method *m);
 void client_put(struct client *c, const void *bytes, uint32_t len);
+/* For a planted bug: it says that it lives, and nothing else. */
+void client_beat(struct client *c);
 /* Asks to close it in peace. */
 void client_close(struct client *c);
 /* An operation that an answer has to come to. */

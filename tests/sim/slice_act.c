@@ -101,8 +101,8 @@ void act_get(struct client *c, struct chan_end *ch, int queue, bool no_ack)
     ch->op_queue = (int8_t)queue;
     ch->op_no_ack = no_ack;
     ch->op_sure = model_is_there(queue);
-    m.u.basic_get = (struct amqp_basic_get){.queue = amqp_str(slice_queues[queue]),
-                                            .no_ack = no_ack};
+    m.u.basic_get =
+        (struct amqp_basic_get){.queue = amqp_str(slice_queues[queue]), .no_ack = no_ack};
     channel_ask(c, ch, &m);
 }
 
@@ -130,9 +130,8 @@ void act_consume(struct client *c, struct chan_end *ch, int queue, bool no_ack)
     ch->op_no_ack = no_ack;
     ch->op_sure = model_is_there(queue);
     snprintf(tag, sizeof(tag), "c%u", e->uid);
-    m.u.basic_consume = (struct amqp_basic_consume){.queue = amqp_str(slice_queues[queue]),
-                                                    .consumer_tag = amqp_str(tag),
-                                                    .no_ack = no_ack};
+    m.u.basic_consume = (struct amqp_basic_consume){
+        .queue = amqp_str(slice_queues[queue]), .consumer_tag = amqp_str(tag), .no_ack = no_ack};
     channel_ask(c, ch, &m);
 }
 
@@ -177,10 +176,28 @@ void act_declare_queue(struct client *c, struct chan_end *ch, int queue, bool pa
     channel_ask(c, ch, &m);
 }
 
+/* A planted bug: it is answered, and nothing was done. */
+static bool is_unsaid(struct chan_end *ch, uint32_t op, const char *plant)
+{
+    if (!sim_is_planted(plant))
+        return false;
+    ch->op = op;
+    ch->op_at = ++slice.stamp;
+    ch->op_failures = slice.failures;
+    model_asked(ch);
+    model_answered(ch);
+    ch->op = 0;
+    return true;
+}
+
 static void delete_queue(struct client *c, struct chan_end *ch, int queue)
 {
     struct amqp_method m = {.id = AMQP_QUEUE_DELETE};
 
+    if (is_unsaid(ch, m.id, "wire-delete-recalled")) {
+        (void)is_unsaid(ch, AMQP_QUEUE_DECLARE, "wire-delete-recalled"); /* it is planted */
+        return;
+    }
     m.u.queue_delete.queue = amqp_str(slice_queues[queue]);
     channel_ask(c, ch, &m);
 }
@@ -189,6 +206,8 @@ static void purge_queue(struct client *c, struct chan_end *ch, int queue)
 {
     struct amqp_method m = {.id = AMQP_QUEUE_PURGE};
 
+    if (is_unsaid(ch, m.id, "wire-purge-unsaid"))
+        return;
     m.u.queue_purge.queue = amqp_str(slice_queues[queue]);
     channel_ask(c, ch, &m);
 }
@@ -205,11 +224,11 @@ static void bind_queue(struct client *c, struct chan_end *ch, int queue, bool re
     source = amqp_str(slice_exchanges[ch->op_exchange]);
     key = amqp_str(slice_keys[ch->op_key]);
     if (remove)
-        m.u.queue_unbind = (struct amqp_queue_unbind){.queue = name, .exchange = source,
-                                                      .routing_key = key};
+        m.u.queue_unbind =
+            (struct amqp_queue_unbind){.queue = name, .exchange = source, .routing_key = key};
     else
-        m.u.queue_bind = (struct amqp_queue_bind){.queue = name, .exchange = source,
-                                                  .routing_key = key};
+        m.u.queue_bind =
+            (struct amqp_queue_bind){.queue = name, .exchange = source, .routing_key = key};
     channel_ask(c, ch, &m);
 }
 
@@ -262,9 +281,10 @@ static void change_exchange(struct client *c, struct chan_end *ch)
         m.u.exchange_delete.exchange = amqp_str(slice_exchanges[x]);
     } else {
         ch->op_sure = true;
-        m.u.exchange_declare = (struct amqp_exchange_declare){
-            .exchange = amqp_str(slice_exchanges[x]), .type = amqp_str("direct"),
-            .durable = x < N_EXCHANGES - 1};
+        m.u.exchange_declare =
+            (struct amqp_exchange_declare){.exchange = amqp_str(slice_exchanges[x]),
+                                           .type = amqp_str("direct"),
+                                           .durable = x < N_EXCHANGES - 1};
     }
     channel_ask(c, ch, &m);
 }
@@ -282,6 +302,7 @@ void act_settle_one(struct chan_end *ch, uint32_t i, bool keeps)
         return;
     model_settled(u.uid, u.queue);
     GROW(ch->acked, ch->n_acked, ch->cap_acked);
+    u.done_at = ++slice.stamp;
     ch->acked[ch->n_acked++] = u;
 }
 
@@ -289,8 +310,9 @@ void act_settle_one(struct chan_end *ch, uint32_t i, bool keeps)
 static void settle_some(struct client *c, struct chan_end *ch)
 {
     uint32_t i = below(ch->n_unacked), r = below(100);
-    struct amqp_method m = {.id = r < 70 ? AMQP_BASIC_ACK : r < 85 ? AMQP_BASIC_NACK
-                                                                   : AMQP_BASIC_REJECT};
+    struct amqp_method m = {.id = r < 70   ? AMQP_BASIC_ACK
+                                  : r < 85 ? AMQP_BASIC_NACK
+                                           : AMQP_BASIC_REJECT};
     bool multiple = m.id != AMQP_BASIC_REJECT && chance(300000), requeue = chance(700000);
     uint64_t tag;
 
@@ -300,8 +322,8 @@ static void settle_some(struct client *c, struct chan_end *ch)
     if (m.id == AMQP_BASIC_ACK)
         m.u.basic_ack = (struct amqp_basic_ack){.delivery_tag = tag, .multiple = multiple};
     else if (m.id == AMQP_BASIC_NACK)
-        m.u.basic_nack = (struct amqp_basic_nack){.delivery_tag = tag, .multiple = multiple,
-                                                  .requeue = requeue};
+        m.u.basic_nack =
+            (struct amqp_basic_nack){.delivery_tag = tag, .multiple = multiple, .requeue = requeue};
     else
         m.u.basic_reject = (struct amqp_basic_reject){.delivery_tag = tag, .requeue = requeue};
     if (!sim_is_planted("wire-ack-unsaid"))
@@ -323,7 +345,8 @@ static void close_channel(struct client *c, struct chan_end *ch)
 {
     struct amqp_method m = {.id = AMQP_CHANNEL_CLOSE};
 
-    m.u.channel_close = (struct amqp_channel_close){.reply_code = 200, .reply_text = amqp_str("ok")};
+    m.u.channel_close =
+        (struct amqp_channel_close){.reply_code = 200, .reply_text = amqp_str("ok")};
     ch->phase = CHAN_CLOSING;
     client_method(c, ch->number, &m);
 }

@@ -27,6 +27,8 @@ static void all_talk(void)
     for (int i = 0; i < N_CLIENTS; i++) {
         struct client *c = &slice.client[i];
 
+        if (c->phase == CLIENT_SILENT && sim_is_planted("wire-beat"))
+            client_beat(c);
         if (c->phase == CLIENT_NONE || c->phase == CLIENT_SILENT)
             continue;
         client_write(c, true);
@@ -138,7 +140,8 @@ static void wait_for(struct chan_end *ch, enum channel_phase phase)
     for (uint32_t n = 0; ch->phase != phase || ch->op || ch->n_waiting > 0 || ch->in.id; n++) {
         if (n == ANSWER_LIMIT)
             sim_fail("answers", "the auditor waits for ever, asking %s of %s",
-                     amqp_method_name(ch->op), ch->op_queue >= 0 ? slice_queues[ch->op_queue] : "-");
+                     amqp_method_name(ch->op),
+                     ch->op_queue >= 0 ? slice_queues[ch->op_queue] : "-");
         all_talk();
         (void)slice_step();
         if (ch->phase == CHAN_NONE && phase != CHAN_NONE)
@@ -168,7 +171,7 @@ static void audit_name(int queue)
 {
     struct queue_fact *q = &slice.queue[queue];
     struct chan_end *ch = auditor_channel();
-    enum existence was = q->state;
+    enum existence was = sim_is_planted("slice-undeleted") ? GONE : q->state;
 
     act_declare_queue(AUDITOR, ch, queue, true);
     wait_for(ch, CHAN_READY);
@@ -217,6 +220,8 @@ static void audit_queue(int queue)
         if (ch->phase != CHAN_READY)
             sim_fail("topology lasts", "queue %s is gone", slice_queues[queue]);
         if (ch->n_unacked > before)
+            facts_audit_found(queue, ch->unacked[before].uid);
+        if (ch->n_unacked > before && sim_is_planted("slice-twice"))
             facts_audit_found(queue, ch->unacked[before].uid);
     } while (ch->n_unacked > before);
     facts_audit_end(queue);

@@ -24,6 +24,7 @@ void channel_ask(struct client *c, struct chan_end *ch, const struct amqp_method
 {
     ch->op = m->id;
     ch->op_at = ++slice.stamp;
+    ch->op_failures = slice.failures;
     client_method(c, ch->number, m);
     model_asked(ch);
 }
@@ -56,7 +57,7 @@ void channel_forget(struct chan_end *ch)
         model_op_lost(ch);
     for (int i = 0; i < N_CONSUMERS; i++) {
         if (ch->consumer[i].is_on && ch->consumer[i].no_ack)
-            model_queue_is_emptied(ch->consumer[i].queue);
+            model_queue_leaks(ch->consumer[i].queue);
         consumer_clear(&ch->consumer[i]);
     }
     for (int q = 0; q < N_QUEUES; q++)
@@ -68,11 +69,15 @@ void channel_forget(struct chan_end *ch)
     *ch = (struct chan_end){.number = number};
 }
 
-/* Its acks are durable by the word of the broker, unless what they named was in question. */
+/*
+ * Its acks are durable by the word of the broker, unless what they named was in question, or they
+ * came behind something that was never answered and may have failed the channel.
+ */
 static void acked_for_good(struct chan_end *ch)
 {
     for (uint32_t i = 0; i < ch->n_acked; i++)
-        if (ch->acked[i].failures == slice.failures)
+        if (ch->acked[i].failures == slice.failures &&
+            (!ch->op || ch->acked[i].done_at < ch->op_at))
             model_settled_for_good(ch->acked[i].uid, ch->acked[i].queue);
     ch->n_acked = 0;
 }
@@ -87,8 +92,8 @@ static bool is_excused(const struct chan_end *ch, uint16_t code)
 {
     if (slice.front_failures != ch->front_failures || slice.supervisor_failures > 0)
         return code == 541 || code == 404;
-    return code == 404 && (!ch->op_sure || (ch->op_queue >= 0 &&
-                                            slice.queue[ch->op_queue].deleted_at > ch->op_at));
+    return code == 404 && (!ch->op_sure ||
+                           (ch->op_queue >= 0 && slice.queue[ch->op_queue].deleted_at > ch->op_at));
 }
 
 static void on_closed(struct client *c, struct chan_end *ch, const struct amqp_channel_close *m)
@@ -98,16 +103,16 @@ static void on_closed(struct client *c, struct chan_end *ch, const struct amqp_c
     if (!is_excused(ch, m->reply_code))
         sim_fail("errors", "client %u, channel %u is told %u: %.*s", c->uid, ch->number,
                  m->reply_code, (int)m->reply_text.len, (const char *)m->reply_text.p);
-    if (ch->phase == CHAN_CLOSING) /* both closes cross; ours is still answered */
-        return;
     client_method(c, ch->number, &ok);
-    channel_forget(ch);
+    if (ch->phase != CHAN_CLOSING) /* else both closes cross, and ours is still answered */
+        channel_forget(ch);
 }
 
 static void confirm_one(struct chan_end *ch, uint64_t number, bool nack)
 {
     uint32_t uid = ch->waiting[number - 1];
 
+    nack |= sim_is_planted("wire-nack") && sim_chance(SIM_ACTOR, 3000);
     ch->waiting[number - 1] = 0;
     ch->n_waiting--;
     model_confirmed(ch, uid, nack);
@@ -302,9 +307,11 @@ static uint32_t check_bytes(const struct chan_end *ch)
 static void hold(struct chan_end *ch, struct consumer_end *e, uint32_t uid)
 {
     GROW(ch->unacked, ch->n_unacked, ch->cap_unacked);
-    ch->unacked[ch->n_unacked++] = (struct unacked){
-        .tag = ch->in.tag, .uid = uid, .queue = e->queue, .consumer = e->uid,
-        .failures = ch->calm_failures};
+    ch->unacked[ch->n_unacked++] = (struct unacked){.tag = ch->in.tag,
+                                                    .uid = uid,
+                                                    .queue = e->queue,
+                                                    .consumer = e->uid,
+                                                    .failures = ch->calm_failures};
     e->n_unacked++;
     /* What a failed queue forgot is still in the client's hands, and not in the queue's count. */
     if (e->prefetch && e->n_unacked > e->prefetch && e->failures == slice.failures)

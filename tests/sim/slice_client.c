@@ -17,8 +17,12 @@
 #include "tests/sim/sim_world.h"
 #include "tests/sim/slice.h"
 
-enum { READ_SIZE = 4096, SILENT_HEARTBEAT_S = 2, HANDSHAKE_US = 9 * 1000 * 1000,
-       RESTART_US = 100 * 1000 };
+enum {
+    READ_SIZE = 4096,
+    SILENT_HEARTBEAT_S = 2,
+    HANDSHAKE_US = 9 * 1000 * 1000,
+    RESTART_US = 100 * 1000
+};
 
 uint8_t slice_body_byte(uint32_t uid, uint32_t i)
 {
@@ -67,6 +71,7 @@ void client_method(struct client *c, uint16_t channel, const struct amqp_method 
     room(&c->out, &c->cap_out, c->n_out + (uint32_t)size);
     (void)amqp_method_encode(m, channel, c->out + c->n_out, (size_t)size); /* it has room */
     c->n_out += (uint32_t)size;
+    c->has_spoken |= c->phase == CLIENT_CLOSING;
     sim_note(amqp_method_name(m->id), c->uid, channel, c->n_out);
 }
 
@@ -84,6 +89,7 @@ void client_connect(struct client *c)
     c->listener_failures = slice.listener_failures;
     c->since_us = sim_now_us();
     c->n_out = c->n_in = 0;
+    c->has_spoken = false;
     c->is_slow = !is_audit && sim_chance(SIM_DRIVER, 150000);
     c->will_go_silent = !is_audit && sim_chance(SIM_DRIVER, 60000);
     c->frame_max = sim_chance(SIM_DRIVER, 500000) ? 4096 : 131072;
@@ -118,8 +124,8 @@ void client_close(struct client *c)
         client_drop(c, false);
         return;
     }
-    m.u.connection_close = (struct amqp_connection_close){
-        .reply_code = 200, .reply_text = amqp_str("done")};
+    m.u.connection_close =
+        (struct amqp_connection_close){.reply_code = 200, .reply_text = amqp_str("done")};
     client_method(c, 0, &m);
     c->phase = CLIENT_CLOSING;
 }
@@ -139,9 +145,11 @@ static void start_ok(struct client *c)
     ftable_end(&b);
     if (ftable_finish(&b, &props) < 0)
         sim_fail("simulation", "client properties");
-    m.u.connection_start_ok = (struct amqp_connection_start_ok){
-        .client_properties = props, .mechanism = amqp_str("PLAIN"),
-        .response = amqp_bytes(login, sizeof(login) - 1), .locale = amqp_str("en_US")};
+    m.u.connection_start_ok =
+        (struct amqp_connection_start_ok){.client_properties = props,
+                                          .mechanism = amqp_str("PLAIN"),
+                                          .response = amqp_bytes(login, sizeof(login) - 1),
+                                          .locale = amqp_str("en_US")};
     client_method(c, 0, &m);
     c->phase = CLIENT_TUNE;
 }
@@ -153,19 +161,32 @@ static void tune_ok(struct client *c, const struct amqp_connection_tune *t)
 
     if (c->frame_max > t->frame_max)
         c->frame_max = t->frame_max;
-    m.u.connection_tune_ok = (struct amqp_connection_tune_ok){
-        .channel_max = 16, .frame_max = c->frame_max,
-        .heartbeat = c->will_go_silent ? SILENT_HEARTBEAT_S : 0};
+    m.u.connection_tune_ok =
+        (struct amqp_connection_tune_ok){.channel_max = 16,
+                                         .frame_max = c->frame_max,
+                                         .heartbeat = c->will_go_silent ? SILENT_HEARTBEAT_S : 0};
     client_method(c, 0, &m);
     open.u.connection_open.virtual_host = amqp_str("/");
     client_method(c, 0, &open);
     c->phase = CLIENT_OPEN;
 }
 
-/* Whether some process has failed since it connected, or it has dawdled, or was cut off in silence. */
+void client_beat(struct client *c)
+{
+    uint8_t beat[AMQP_FRAME_OVERHEAD];
+
+    if (sim_now_us() - c->since_us < 500000)
+        return;
+    c->since_us = sim_now_us();
+    (void)frame_put_heartbeat(beat);
+    (void)sim_write(c->fd, beat,
+                    sizeof(beat)); /* a planted bug; that it is not taken is no matter */
+}
+
+/* Whether some process has failed since it connected, or it has dawdled, or fell silent. */
 static bool has_excuse(const struct client *c)
 {
-    if (c->will_go_silent)
+    if (c->will_go_silent || (c->phase == CLIENT_CLOSING && c->has_spoken))
         return true;
     if (c->phase < CLIENT_RUNNING && sim_now_us() - c->since_us > HANDSHAKE_US)
         return true;
@@ -291,6 +312,10 @@ void client_read(struct client *c, bool all)
         r = sim_read(c->fd, c->in + c->n_in, n);
         if (r == -EAGAIN)
             return;
+        if (r > 0 && sim_is_planted("wire-garble") && sim_chance(SIM_ACTOR, 3000))
+            c->in[c->n_in + (uint32_t)r - 1] ^= 1;
+        if (r > 0 && sim_is_planted("wire-cut") && sim_chance(SIM_ACTOR, 3000))
+            r = -ECONNRESET;
         if (r <= 0) {
             on_end(c);
             return;

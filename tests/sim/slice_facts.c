@@ -16,18 +16,21 @@ static struct { /* of the queue that is being looked through */
     uint32_t n;
 } seen;
 
-static void drop_duties(enum duty up_to)
+static void forget_soft(struct copy *c)
 {
-    for (uint32_t i = 1; i <= slice.n_messages; i++)
-        for (int q = 0; q < N_QUEUES; q++)
-            if (slice.message[i].copy[q].duty <= up_to)
-                slice.message[i].copy[q].duty = DUTY_NONE;
+    if (c->duty == DUTY_SOFT)
+        c->duty = DUTY_NONE;
+    if (c->gone_softly)
+        c->gone_at = 0;
+    c->gone_softly = false;
 }
 
 /* A process that may hold messages has failed: what lay in memory alone may be lost. */
 void facts_of_queue_loss(void)
 {
-    drop_duties(DUTY_SOFT);
+    for (uint32_t i = 1; i <= slice.n_messages; i++)
+        for (int q = 0; q < N_QUEUES; q++)
+            forget_soft(&slice.message[i].copy[q]);
 }
 
 static void all_over(void)
@@ -60,12 +63,12 @@ static void queue_is_lost(int queue)
 void facts_of_program_loss(void)
 {
     slice.stamp++;
-    drop_duties(DUTY_SOFT);
+    facts_of_queue_loss();
     all_over();
     for (int q = 0; q < N_QUEUES; q++) {
         if (!slice_is_durable(q))
             queue_is_lost(q);
-        slice.queue[q].is_busy = false;
+        slice.queue[q].is_busy = slice.queue[q].is_leaking = false;
         slice.queue[q].is_new = true;
     }
     slice.exchange[N_EXCHANGES - 1].state = GONE;
@@ -82,8 +85,11 @@ void facts_of_program_loss(void)
 void facts_of_calm(void)
 {
     all_over();
+    for (uint32_t i = 1; i <= slice.n_messages; i++)
+        for (int q = 0; q < N_QUEUES; q++)
+            slice.message[i].copy[q].gone_softly = false;
     for (int q = 0; q < N_QUEUES; q++) {
-        slice.queue[q].is_busy = false;
+        slice.queue[q].is_busy = slice.queue[q].is_leaking = false;
         slice.queue[q].is_new = true; /* all connections are closed */
     }
     for (int x = 0; x < N_EXCHANGES; x++)
@@ -104,7 +110,7 @@ static void check_place(int queue, const struct message *m)
         if (seen.order[i].number >= m->number)
             sim_fail("order", "%s has number %u of channel %u behind %u", slice_queues[queue],
                      m->number, m->channel, seen.order[i].number);
-        seen.order[i].number = m->number;
+        seen.order[i].number = m->number + (sim_is_planted("slice-overtake") ? 9 : 0);
         return;
     }
     if (seen.n == sizeof(seen.order) / sizeof(seen.order[0]))
@@ -136,8 +142,8 @@ void facts_audit_end(int queue)
         if (c->found == slice.audit) {
             c->is_settled = false;
             c->is_sure = true;
-            c->duty = m->persistent && slice_is_durable(queue) && !c->is_loose ? DUTY_HARD
-                                                                               : DUTY_SOFT;
+            c->duty =
+                m->persistent && slice_is_durable(queue) && !c->is_loose ? DUTY_HARD : DUTY_SOFT;
             continue;
         }
         if (c->duty != DUTY_NONE)

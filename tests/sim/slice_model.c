@@ -38,9 +38,13 @@ struct message *model_publish(const struct chan_end *ch, int exchange, int key)
     if (slice.n_messages + 1 >= MAX_MESSAGES)
         return NULL;
     m = &slice.message[++slice.n_messages];
-    *m = (struct message){.uid = slice.n_messages, .channel = ch->uid, .number = ch->published + 1,
-                          .confirming = ch->confirming, .exchange = (uint8_t)exchange,
-                          .key = (uint8_t)key, .sent_at = ++slice.stamp};
+    *m = (struct message){.uid = slice.n_messages,
+                          .channel = ch->uid,
+                          .number = ch->published + 1,
+                          .confirming = ch->confirming,
+                          .exchange = (uint8_t)exchange,
+                          .key = (uint8_t)key,
+                          .sent_at = ++slice.stamp};
     for (int q = 0; q < N_QUEUES; q++) {
         enum existence r = route_of(exchange, key, q);
         bool is_busy = slice.queue[q].is_busy || slice.exchange[exchange].is_busy;
@@ -98,7 +102,8 @@ void model_confirmed(const struct chan_end *ch, uint32_t uid, bool nack)
     for (int q = 0; q < N_QUEUES; q++) {
         struct copy *c = &m->copy[q];
 
-        if (!c->is_sure || c->is_settled || has_changed(m, q) || m->was_returned || c->gone_at)
+        if (!c->is_sure || c->is_settled || has_changed(m, q) || m->was_returned || c->gone_at ||
+            slice.queue[q].is_leaking)
             continue;
         c->duty = m->persistent && slice_is_durable(q) ? DUTY_HARD
                   : slice.failures == ch->failures     ? DUTY_SOFT
@@ -114,8 +119,8 @@ static void check_order(struct consumer_end *c, const struct message *m)
         if (o->channel != m->channel)
             continue;
         if (o->number >= m->number)
-            sim_fail("order", "consumer %u of %s is given number %u of channel %u after %u",
-                     c->uid, slice_queues[c->queue], m->number, m->channel, o->number);
+            sim_fail("order", "consumer %u of %s is given number %u of channel %u after %u", c->uid,
+                     slice_queues[c->queue], m->number, m->channel, o->number);
         o->number = m->number;
         return;
     }
@@ -178,12 +183,18 @@ void model_settled_for_good(uint32_t uid, int queue)
     c->gone = "acked stays acked";
 }
 
-void model_queue_is_emptied(int queue)
+static void queue_is_emptied(int queue)
 {
     for (uint32_t i = 1; i <= slice.n_messages; i++) {
         slice.message[i].copy[queue].duty = DUTY_NONE;
         slice.message[i].copy[queue].is_sure = false;
     }
+}
+
+void model_queue_leaks(int queue)
+{
+    queue_is_emptied(queue);
+    slice.queue[queue].is_leaking = true;
 }
 
 bool model_is_there(int queue)
@@ -203,6 +214,7 @@ static void went_with(int queue, uint64_t asked_at, bool is_purge)
             (is_purge && (m->over_at == 0 || m->over_at > asked_at)))
             continue;
         c->gone_at = slice.stamp;
+        c->gone_softly = is_purge; /* purge-ok does not wait for the disk */
         c->gone = is_purge ? "purged stays purged" : "deleted stays deleted";
     }
 }
@@ -221,12 +233,11 @@ void model_asked(const struct chan_end *ch)
     struct queue_fact *q = ch->op_queue >= 0 ? &slice.queue[ch->op_queue] : NULL;
     struct exchange_fact *x = &slice.exchange[ch->op_exchange];
 
-    sim_note("asked", ch->op, (uint64_t)(ch->op_queue + 1),
-             ch->op_exchange * 10u + ch->op_key);
+    sim_note("asked", ch->op, (uint64_t)(ch->op_queue + 1), ch->op_exchange * 10u + ch->op_key);
     switch (ch->op) {
     case AMQP_QUEUE_DELETE:
     case AMQP_QUEUE_PURGE:
-        model_queue_is_emptied(ch->op_queue);
+        queue_is_emptied(ch->op_queue);
         if (ch->op == AMQP_QUEUE_DELETE)
             q->deleted_at = slice.stamp;
         /* fallthrough */
@@ -276,7 +287,8 @@ void model_answered(const struct chan_end *ch)
         went_with(ch->op_queue, ch->op_at, false);
         break;
     case AMQP_QUEUE_PURGE:
-        if (q->is_new) /* nobody can have had any of it in hand */
+        /* Nobody can have had any of it in hand, and no queue died over it. */
+        if (q->is_new && ch->op_failures == slice.failures)
             went_with(ch->op_queue, ch->op_at, true);
         break;
     case AMQP_QUEUE_BIND:
@@ -325,7 +337,7 @@ void model_op_lost(const struct chan_end *ch)
     case AMQP_BASIC_GET:
     case AMQP_BASIC_CONSUME:
         if (ch->op_no_ack)
-            model_queue_is_emptied(ch->op_queue);
+            model_queue_leaks(ch->op_queue);
         for (uint32_t i = 1; ch->op_no_ack && i <= slice.n_messages; i++)
             slice.message[i].copy[ch->op_queue].is_loose = true;
         break;
