@@ -111,8 +111,8 @@ static void test_refused(void **state)
         "{\"users\":[{\"name\":\"u\",\"tags\":7}]}",
         "{\"vhosts\":[{\"name\":\"a\\u0000b\"}]}",
         "{\"vhosts\":[{\"name\":\"good\"},{\"name\":\"\"}]}",
-        "{\"permissions\":[{\"user\":\"u\",\"vhost\":\"v\",\"configure\":\"(\",\"write\":\"\","
-        "\"read\":\"\"}]}",
+        ("{\"permissions\":[{\"user\":\"u\",\"vhost\":\"v\",\"configure\":\"(\",\"write\":\"\","
+         "\"read\":\"\"}]}"),
         "{\"exchanges\":[{\"name\":\"x\",\"vhost\":\"v\"}]}",
         "{\"bindings\":[{\"vhost\":\"v\",\"source\":\"\"}]}",
     };
