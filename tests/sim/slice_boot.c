@@ -164,11 +164,14 @@ void slice_disk_free(void)
 
 void slice_disk_fail(void)
 {
+    uint32_t n;
+
     if (boot.n[kind_of("store")] >= CRASHES_OF_A_KIND)
         return;
     boot.disk_fails = true;
-    crash_fs_fail(boot.disk, 1 + sim_below(SIM_DISK, 40),
-                  sim_chance(SIM_DISK, 500000) ? SQLITE_IS_FULL : SQLITE_FAILED_IO, false);
+    n = 1 + sim_below(SIM_DISK, 40); /* by itself, as the order of arguments is the compiler's */
+    crash_fs_fail(boot.disk, n, sim_chance(SIM_DISK, 500000) ? SQLITE_IS_FULL : SQLITE_FAILED_IO,
+                  false);
 }
 
 static void on_ready(uint16_t amqp_port, uint16_t mgmt_port)
