@@ -193,8 +193,10 @@ class Permissions(unittest.TestCase):
         self.refused("c", Q.Declare(queue="mine-d", arguments=dead), "queue", "mine-d")
         self.refused("cr", Q.Declare(queue="mine-d", arguments=dead), "exchange", "mine-x")
         other = {"alternate-exchange": "mine-x"}
-        self.refused("c", X.Declare(exchange="mine-a", type="direct", arguments=other), "exchange", "mine-a")
-        self.refused("cr", X.Declare(exchange="mine-a", type="direct", arguments=other), "exchange", "mine-x")
+        self.refused("c", X.Declare(exchange="mine-a", type="direct", arguments=other),
+                     "exchange", "mine-a")
+        self.refused("cr", X.Declare(exchange="mine-a", type="direct", arguments=other),
+                     "exchange", "mine-x")
 
     def test_server_named(self):
         self.refused("c", Q.Declare(queue=""), "queue", "amq.gen-" + "A" * 22)
