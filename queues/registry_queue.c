@@ -276,9 +276,10 @@ static struct blob *make_name(void)
 {
     static const char digits[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    uint64_t bits[2] = { proc_random(), proc_random() };
+    uint64_t bits[2];
     char name[31] = "amq.gen-";
 
+    proc_secret(bits, sizeof(bits));
     for (int i = 0; i < 22; i++) {
         unsigned at = (unsigned)i * 6;
         uint64_t v = at < 64 ? bits[0] >> at : bits[1] >> (at - 64);

@@ -53,11 +53,7 @@ static void *value_of(uint64_t v)
 
 void logins_init(struct logins *l)
 {
-    for (size_t i = 0; i < sizeof(l->key); i += sizeof(uint64_t)) {
-        uint64_t r = proc_random();
-
-        memcpy(l->key + i, &r, sizeof(r));
-    }
+    proc_secret(l->key, sizeof(l->key));
     u64map_init(&l->known, proc_realloc, proc_free);
     u64map_init(&l->origins, proc_realloc, proc_free);
     u64map_init(&l->by_ref, proc_realloc, proc_free);
