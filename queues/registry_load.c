@@ -28,8 +28,10 @@ void reserve_ids(struct registry *r)
 
 void load_begin(struct registry *r)
 {
-    r->load_ref =
-        proc_call(r->store, msg_new(STORE_LOAD, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);
+    /* They may be under way already, and a supervisor have come back meanwhile. */
+    if (!r->load_ref && !r->rows)
+        r->load_ref =
+            proc_call(r->store, msg_new(STORE_LOAD, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);
     reserve_ids(r);
 }
 
