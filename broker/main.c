@@ -78,17 +78,17 @@ static void set_pair(char *pair)
 }
 
 static const struct option options[] = {
-    { "config", required_argument, NULL, 'c' },
-    { "data-dir", required_argument, NULL, 'd' },
-    { "amqp-port", required_argument, NULL, 'p' },
-    { "mgmt-port", required_argument, NULL, 'm' },
-    { "bind", required_argument, NULL, 'b' },
-    { "schedulers", required_argument, NULL, 's' },
-    { "log-level", required_argument, NULL, 'l' },
-    { "set", required_argument, NULL, 'S' },
-    { "version", no_argument, NULL, 'v' },
-    { "help", no_argument, NULL, 'h' },
-    { 0 },
+    {"config", required_argument, NULL, 'c'},
+    {"data-dir", required_argument, NULL, 'd'},
+    {"amqp-port", required_argument, NULL, 'p'},
+    {"mgmt-port", required_argument, NULL, 'm'},
+    {"bind", required_argument, NULL, 'b'},
+    {"schedulers", required_argument, NULL, 's'},
+    {"log-level", required_argument, NULL, 'l'},
+    {"set", required_argument, NULL, 'S'},
+    {"version", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 /* The configuration key of an option that is a short form of one; NULL for the others. */
@@ -255,7 +255,7 @@ static void start(void)
         .world = &world_real,
         .on_crash = log_crash,
     };
-    struct tree_options tree = { .with_mgmt = true, .with_alarms = true, .on_ready = on_ready };
+    struct tree_options tree = {.with_mgmt = true, .with_alarms = true, .on_ready = on_ready};
     int r = rt_start(&rt);
 
     if (r < 0)

@@ -38,9 +38,12 @@
 /* Supervisors are given as long as their children take; the whole has main's deadline. */
 static void add_supervisor(const char *id, struct blob *arg, bool own_budget)
 {
-    struct child_spec spec = { .id = id, .ops = &supervisor_ops, .arg = arg,
-                               .shutdown_ms = SUP_WAIT, .own_budget = own_budget,
-                               .scheduler = SCHED_SAME };
+    struct child_spec spec = {.id = id,
+                              .ops = &supervisor_ops,
+                              .arg = arg,
+                              .shutdown_ms = SUP_WAIT,
+                              .own_budget = own_budget,
+                              .scheduler = SCHED_SAME};
 
     sup_add(&spec);
     blob_unref(arg);
@@ -48,10 +51,13 @@ static void add_supervisor(const char *id, struct blob *arg, bool own_budget)
 
 static void add_named_supervisor(const char *id, void (*build)(const void *ctx))
 {
-    struct sup_spec sup = { .strategy = ONE_FOR_ONE, .build = build, .is_registered = true };
-    struct child_spec spec = { .id = id, .ops = &supervisor_ops,
-                               .arg = sup_new_arg(&sup, NULL, 0), .shutdown_ms = SUP_WAIT,
-                               .own_budget = true, .scheduler = SCHED_SAME };
+    struct sup_spec sup = {.strategy = ONE_FOR_ONE, .build = build, .is_registered = true};
+    struct child_spec spec = {.id = id,
+                              .ops = &supervisor_ops,
+                              .arg = sup_new_arg(&sup, NULL, 0),
+                              .shutdown_ms = SUP_WAIT,
+                              .own_budget = true,
+                              .scheduler = SCHED_SAME};
 
     sup_add(&spec);
     blob_unref(spec.arg);
@@ -59,9 +65,12 @@ static void add_named_supervisor(const char *id, void (*build)(const void *ctx))
 
 static void build_listeners(const void *ctx)
 {
-    struct listener_arg arg = { .port = (uint16_t)config()->amqp_port };
-    struct child_spec spec = { .id = "listener:amqp", .ops = &listener_ops, .shutdown_ms = 1000,
-                               .own_budget = true, .scheduler = SCHED_ANY };
+    struct listener_arg arg = {.port = (uint16_t)config()->amqp_port};
+    struct child_spec spec = {.id = "listener:amqp",
+                              .ops = &listener_ops,
+                              .shutdown_ms = 1000,
+                              .own_budget = true,
+                              .scheduler = SCHED_ANY};
 
     (void)ctx;
     snprintf(arg.bind, sizeof(arg.bind), "%s", config()->bind);
@@ -72,8 +81,11 @@ static void build_listeners(const void *ctx)
 
 static void build_mgmt(const void *ctx)
 {
-    struct child_spec spec = { .id = "mgmt_http", .ops = &mgmt_http_ops, .shutdown_ms = 1000,
-                               .own_budget = true, .scheduler = SCHED_ANY };
+    struct child_spec spec = {.id = "mgmt_http",
+                              .ops = &mgmt_http_ops,
+                              .shutdown_ms = 1000,
+                              .own_budget = true,
+                              .scheduler = SCHED_ANY};
 
     (void)ctx;
     sup_add(&spec);
@@ -87,7 +99,7 @@ enum { NODE_PATIENCE_US = 10000000 };
 
 struct boot {
     struct tree_options options;
-    unsigned waiting;               /* listeners */
+    unsigned waiting;                /* listeners */
     proc_ref named, ready, patience; /* node; 0: no longer awaited */
     bool has_node;
 };
@@ -116,8 +128,8 @@ static void boot_handle(void *state, struct msg *m)
 
     if (m->ref == b->named) {
         proc_cancel(b->patience);
-        b->ready = proc_call(m->from, msg_new(NODE_AWAIT, sizeof(struct msg), NULL),
-                             PROC_NO_TIMEOUT);
+        b->ready =
+            proc_call(m->from, msg_new(NODE_AWAIT, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);
     } else if (m->ref == b->ready && m->type == MSG_DOWN) {
         await_node(b);
     } else if (m->ref == b->ready || m->ref == b->patience) {
@@ -141,21 +153,24 @@ static const struct proc_ops boot_ops = {
 
 static void add_worker(const char *id, const struct proc_ops *ops)
 {
-    sup_add(&(struct child_spec){ .id = id, .ops = ops, .shutdown_ms = 1000,
-                                  .scheduler = SCHED_SAME });
+    sup_add(
+        &(struct child_spec){.id = id, .ops = ops, .shutdown_ms = 1000, .scheduler = SCHED_SAME});
 }
 
 static void add_parkable(const char *id, const struct proc_ops *ops)
 {
-    sup_add(&(struct child_spec){ .id = id, .ops = ops, .shutdown_ms = 1000, .own_budget = true,
-                                  .scheduler = SCHED_SAME });
+    sup_add(&(struct child_spec){
+        .id = id, .ops = ops, .shutdown_ms = 1000, .own_budget = true, .scheduler = SCHED_SAME});
 }
 
 static void build_root(const void *ctx)
 {
     const struct tree_options *options = ctx;
-    struct child_spec boot = { .id = "boot", .ops = &boot_ops, .restart = TEMPORARY,
-                               .shutdown_ms = 100, .scheduler = SCHED_SAME };
+    struct child_spec boot = {.id = "boot",
+                              .ops = &boot_ops,
+                              .restart = TEMPORARY,
+                              .shutdown_ms = 100,
+                              .scheduler = SCHED_SAME};
     struct child_spec node;
 
     add_supervisor("log_sup", log_sup_arg(), false);
@@ -179,10 +194,12 @@ static void build_root(const void *ctx)
 
 proc_id tree_start(const struct tree_options *options)
 {
-    struct sup_spec root = { .strategy = ONE_FOR_ONE, .intensity = 10, .period_ms = 60000,
-                             .build = build_root };
-    struct spawn spec = { .ops = &supervisor_ops, .name = "root",
-                          .arg = sup_new_arg(&root, options, sizeof(*options)), .scheduler = 0 };
+    struct sup_spec root = {
+        .strategy = ONE_FOR_ONE, .intensity = 10, .period_ms = 60000, .build = build_root};
+    struct spawn spec = {.ops = &supervisor_ops,
+                         .name = "root",
+                         .arg = sup_new_arg(&root, options, sizeof(*options)),
+                         .scheduler = 0};
 
     return rt_spawn_root(&spec);
 }

@@ -10,7 +10,7 @@
 #include "broker/runtime/proc.h"
 
 struct tree_options {
-    bool with_mgmt; /* the simulation has none: HTTP stays outside it */
+    bool with_mgmt;   /* the simulation has none: HTTP stays outside it */
     bool with_alarms; /* nor these, which measure the machine */
     /* Once every listener accepts; called in a process, region PROC. May be NULL. */
     void (*on_ready)(uint16_t amqp_port, uint16_t mgmt_port);

@@ -118,8 +118,7 @@ json_t *process_parked_json(const char *inspect, size_t len, proc_id supervisor)
     json_t *all = json_loadb(inspect, len, 0, NULL), *child, *ret = NULL;
     size_t i;
 
-    json_array_foreach(json_object_get(all, "children"), i, child)
-    {
+    json_array_foreach(json_object_get(all, "children"), i, child) {
         if (!is_parked(child))
             continue;
         if (!ret)

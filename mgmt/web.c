@@ -261,7 +261,7 @@ void web_answer(struct web *w, uint64_t id, const struct msg_http_response *resp
     struct evhttp_request *req;
     struct open_request *o;
 
-    LIST_FOREACH (o, &w->open, link) {
+    LIST_FOREACH(o, &w->open, link) {
         if (o->id == id)
             break;
     }

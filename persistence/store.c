@@ -31,13 +31,13 @@
 #include "persistence/commit_policy.h"
 #include "persistence/store_internal.h"
 
-#define CHECKPOINT_US        20000
-#define CHECKPOINT_MIN_BYTES (1 << 20)
+#define CHECKPOINT_US          20000
+#define CHECKPOINT_MIN_BYTES   (1 << 20)
 #define CHECKPOINT_FIRST_BYTES (4 << 20) /* until it is known how long one takes */
-#define IDLE_US              1000000
-#define VACUUM_PAGES         64   /* a step: 1 MiB */
-#define VACUUM_KEEP          1024 /* free pages that are kept for the next burst: 16 MiB */
-#define VACUUM_PAUSE_US      20000
+#define IDLE_US                1000000
+#define VACUUM_PAGES           64   /* a step: 1 MiB */
+#define VACUUM_KEEP            1024 /* free pages that are kept for the next burst: 16 MiB */
+#define VACUUM_PAUSE_US        20000
 
 static uint64_t now_us(void)
 {

@@ -27,9 +27,9 @@ struct store {
     uint64_t touched_due_us;     /* when they are told at the latest, though nothing is written */
     struct msg **waiting;        /* kept requests that are answered when durable */
     uint32_t n_waiting, room_waiting;
-    bool is_due;    /* somebody waits for the commit */
+    bool is_due;           /* somebody waits for the commit */
     bool is_closing_group; /* a CONTINUE is under way, which commits */
-    proc_ref timer; /* 0: none */
+    proc_ref timer;        /* 0: none */
     uint64_t timer_due_us;
     uint64_t idle_due_us; /* when the WAL is copied if nothing happens; UINT64_MAX: it is empty */
     uint64_t checkpoint_bytes; /* size of WAL that took about 20 ms to copy */

@@ -49,9 +49,9 @@ struct cell {
     uint64_t id;    /* never used again, in this vhost */
     uint32_t flags; /* enum cell_flags */
     enum exchange_type type;
-    proc_id owner;        /* exclusive: the connection */
-    struct blob *args;    /* field table bytes; NULL: empty */
-    struct table *routes; /* exchanges: see routes.h */
+    proc_id owner;          /* exclusive: the connection */
+    struct blob *args;      /* field table bytes; NULL: empty */
+    struct table *routes;   /* exchanges: see routes.h */
     _Atomic bool was_bound; /* exchanges: something was bound to it once */
     _Atomic(const struct cell_at *) at;
     struct cell_stats stats;

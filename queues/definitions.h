@@ -16,8 +16,8 @@
 #include "broker/core/access.h"
 
 enum definition_kind {
-    DEFINITION_FACT,  /* vhosts, users, permissions, topic_permissions */
-    DEFINITION_OTHER, /* kept, and means nothing yet */
+    DEFINITION_FACT,     /* vhosts, users, permissions, topic_permissions */
+    DEFINITION_OTHER,    /* kept, and means nothing yet */
     DEFINITION_EXCHANGE, /* topology is the registry's: not stored here */
     DEFINITION_QUEUE,
     DEFINITION_BINDING,
@@ -25,11 +25,11 @@ enum definition_kind {
 
 struct definition {
     enum definition_kind kind;
-    const char *section; /* static */
-    char *key, *text;    /* owned; NULL for topology */
+    const char *section;     /* static */
+    char *key, *text;        /* owned; NULL for topology */
     struct access_fact fact; /* FACT; its patterns are owned */
     /* Topology */
-    char vhost[256], name[256], type[256];  /* binding: name is the source's */
+    char vhost[256], name[256], type[256]; /* binding: name is the source's */
     char dest[256], routing_key[256];
     bool durable, auto_delete, internal, to_exchange;
     uint8_t *args; /* field table bytes, owned; NULL: empty */

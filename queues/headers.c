@@ -30,7 +30,7 @@ struct place { /* a key of the table */
 
 static struct place place_of(char letter, uint64_t hash)
 {
-    struct place p = { .len = 9 };
+    struct place p = {.len = 9};
 
     p.key[0] = letter;
     memcpy(p.key + 1, &hash, sizeof(hash));
@@ -39,7 +39,7 @@ static struct place place_of(char letter, uint64_t hash)
 
 static struct place place_plain(char letter)
 {
-    return (struct place){ .len = 1, .key = { letter } };
+    return (struct place){.len = 1, .key = {letter}};
 }
 
 static uint64_t name_hash(struct amqp_bytes name)
@@ -94,7 +94,7 @@ static bool counts(enum headers_mode mode, struct amqp_bytes name)
 
 int headers_mode_of(struct amqp_bytes args, enum headers_mode *ret)
 {
-    static const char *const names[] = { "all", "any", "all-with-x", "any-with-x" };
+    static const char *const names[] = {"all", "any", "all-with-x", "any-with-x"};
     struct ftable_value v;
 
     *ret = HEADERS_ALL;

@@ -122,8 +122,8 @@ static void add_row(struct msg_store_rows *rows, const struct definition *d)
 
 static void load(struct node *n)
 {
-    n->load = proc_call(proc_whereis(NODE_STORE),
-                        msg_new(STORE_LOAD, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);
+    n->load = proc_call(proc_whereis(NODE_STORE), msg_new(STORE_LOAD, sizeof(struct msg), NULL),
+                        PROC_NO_TIMEOUT);
 }
 
 static void await_store(struct node *n)
@@ -206,8 +206,7 @@ static void tell_access(struct node *n, proc_id access)
             m->fact.pattern[k] = copy_text(n->stored->v[i].fact.pattern[k]);
         PROC_SEND(access, m);
     }
-    n->sweep = proc_call(access, msg_new(ACCESS_SWEEP, sizeof(struct msg), NULL),
-                         PROC_NO_TIMEOUT);
+    n->sweep = proc_call(access, msg_new(ACCESS_SWEEP, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);
 }
 
 /*
@@ -417,15 +416,21 @@ const struct proc_ops node_ops = {
 static void build(const void *ctx)
 {
     struct store_arg store = {.vhost = "", .name = NODE_STORE};
-    struct child_spec spec = {.id = NODE_STORE, .ops = &node_store_ops, .own_budget = true,
-                              .shutdown_ms = 5000, .scheduler = SCHED_SAME};
+    struct child_spec spec = {.id = NODE_STORE,
+                              .ops = &node_store_ops,
+                              .own_budget = true,
+                              .shutdown_ms = 5000,
+                              .scheduler = SCHED_SAME};
 
     snprintf(store.dir, sizeof(store.dir), "%.500s/node", (const char *)ctx);
     spec.arg = blob_copy(&store, sizeof(store));
     sup_add(&spec);
     blob_unref(spec.arg);
-    spec = (struct child_spec){.id = "node", .ops = &node_ops, .own_budget = true,
-                               .shutdown_ms = 1000, .scheduler = SCHED_SAME};
+    spec = (struct child_spec){.id = "node",
+                               .ops = &node_ops,
+                               .own_budget = true,
+                               .shutdown_ms = 1000,
+                               .scheduler = SCHED_SAME};
     sup_add(&spec);
 }
 
@@ -433,8 +438,10 @@ void node_child_spec(const char *data_dir, struct child_spec *ret)
 {
     struct sup_spec sup = {.strategy = ONE_FOR_ONE, .build = build};
 
-    *ret = (struct child_spec){.id = "node_sup", .ops = &supervisor_ops,
+    *ret = (struct child_spec){.id = "node_sup",
+                               .ops = &supervisor_ops,
                                .arg = sup_new_arg(&sup, data_dir, strlen(data_dir) + 1),
-                               .shutdown_ms = SUP_WAIT, .own_budget = true,
+                               .shutdown_ms = SUP_WAIT,
+                               .own_budget = true,
                                .scheduler = SCHED_SAME};
 }

@@ -27,7 +27,7 @@ struct node {
     proc_ref patience;
     struct reply_to *waiting; /* NODE_AWAIT */
     uint32_t n_waiting;
-    bool has_facts; /* access was told all */
+    bool has_facts;  /* access was told all */
     bool is_started; /* what a start brings is written, or on its way */
     bool is_ready;   /* nothing more is waited for */
     struct node_import import;

@@ -20,9 +20,8 @@ static struct blob *blob_of(const void *bytes, size_t len)
 static struct msg *declare_of(const struct definition *d)
 {
     bool is_queue = d->kind == DEFINITION_QUEUE;
-    struct msg_registry_declare *m =
-        registry_declare_new(is_queue ? REGISTRY_QUEUE_DECLARE : REGISTRY_EXCHANGE_DECLARE,
-                             d->name, strlen(d->name));
+    struct msg_registry_declare *m = registry_declare_new(
+        is_queue ? REGISTRY_QUEUE_DECLARE : REGISTRY_EXCHANGE_DECLARE, d->name, strlen(d->name));
 
     m->flags = (d->durable ? CELL_DURABLE : 0U) | (d->auto_delete ? CELL_AUTO_DELETE : 0U) |
                (d->internal ? CELL_INTERNAL : 0U);

@@ -75,8 +75,8 @@ struct peer {
     bool publishes;
     bool is_listed; /* among the queue's limited ones */
     bool wants;     /* was sent WANT, and no SHARE_BACK since */
-    bool is_dirty; /* in the list of those that flush visits */
-    bool is_gone;  /* only `pending` still knows it */
+    bool is_dirty;  /* in the list of those that flush visits */
+    bool is_gone;   /* only `pending` still knows it */
 };
 
 enum queue_phase {
@@ -133,9 +133,9 @@ struct queue {
     struct store_mark given, spoken;
     struct store_mark *marks; /* a ring; one for each message that went to the store */
     uint32_t first_mark, n_marks, cap_marks;
-    uint64_t resident_bytes;   /* of durable messages whose records are here */
-    uint64_t read_from;        /* nothing paged and unasked is ready between cursor and here */
-    uint32_t read_left;        /* about how many of those read back are still to be delivered */
+    uint64_t resident_bytes; /* of durable messages whose records are here */
+    uint64_t read_from;      /* nothing paged and unasked is ready between cursor and here */
+    uint32_t read_left;      /* about how many of those read back are still to be delivered */
     uint32_t n_reading;
     uint64_t *reading;              /* seqs of the read under way, READ_MESSAGES of them */
     uint64_t sample_seq, sample_us; /* one delivery whose time to ack is measured */

@@ -39,8 +39,8 @@ enum {
 struct msg_registry_declare { /* queues and exchanges */
     struct msg hdr;
     bool passive;
-    uint32_t flags; /* enum cell_flags */
-    proc_id owner;  /* the connection, always: it decides about exclusive ones */
+    uint32_t flags;    /* enum cell_flags */
+    proc_id owner;     /* the connection, always: it decides about exclusive ones */
     struct blob *name; /* empty or NULL: server-named */
     struct blob *type; /* exchanges: "direct"... */
     struct blob *args; /* field table bytes; NULL: empty */

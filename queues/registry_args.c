@@ -55,21 +55,21 @@ struct arg_rule {
 };
 
 static const struct arg_rule arg_rules[] = {
-    { "x-message-ttl", ARG_INT, 0, 4294967295000 },
-    { "x-expires", ARG_INT, 1, 4294967295000 },
-    { "x-max-length", ARG_INT, 0, INT64_MAX },
-    { "x-max-length-bytes", ARG_INT, 0, INT64_MAX },
-    { "x-max-priority", ARG_INT, 0, 255 },
-    { "x-delivery-limit", ARG_INT, -1, INT64_MAX },
-    { "x-consumer-timeout", ARG_INT, 1, INT64_MAX },
-    { "x-dead-letter-exchange", ARG_STRING, 0, 0 },
-    { "x-dead-letter-routing-key", ARG_STRING, 0, 0 },
-    { "x-single-active-consumer", ARG_BOOL, 0, 0 },
-    { "x-overflow", ARG_OVERFLOW, 0, 0 },
-    { "x-queue-type", ARG_TYPE, 0, 0 },
-    { "x-queue-mode", ARG_MODE, 0, 0 },
-    { "x-queue-version", ARG_INT, 1, 2 },
-    { "x-max-age", ARG_AGE, 0, 0 },
+    {"x-message-ttl", ARG_INT, 0, 4294967295000},
+    {"x-expires", ARG_INT, 1, 4294967295000},
+    {"x-max-length", ARG_INT, 0, INT64_MAX},
+    {"x-max-length-bytes", ARG_INT, 0, INT64_MAX},
+    {"x-max-priority", ARG_INT, 0, 255},
+    {"x-delivery-limit", ARG_INT, -1, INT64_MAX},
+    {"x-consumer-timeout", ARG_INT, 1, INT64_MAX},
+    {"x-dead-letter-exchange", ARG_STRING, 0, 0},
+    {"x-dead-letter-routing-key", ARG_STRING, 0, 0},
+    {"x-single-active-consumer", ARG_BOOL, 0, 0},
+    {"x-overflow", ARG_OVERFLOW, 0, 0},
+    {"x-queue-type", ARG_TYPE, 0, 0},
+    {"x-queue-mode", ARG_MODE, 0, 0},
+    {"x-queue-version", ARG_INT, 1, 2},
+    {"x-max-age", ARG_AGE, 0, 0},
 };
 enum { N_ARG_RULES = sizeof(arg_rules) / sizeof(*arg_rules) };
 
@@ -103,10 +103,10 @@ static bool is_age(const struct ftable_value *v)
 /* NULL when the value will do, else why not, in RabbitMQ's words. */
 static const char *arg_fault(const struct arg_rule *rule, const struct ftable_value *v)
 {
-    static const char *const overflows[] = { "drop-head", "reject-publish", "reject-publish-dlx",
-                                             NULL };
-    static const char *const types[] = { "classic", "quorum", "stream", NULL };
-    static const char *const modes[] = { "default", "lazy", NULL };
+    static const char *const overflows[] = {"drop-head", "reject-publish", "reject-publish-dlx",
+                                            NULL};
+    static const char *const types[] = {"classic", "quorum", "stream", NULL};
+    static const char *const modes[] = {"default", "lazy", NULL};
 
     switch (rule->kind) {
     case ARG_INT:
@@ -233,7 +233,7 @@ uint16_t check_queue_equivalence(const struct cell *q, uint32_t flags, const str
     return code;
 }
 
-static const char *const type_names[] = { "direct", "fanout", "topic", "headers" };
+static const char *const type_names[] = {"direct", "fanout", "topic", "headers"};
 
 const char *exchange_type_name(enum exchange_type type)
 {

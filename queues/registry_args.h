@@ -14,7 +14,7 @@
 
 struct blob;
 
-struct refusal { /* what a client is told */
+struct refusal {   /* what a client is told */
     uint16_t code; /* 0: nothing is wrong */
     char text[256];
 };

@@ -94,11 +94,15 @@ static void write_row(struct registry *r, struct job *j)
 struct cell *exchange_make(struct registry *r, uint64_t id, const struct blob *name, uint32_t flags,
                            enum exchange_type type, struct blob *args)
 {
-    struct cell_spec spec = { .kind = CELL_EXCHANGE, .id = id, .flags = flags, .type = type,
-                              .args = args, .vhost = r->vhost,
-                              .vhost_len = (uint8_t)strlen(r->vhost),
-                              .name = (const char *)blob_bytes(name),
-                              .name_len = (uint8_t)blob_size(name) };
+    struct cell_spec spec = {.kind = CELL_EXCHANGE,
+                             .id = id,
+                             .flags = flags,
+                             .type = type,
+                             .args = args,
+                             .vhost = r->vhost,
+                             .vhost_len = (uint8_t)strlen(r->vhost),
+                             .name = (const char *)blob_bytes(name),
+                             .name_len = (uint8_t)blob_size(name)};
     struct cell *x = cell_new(&spec);
 
     x->routes = routes_open(r->vhost, id);

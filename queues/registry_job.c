@@ -227,8 +227,8 @@ static void watch(struct registry *r, struct cell *c, const struct watcher *spec
 
 static void answer_watch(struct msg *request)
 {
-    proc_reply(request, msg_new(REGISTRY_REPLY, sizeof(struct msg_registry_reply),
-                                registry_reply_drop));
+    proc_reply(request,
+               msg_new(REGISTRY_REPLY, sizeof(struct msg_registry_reply), registry_reply_drop));
 }
 
 void on_watch(struct registry *r, struct msg *m)
@@ -240,7 +240,7 @@ void on_watch(struct registry *r, struct msg *m)
         return;
     }
     proc_keep(m);
-    watch(r, w->cell, &(struct watcher){ .dead = w->dead, .request = m });
+    watch(r, w->cell, &(struct watcher){.dead = w->dead, .request = m});
 }
 
 void job_watch(struct registry *r, struct job *j, job_then then)
@@ -250,7 +250,7 @@ void job_watch(struct registry *r, struct job *j, job_then then)
         then(r, j, NULL);
         return;
     }
-    watch(r, j->cell, &(struct watcher){ .job = j });
+    watch(r, j->cell, &(struct watcher){.job = j});
 }
 
 void job_on_cell(struct registry *r, struct cell *c)

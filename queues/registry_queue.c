@@ -221,10 +221,13 @@ static void write_row(struct registry *r, struct job *j)
 static void declare_new(struct registry *r, struct job *j)
 {
     struct msg_registry_declare *d = declare_of(j);
-    struct cell_spec spec = { .kind = CELL_QUEUE, .flags = d->flags, .args = d->args,
-                              .vhost = r->vhost, .vhost_len = (uint8_t)strlen(r->vhost),
-                              .name = (const char *)blob_bytes(d->name),
-                              .name_len = (uint8_t)blob_size(d->name) };
+    struct cell_spec spec = {.kind = CELL_QUEUE,
+                             .flags = d->flags,
+                             .args = d->args,
+                             .vhost = r->vhost,
+                             .vhost_len = (uint8_t)strlen(r->vhost),
+                             .name = (const char *)blob_bytes(d->name),
+                             .name_len = (uint8_t)blob_size(d->name)};
 
     if (spec.flags & CELL_EXCLUSIVE) {
         spec.flags &= ~(uint32_t)CELL_DURABLE; /* it goes with its connection */
@@ -274,8 +277,7 @@ static void declare_begin(struct registry *r, struct job *j)
 /* "amq.gen-" and 22 characters: 128 random bits, as RabbitMQ's clients know them. */
 static struct blob *make_name(void)
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     uint64_t bits[2];
     char name[31] = "amq.gen-";
 

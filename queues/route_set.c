@@ -123,7 +123,7 @@ static void add_range(struct route_set *set, const struct route_set *old, uint32
 struct route_set *route_set_new(const char *path, size_t path_len)
 {
     RUNTIME_REGION();
-    const struct route_set like = { .path = path, .path_len = (uint16_t)path_len };
+    const struct route_set like = {.path = path, .path_len = (uint16_t)path_len};
 
     return set_new(&like, 0);
 }
@@ -141,7 +141,7 @@ struct route_set *route_set_copy(const struct route_set *old)
 static struct place find(const struct route_set *set, const struct binding *b)
 {
     uint32_t lo = 0, hi = set->n_chunks;
-    struct place p = { 0 };
+    struct place p = {0};
 
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;

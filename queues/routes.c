@@ -70,7 +70,7 @@ static int each_set(void *ctx, const void *key, size_t len, void *value)
 
 void routes_each(const struct cell *x, void (*fn)(void *ctx, const struct binding *b), void *ctx)
 {
-    struct each e = { .fn = fn, .ctx = ctx };
+    struct each e = {.fn = fn, .ctx = ctx};
 
     (void)table_each(x->routes, each_set, &e); /* each_set never stops it */
 }

@@ -29,7 +29,7 @@ static struct amqp_bytes without(struct amqp_bytes table, const char *header, ui
 static struct record *strip(const struct record *r, const char *header, uint8_t *buf)
 {
     struct amqp_bytes old = record_props(r), body = record_body(r);
-    struct record_parts parts = { .exchange = record_exchange(r), .key = record_key(r) };
+    struct record_parts parts = {.exchange = record_exchange(r), .key = record_key(r)};
     struct amqp_props props;
     struct record *made;
     uint8_t *to;

@@ -23,9 +23,13 @@ static void add(const char *what, enum vhost_part tag, const struct vhost_ctx *v
                 const struct proc_ops *ops, struct blob *arg)
 {
     char id[300];
-    struct child_spec spec = { .id = id, .ops = ops, .arg = arg, .own_budget = true,
-                               .shutdown_ms = ops == &supervisor_ops ? SUP_WAIT : 5000,
-                               .scheduler = SCHED_SAME, .tag = tag };
+    struct child_spec spec = {.id = id,
+                              .ops = ops,
+                              .arg = arg,
+                              .own_budget = true,
+                              .shutdown_ms = ops == &supervisor_ops ? SUP_WAIT : 5000,
+                              .scheduler = SCHED_SAME,
+                              .tag = tag};
 
     snprintf(id, sizeof(id), "%s:%s", what, v->name);
     sup_add(&spec);
@@ -35,8 +39,8 @@ static void add(const char *what, enum vhost_part tag, const struct vhost_ctx *v
 static void build(const void *ctx)
 {
     const struct vhost_ctx *v = ctx;
-    struct sup_spec children = { .strategy = ONE_FOR_ONE, .is_registered = true };
-    struct store_arg store = { 0 };
+    struct sup_spec children = {.strategy = ONE_FOR_ONE, .is_registered = true};
+    struct store_arg store = {0};
     struct registry_arg registry;
     struct vhost_state_arg watcher;
 
@@ -54,26 +58,34 @@ static void build(const void *ctx)
 void vhost_child_spec(const char *name, const char *data_dir, struct child_spec *ret)
 {
     static char id[300]; /* lent until the next call; sup_add copies it */
-    struct sup_spec sup = { .strategy = ONE_FOR_ONE, .build = build };
+    struct sup_spec sup = {.strategy = ONE_FOR_ONE, .build = build};
     struct vhost_ctx v;
 
     snprintf(v.name, sizeof(v.name), "%s", name);
     snprintf(v.dir, sizeof(v.dir), "%.300s/vhost-%016llx", data_dir,
              (unsigned long long)registry_hash(0, name, strlen(name)));
     snprintf(id, sizeof(id), "vhost:%s", name);
-    *ret = (struct child_spec){ .id = id, .ops = &supervisor_ops,
-                                .arg = sup_new_arg(&sup, &v, sizeof(v)), .restart = PERMANENT,
-                                .shutdown_ms = SUP_WAIT, .scheduler = SCHED_SAME };
+    *ret = (struct child_spec){.id = id,
+                               .ops = &supervisor_ops,
+                               .arg = sup_new_arg(&sup, &v, sizeof(v)),
+                               .restart = PERMANENT,
+                               .shutdown_ms = SUP_WAIT,
+                               .scheduler = SCHED_SAME};
 }
 
 void cell_child_spec(struct cell *c, const struct proc_ops *ops, char id[32],
                      struct child_spec *ret)
 {
-    struct queue_arg arg = { c }; /* struct exchange_arg has the same one member */
+    struct queue_arg arg = {c}; /* struct exchange_arg has the same one member */
 
     snprintf(id, 32, "%s %llu", c->kind == CELL_QUEUE ? "queue" : "exchange",
              (unsigned long long)c->id);
-    *ret = (struct child_spec){ .id = id, .ops = ops, .arg = blob_copy(&arg, sizeof(arg)),
-                                .restart = TRANSIENT, .shutdown_ms = 5000, .own_budget = true,
-                                .scheduler = SCHED_ANY, .tag = c->id };
+    *ret = (struct child_spec){.id = id,
+                               .ops = ops,
+                               .arg = blob_copy(&arg, sizeof(arg)),
+                               .restart = TRANSIENT,
+                               .shutdown_ms = 5000,
+                               .own_budget = true,
+                               .scheduler = SCHED_ANY,
+                               .tag = c->id};
 }

@@ -150,8 +150,8 @@ static size_t access_inspect(const void *state, char *out, size_t size)
                      "{\"right\":%llu,\"wrong\":%llu,\"refused\":%llu,\"waiting\":%u,"
                      "\"known\":%u,\"origins\":%u}",
                      (unsigned long long)a->logins.n_right, (unsigned long long)a->logins.n_wrong,
-                     (unsigned long long)a->logins.n_refused, a->logins.n_tries,
-                     a->logins.known.n, a->logins.origins.n);
+                     (unsigned long long)a->logins.n_refused, a->logins.n_tries, a->logins.known.n,
+                     a->logins.origins.n);
 
     return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }

@@ -17,8 +17,8 @@ struct access_cached {
 };
 
 struct access_cache {
-    uint64_t version;              /* of the facts that the entries are true of */
-    struct access_cached **entry;  /* the last used first; NULL: none yet */
+    uint64_t version;             /* of the facts that the entries are true of */
+    struct access_cached **entry; /* the last used first; NULL: none yet */
     uint8_t n;
 };
 

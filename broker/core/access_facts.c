@@ -55,8 +55,8 @@ static struct table *table_of(enum access_fact_kind kind)
 }
 
 /* Parts with a NUL between them; a key that is too long is that of nothing. */
-static size_t make_key(char out[KEY_MAX], const char *user, const char *vhost,
-                       const void *exchange, size_t len)
+static size_t make_key(char out[KEY_MAX], const char *user, const char *vhost, const void *exchange,
+                       size_t len)
 {
     size_t user_len = strlen(user), vhost_len = strlen(vhost);
     size_t n = user_len + 1 + vhost_len;

@@ -135,8 +135,7 @@ static void measure(struct alarms *a)
     {
         RUNTIME_REGION();
 
-        m.memory_used =
-            alarms_memory_used(&a->memory, measure_resident(), blob_total_bytes());
+        m.memory_used = alarms_memory_used(&a->memory, measure_resident(), blob_total_bytes());
         if (a->turn++ % DISK_TURNS == 0)
             a->disk_free = measure_disk_free(config()->data_dir);
     }

@@ -99,8 +99,7 @@ uint64_t measure_resident(void)
     char text[FILE_MAX];
     unsigned long long all, resident = 0;
 
-    if (read_text("/proc/self/statm", text) == 0 ||
-        sscanf(text, "%llu %llu", &all, &resident) != 2)
+    if (read_text("/proc/self/statm", text) == 0 || sscanf(text, "%llu %llu", &all, &resident) != 2)
         return 0;
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }

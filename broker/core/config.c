@@ -21,16 +21,24 @@ struct key {
     const char *meaning;
 };
 
-#define UINT(NAME, FIELD, MIN, MAX, INITIAL, MEANING) \
-    { NAME, KEY_UINT, offsetof(struct config, FIELD), MIN, MAX, INITIAL, MEANING }
-#define TEXT(NAME, FIELD, INITIAL, MEANING) \
-    { NAME, KEY_TEXT, offsetof(struct config, FIELD), 0, sizeof(((struct config *)0)->FIELD), \
-      INITIAL, MEANING }
-#define BOOL(NAME, FIELD, INITIAL, MEANING) \
-    { NAME, KEY_BOOL, offsetof(struct config, FIELD), 0, 1, INITIAL, MEANING }
+#define UINT(NAME, FIELD, MIN, MAX, INITIAL, MEANING)                              \
+    {                                                                              \
+        NAME, KEY_UINT, offsetof(struct config, FIELD), MIN, MAX, INITIAL, MEANING \
+    }
+#define TEXT(NAME, FIELD, INITIAL, MEANING)                                                     \
+    {                                                                                           \
+        NAME, KEY_TEXT, offsetof(struct config, FIELD), 0, sizeof(((struct config *)0)->FIELD), \
+            INITIAL, MEANING                                                                    \
+    }
+#define BOOL(NAME, FIELD, INITIAL, MEANING)                                    \
+    {                                                                          \
+        NAME, KEY_BOOL, offsetof(struct config, FIELD), 0, 1, INITIAL, MEANING \
+    }
 
-#define SIZE(NAME, FIELD, INITIAL, MEANING) \
-    { NAME, KEY_SIZE, offsetof(struct config, FIELD), 0, 0, INITIAL, MEANING }
+#define SIZE(NAME, FIELD, INITIAL, MEANING)                                    \
+    {                                                                          \
+        NAME, KEY_SIZE, offsetof(struct config, FIELD), 0, 0, INITIAL, MEANING \
+    }
 
 static const struct key keys[] = {
     UINT("listeners.tcp.default", amqp_port, 0, 65535, "5672", "port for AMQP; 0: any free one"),
@@ -38,8 +46,8 @@ static const struct key keys[] = {
          "port for the management API; 0: any free one"),
     TEXT("listeners.tcp.bind", bind, "", "address to listen on; empty: all, IPv4 and IPv6"),
     TEXT("data_dir", data_dir, "warren-data", "directory of the stores; made when missing"),
-    { "log.level", KEY_LEVEL, offsetof(struct config, log_level), 0, 16, "info",
-      "debug, info, warning or error" },
+    {"log.level", KEY_LEVEL, offsetof(struct config, log_level), 0, 16, "info",
+     "debug, info, warning or error"},
     UINT("schedulers", schedulers, 0, 64, "0", "scheduler threads; 0: one for each core"),
     UINT("blocking_threads", pool_threads, 0, 64, "0", "threads for stores; 0: chosen"),
     UINT("handshake_timeout", handshake_timeout_ms, 100, 600000, "10000",
@@ -59,8 +67,8 @@ static const struct key keys[] = {
     TEXT("default_vhost", default_vhost, "/", "vhost made at the first start"),
     TEXT("load_definitions", load_definitions, "",
          "JSON file of users, vhosts, permissions, queues..., taken in at each start"),
-    { "vm_memory_high_watermark.relative", KEY_RATIO, offsetof(struct config, memory_relative), 0,
-      1, "0.4", "publishers are blocked over this part of all memory; 0: never" },
+    {"vm_memory_high_watermark.relative", KEY_RATIO, offsetof(struct config, memory_relative), 0, 1,
+     "0.4", "publishers are blocked over this part of all memory; 0: never"},
     SIZE("vm_memory_high_watermark.absolute", memory_absolute, "0",
          "the same in bytes; 0: relative"),
     SIZE("total_memory_available_override_value", memory_total, "0",
@@ -87,7 +95,7 @@ static int set_uint(const struct key *k, const char *value, char *ret_text, size
                  (unsigned long long)k->min, (unsigned long long)k->max);
         return -EINVAL;
     }
-    memcpy((char *)&now + k->offset, &(uint64_t){ v }, sizeof(uint64_t));
+    memcpy((char *)&now + k->offset, &(uint64_t){v}, sizeof(uint64_t));
     return 0;
 }
 
@@ -116,7 +124,7 @@ static int set_text(const struct key *k, const char *value, char *ret_text, size
 
 static int set_level(const struct key *k, const char *value, char *ret_text, size_t size)
 {
-    static const char *const levels[] = { "debug", "info", "warning", "error" };
+    static const char *const levels[] = {"debug", "info", "warning", "error"};
 
     for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
         if (!strcmp(value, levels[i]))
@@ -133,10 +141,20 @@ static uint64_t unit_of(const char *text)
         const char *name;
         uint64_t bytes;
     } units[] = {
-        { "", 1 }, { "b", 1 }, { "kb", 1000 }, { "mb", 1000000 }, { "gb", 1000000000 },
-        { "tb", 1000000000000 }, { "k", 1ULL << 10 }, { "m", 1ULL << 20 }, { "g", 1ULL << 30 },
-        { "t", 1ULL << 40 }, { "kib", 1ULL << 10 }, { "mib", 1ULL << 20 },
-        { "gib", 1ULL << 30 }, { "tib", 1ULL << 40 },
+        {"", 1},
+        {"b", 1},
+        {"kb", 1000},
+        {"mb", 1000000},
+        {"gb", 1000000000},
+        {"tb", 1000000000000},
+        {"k", 1ULL << 10},
+        {"m", 1ULL << 20},
+        {"g", 1ULL << 30},
+        {"t", 1ULL << 40},
+        {"kib", 1ULL << 10},
+        {"mib", 1ULL << 20},
+        {"gib", 1ULL << 30},
+        {"tib", 1ULL << 40},
     };
 
     for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
@@ -281,8 +299,7 @@ int config_read_file(const char *path, char *ret_text, size_t size)
 
 void config_print_keys(FILE *out)
 {
-    static const char *const types[] = { "number", "true|false", "text", "level",
-                                         "size", "ratio" };
+    static const char *const types[] = {"number", "true|false", "text", "level", "size", "ratio"};
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
         const struct key *k = &keys[i];

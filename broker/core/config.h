@@ -17,21 +17,21 @@ struct config {
     char bind[256];                /* empty: all addresses, IPv4 and IPv6 */
     char data_dir[512];
     char log_level[16];
-    uint64_t schedulers;  /* 0: one for each core */
+    uint64_t schedulers;   /* 0: one for each core */
     uint64_t pool_threads; /* 0: the runtime's own choice */
     uint64_t handshake_timeout_ms;
     uint64_t frame_max, channel_max, heartbeat_s;
     uint64_t max_message_size;
-    uint64_t channel_max_unacked; /* for each channel; 0: no limit */
+    uint64_t channel_max_unacked;      /* for each channel; 0: no limit */
     uint64_t consumer_max_per_channel; /* 0: no limit */
     bool guest_from_loopback_only;
     char default_user[256], default_pass[256], default_vhost[256]; /* of a first start */
     char load_definitions[512]; /* file taken in at each start; empty: none */
     double memory_relative;     /* of the machine's memory, where memory_absolute is 0 */
     uint64_t memory_absolute, memory_total; /* bytes; total 0: what machine and cgroup give */
-    uint64_t disk_free_limit;   /* bytes */
-    bool debug_crash;              /* POST /api/debug/crash works */
-    char debug_crash_in_init[32];  /* this kind of process crashes in init */
+    uint64_t disk_free_limit;               /* bytes */
+    bool debug_crash;                       /* POST /api/debug/crash works */
+    char debug_crash_in_init[32];           /* this kind of process crashes in init */
 };
 
 /* The configuration in force. Never NULL; the defaults before anything was read. */

@@ -8,7 +8,7 @@
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/table.h"
 
-static const char *const protocols[] = { "amqp", "http" };
+static const char *const protocols[] = {"amqp", "http"};
 
 static struct table *facts(const char *protocol)
 {

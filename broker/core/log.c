@@ -15,7 +15,7 @@
 enum log_level log_threshold = LOG_LEVEL_INFO;
 _Atomic uint64_t log_behind, log_dropped;
 
-static const char *const level_names[] = { "debug", "info", "warning", "error" };
+static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
 void log_set_level(const char *name)
 {

@@ -23,14 +23,14 @@ extern enum log_level log_threshold;
 /* One line, without its newline; cut at 1000 bytes. From process code or any thread. */
 __attribute__((format(printf, 2, 3))) void log_at(enum log_level level, const char *fmt, ...);
 
-#define log_if(LEVEL, ...) \
-    do { \
-        if ((LEVEL) >= log_threshold) \
+#define log_if(LEVEL, ...)                \
+    do {                                  \
+        if ((LEVEL) >= log_threshold)     \
             log_at((LEVEL), __VA_ARGS__); \
     } while (0)
 #define log_debug(...) log_if(LOG_LEVEL_DEBUG, __VA_ARGS__)
-#define log_info(...) log_if(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_warn(...) log_if(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...)  log_if(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warn(...)  log_if(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_error(...) log_if(LOG_LEVEL_ERROR, __VA_ARGS__)
 
 /* For rt_config.on_crash: a crash report is never dropped. */

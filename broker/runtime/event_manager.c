@@ -85,7 +85,7 @@ static void on_notify(struct event_manager *em, struct msg_event_notify *m)
     struct subscriber *sub;
 
     em->n_events++;
-    TAILQ_FOREACH (sub, &em->subscribers, link) {
+    TAILQ_FOREACH(sub, &em->subscribers, link) {
         struct msg_event *event;
 
         if (sub->behind == sub->max_behind) {

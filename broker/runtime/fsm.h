@@ -17,7 +17,7 @@ struct fsm_postponed;
 
 struct fsm_state {
     const char *name;
-    uint32_t next; /* bit i: state i may follow */
+    uint32_t next;              /* bit i: state i may follow */
     void (*enter)(void *state); /* may be NULL */
     void (*handle)(void *state, struct msg *m);
 };
@@ -25,7 +25,7 @@ struct fsm_state {
 struct fsm_spec {
     const struct fsm_state *states;
     unsigned n_states;
-    size_t fsm_offset; /* of the struct fsm in the process's state */
+    size_t fsm_offset;                    /* of the struct fsm in the process's state */
     void (*invariant)(const void *state); /* after each message and move; may be NULL */
 };
 

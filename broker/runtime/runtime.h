@@ -16,22 +16,22 @@ struct crash_report {
     proc_id pid;
     const char *kind, *name;
     struct exit_reason why;
-    uint32_t msg_type;     /* what it was handling; 0: init, flush or a timer of the runtime */
+    uint32_t msg_type; /* what it was handling; 0: init, flush or a timer of the runtime */
     uint64_t age_us;
     size_t heap_bytes;
     uint32_t mailbox_len;
     int n_frames;
-    void *const *frames;   /* raw return addresses; crash_symbols makes them readable */
-    bool leaked;           /* its heap was damaged; what could not be walked was left */
+    void *const *frames; /* raw return addresses; crash_symbols makes them readable */
+    bool leaked;         /* its heap was damaged; what could not be walked was left */
 };
 
 /* Writes the frames with their names, a line each, to a file descriptor. Any region and thread. */
 void crash_symbols(const struct crash_report *r, int fd);
 
 struct rt_config {
-    unsigned schedulers;   /* 0: one for each core that machine and cgroup give */
-    unsigned pool_threads; /* for blocking processes; 0: 4 */
-    uint64_t watchdog_us;  /* CPU time for one callback; 0: 1 s, 20 s under sanitizers */
+    unsigned schedulers;       /* 0: one for each core that machine and cgroup give */
+    unsigned pool_threads;     /* for blocking processes; 0: 4 */
+    uint64_t watchdog_us;      /* CPU time for one callback; 0: 1 s, 20 s under sanitizers */
     uint64_t pool_watchdog_us; /* the same in the pool, where recoveries run; 0: 60 times that */
     const struct world *world;
     /* Called on the crashed process's thread, region RUNTIME; it may proc_send. NULL: stderr. */
@@ -112,9 +112,9 @@ void rt_inject_init(const char *init_kind);
 /* A broken program: reports and aborts. Not for what a client or a disk can cause. */
 __attribute__((noreturn, format(printf, 3, 4))) void rt_bug(const char *file, int line,
                                                             const char *fmt, ...);
-#define BUG_ON(c) \
-    do { \
-        if (__builtin_expect(!!(c), 0)) \
+#define BUG_ON(c)                                         \
+    do {                                                  \
+        if (__builtin_expect(!!(c), 0))                   \
             rt_bug(__FILE__, __LINE__, "BUG_ON(%s)", #c); \
     } while (0)
 

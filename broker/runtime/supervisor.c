@@ -323,9 +323,9 @@ static void on_watch(struct supervisor *s, proc_id watcher)
     struct child *c;
 
     s->watcher = watcher;
-    TAILQ_FOREACH (c, &s->cs.statics, link)
+    TAILQ_FOREACH(c, &s->cs.statics, link)
         tell_parked(s, c);
-    TAILQ_FOREACH (c, &s->cs.dynamics[PHASE_PARKED], link)
+    TAILQ_FOREACH(c, &s->cs.dynamics[PHASE_PARKED], link)
         tell_parked(s, c);
 }
 

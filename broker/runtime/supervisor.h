@@ -48,21 +48,21 @@ enum sup_restart {
 enum child_state { CHILD_STARTING, CHILD_UP, CHILD_RESTARTING, CHILD_PARKED, CHILD_GONE };
 
 struct child_spec { /* copied, `id` and `arg` too (arg by reference) */
-    const char *id;             /* unique under its supervisor; also the process's name */
+    const char *id; /* unique under its supervisor; also the process's name */
     const struct proc_ops *ops;
-    struct blob *arg;           /* given to init at every start: never state of a dead run */
+    struct blob *arg; /* given to init at every start: never state of a dead run */
     enum sup_restart restart;
-    uint32_t shutdown_ms;       /* SHUTDOWN, wait this long, then KILL; 0: KILL at once */
-    bool own_budget;            /* 5 restarts in 10 s of its own, then parked */
-    bool significant;           /* when it ends for good, the supervisor ends too */
-    int scheduler;              /* as struct spawn; 0 means scheduler 0, so set SCHED_ANY */
-    uint64_t tag;               /* given back in msg_child_state */
+    uint32_t shutdown_ms; /* SHUTDOWN, wait this long, then KILL; 0: KILL at once */
+    bool own_budget;      /* 5 restarts in 10 s of its own, then parked */
+    bool significant;     /* when it ends for good, the supervisor ends too */
+    int scheduler;        /* as struct spawn; 0 means scheduler 0, so set SCHED_ANY */
+    uint64_t tag;         /* given back in msg_child_state */
 };
 
 /* The arg of a supervisor is a blob that holds this struct; what it points to is static. */
 struct sup_spec {
     enum sup_strategy strategy;
-    unsigned intensity;         /* 0 with period_ms 0: 5 in 10 s */
+    unsigned intensity; /* 0 with period_ms 0: 5 in 10 s */
     uint32_t period_ms;
     const struct child_spec *children; /* static memory, or NULL */
     size_t n;
@@ -71,9 +71,9 @@ struct sup_spec {
      * PROC; calls sup_add for each. May be NULL. `ctx` are the bytes of sup_new_arg's ctx.
      */
     void (*build)(const void *ctx);
-    bool is_registered;         /* under its process's name (proc_register), for others to find */
-    proc_id watcher;            /* as if it had called sup_watch; 0: nobody */
-    size_t ctx_size;            /* the bytes that follow this struct in the arg blob */
+    bool is_registered; /* under its process's name (proc_register), for others to find */
+    proc_id watcher;    /* as if it had called sup_watch; 0: nobody */
+    size_t ctx_size;    /* the bytes that follow this struct in the arg blob */
 };
 
 /* A supervisor is a process. PROC_TRAP_EXIT and PROC_SUPERVISOR are set by itself. */

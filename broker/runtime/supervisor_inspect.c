@@ -84,7 +84,7 @@ static void put_statics(struct out *o, const struct children *cs, bool up)
 {
     const struct child *c;
 
-    TAILQ_FOREACH (c, &cs->statics, link)
+    TAILQ_FOREACH(c, &cs->statics, link)
         if ((c->phase == PHASE_UP) == up)
             put_child(o, c);
 }
@@ -93,7 +93,7 @@ static void put_dynamics(struct out *o, const struct children *cs, enum child_ph
 {
     const struct child *c;
 
-    TAILQ_FOREACH (c, &cs->dynamics[phase], link) {
+    TAILQ_FOREACH(c, &cs->dynamics[phase], link) {
         put_child(o, c);
         if (o->is_full)
             return;

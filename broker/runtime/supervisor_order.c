@@ -57,7 +57,7 @@ static bool start_statics(struct supervisor *s)
 {
     struct child *c;
 
-    TAILQ_FOREACH (c, &s->cs.statics, link) {
+    TAILQ_FOREACH(c, &s->cs.statics, link) {
         if (c->phase == PHASE_WAITING)
             sup_launch(s, c);
         if (c->phase == PHASE_STARTING)
@@ -124,7 +124,7 @@ static bool stop_statics(struct supervisor *s)
 {
     struct child *c;
 
-    TAILQ_FOREACH_REVERSE (c, &s->cs.statics, child_list, link) {
+    TAILQ_FOREACH_REVERSE(c, &s->cs.statics, child_list, link) {
         if (c->phase == PHASE_STOPPING && (c->is_doomed || s->is_ending))
             return true;
         if (!c->is_doomed)
@@ -163,7 +163,7 @@ static void doom_all(struct supervisor *s)
 
     s->stop_dynamics = true;
     s->is_settled = false;
-    TAILQ_FOREACH (c, &s->cs.statics, link)
+    TAILQ_FOREACH(c, &s->cs.statics, link)
         c->is_doomed = true;
 }
 

@@ -69,8 +69,7 @@ struct table *table_open(const char *name, void (*free_value)(void *))
 
     RUNTIME_REGION();
     pthread_mutex_lock(&tables.lock);
-    LIST_FOREACH(t, bucket_of(name), link)
-    {
+    LIST_FOREACH(t, bucket_of(name), link) {
         if (strcmp(t->name, name) == 0)
             break;
     }

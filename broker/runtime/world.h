@@ -28,8 +28,8 @@ struct world_net {
 };
 
 struct world {
-    uint64_t (*now_ns)(void);  /* monotonic */
-    int64_t (*wall_ms)(void);  /* since 1970 */
+    uint64_t (*now_ns)(void); /* monotonic */
+    int64_t (*wall_ms)(void); /* since 1970 */
     uint64_t (*random)(void);
     /* Bits that nobody can guess; NULL: `random` must do, as in the simulation. */
     void (*secret)(void *p, size_t size);

@@ -47,7 +47,8 @@ static int setup(void **state)
     assert_non_null(sock);
     assert_int_equal(amqp_socket_open(sock, host, port), AMQP_STATUS_OK);
     check_reply(amqp_login(conn, "/", 0, AMQP_DEFAULT_FRAME_SIZE, 30, AMQP_SASL_METHOD_PLAIN,
-                           "guest", "guest"), "login");
+                           "guest", "guest"),
+                "login");
     amqp_channel_open(conn, 1);
     check_reply(amqp_get_rpc_reply(conn), "channel.open");
     snprintf(queue_name, sizeof(queue_name), "rabbitmq-c-%d", (int)getpid());
@@ -131,8 +132,8 @@ static void test_publish_consume_ack(void **state)
     amqp_channel_close(conn, 1, AMQP_REPLY_SUCCESS);
     amqp_channel_open(conn, 1);
     check_reply(amqp_get_rpc_reply(conn), "channel.open again");
-    amqp_queue_declare_ok_t *ok = amqp_queue_declare(conn, 1, queue(), 1, 0, 0, 0,
-                                                     amqp_empty_table);
+    amqp_queue_declare_ok_t *ok =
+        amqp_queue_declare(conn, 1, queue(), 1, 0, 0, 0, amqp_empty_table);
 
     assert_non_null(ok);
     assert_int_equal(ok->message_count, 0);

@@ -33,7 +33,7 @@ static struct chan {
     uint32_t got_value, n_replies, n_got, n_gone, n_down;
     uint32_t n_back; /* permits of the shared prefetch that came back */
     bool wants;      /* such permits */
-    bool drops_got; /* does not take the record out of a QUEUE_GOT */
+    bool drops_got;  /* does not take the record out of a QUEUE_GOT */
 } chans[N_CHANNELS];
 
 static struct kit {
@@ -529,7 +529,7 @@ static void chan_share(struct chan *c, void *arg)
     (void)c;
     m->epoch = kit_epoch();
     m->is_limited = *(int *)arg >= 0;
-    m->n = m->is_limited ? (uint32_t)*(int *)arg : 0;
+    m->n = m->is_limited ? (uint32_t) * (int *)arg : 0;
     PROC_SEND(kit.queue, m);
 }
 

@@ -31,9 +31,14 @@ static struct {
 static struct cell *kit_cell(enum cell_kind kind, enum exchange_type type, const char *name,
                              struct blob *args)
 {
-    struct cell_spec spec = { .kind = kind, .id = kit.n + 1, .type = type, .args = args,
-                              .vhost = "/", .vhost_len = 1, .name = name,
-                              .name_len = (uint8_t)strlen(name) };
+    struct cell_spec spec = {.kind = kind,
+                             .id = kit.n + 1,
+                             .type = type,
+                             .args = args,
+                             .vhost = "/",
+                             .vhost_len = 1,
+                             .name = name,
+                             .name_len = (uint8_t)strlen(name)};
     struct cell *c = cell_new(&spec);
 
     assert_true(kit.n < KIT_CELLS);
@@ -65,7 +70,7 @@ static struct blob *kit_blob(struct amqp_bytes b)
 static bool kit_change(const struct cell *x, struct cell *dest, struct amqp_bytes key,
                        struct amqp_bytes args, bool remove)
 {
-    struct binding b = { .dest = dest, .key = kit_blob(key), .args = kit_blob(args) };
+    struct binding b = {.dest = dest, .key = kit_blob(key), .args = kit_blob(args)};
     bool changed = routes_change(x, &b, remove);
 
     blob_unref(b.key);
@@ -89,7 +94,7 @@ __attribute__((unused)) static bool kit_unbind(const struct cell *x, struct cell
 __attribute__((unused)) static bool kit_goes_to(const struct route_query *q, const bool *want)
 {
     struct routed to;
-    bool got[KIT_CELLS] = { 0 }, is_right = true;
+    bool got[KIT_CELLS] = {0}, is_right = true;
 
     route(&kit.tables, q, &to, proc_realloc, proc_free);
     for (uint32_t i = 0; i < to.queues.n; i++) {
@@ -107,7 +112,7 @@ __attribute__((unused)) static bool kit_goes_to(const struct route_query *q, con
 /* How many queues a message with this key reaches. */
 __attribute__((unused)) static uint32_t kit_count(const struct cell *x, const char *key)
 {
-    struct route_query q = { .exchange = x, .key = amqp_str(key) };
+    struct route_query q = {.exchange = x, .key = amqp_str(key)};
     struct routed to;
     uint32_t n;
 

@@ -52,7 +52,7 @@ static void test_memory_used(void **state)
     assert_int_equal(alarms_memory_used(&m, 200 * MIB, 5 * MIB), 20 * MIB);
     assert_int_equal(alarms_memory_used(&m, 201 * MIB, 5 * MIB), 21 * MIB); /* grown all the same */
     assert_int_equal(alarms_memory_used(&m, 201 * MIB, 100 * MIB), 116 * MIB); /* used again */
-    assert_int_equal(alarms_memory_used(&m, 18 * MIB, 5 * MIB), 18 * MIB); /* given back */
+    assert_int_equal(alarms_memory_used(&m, 18 * MIB, 5 * MIB), 18 * MIB);     /* given back */
     assert_int_equal(alarms_memory_used(&m, 60 * MIB, 5 * MIB), 60 * MIB);
     assert_int_equal(alarms_memory_used(&m, 0, 7 * MIB), 7 * MIB); /* resident bytes unknown */
 }

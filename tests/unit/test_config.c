@@ -41,21 +41,21 @@ static void test_values(void **state)
         const char *key, *value;
         int r;
     } table[] = {
-        { "listeners.tcp.default", "0", 0 },
-        { "listeners.tcp.default", "65535", 0 },
-        { "listeners.tcp.default", "65536", -EINVAL },
-        { "listeners.tcp.default", "-1", -EINVAL },
-        { "listeners.tcp.default", "", -EINVAL },
-        { "listeners.tcp.default", "5672x", -EINVAL },
-        { "listeners.tcp.default", "99999999999999999999", -EINVAL },
-        { "frame_max", "4095", -EINVAL },
-        { "frame_max", "4096", 0 },
-        { "channel_max", "0", -EINVAL },
-        { "loopback_users.guest", "false", 0 },
-        { "loopback_users.guest", "no", -EINVAL },
-        { "log.level", "warning", 0 },
-        { "log.level", "loud", -EINVAL },
-        { "no.such.key", "1", -EINVAL },
+        {"listeners.tcp.default", "0", 0},
+        {"listeners.tcp.default", "65535", 0},
+        {"listeners.tcp.default", "65536", -EINVAL},
+        {"listeners.tcp.default", "-1", -EINVAL},
+        {"listeners.tcp.default", "", -EINVAL},
+        {"listeners.tcp.default", "5672x", -EINVAL},
+        {"listeners.tcp.default", "99999999999999999999", -EINVAL},
+        {"frame_max", "4095", -EINVAL},
+        {"frame_max", "4096", 0},
+        {"channel_max", "0", -EINVAL},
+        {"loopback_users.guest", "false", 0},
+        {"loopback_users.guest", "no", -EINVAL},
+        {"log.level", "warning", 0},
+        {"log.level", "loud", -EINVAL},
+        {"no.such.key", "1", -EINVAL},
     };
 
     (void)state;

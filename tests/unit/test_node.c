@@ -94,9 +94,8 @@ static void test_password_is_hashed(void **state)
                      0);
     assert_null(strstr(d.v[0].text, "plain text"));
     assert_int_equal(d.v[0].fact.tags, ACCESS_ADMINISTRATOR | ACCESS_IMPERSONATOR);
-    assert_int_equal(definitions_add(&again, "users", d.v[0].text, strlen(d.v[0].text), why,
-                                     sizeof(why)),
-                     0);
+    assert_int_equal(
+        definitions_add(&again, "users", d.v[0].text, strlen(d.v[0].text), why, sizeof(why)), 0);
     assert_true(password_is(&again.v[0].fact.password, "plain text", 10));
     assert_int_equal(definitions_add(&again, "queues", "{}", 2, why, sizeof(why)), -ENOENT);
     definitions_fini(&d);
@@ -106,7 +105,12 @@ static void test_password_is_hashed(void **state)
 static void test_refused(void **state)
 {
     static const char *const bad[] = {
-        "", "[]", "7", "{\"users\":7}", "{\"users\":[7]}", "{\"users\":[{}]}",
+        "",
+        "[]",
+        "7",
+        "{\"users\":7}",
+        "{\"users\":[7]}",
+        "{\"users\":[{}]}",
         "{\"users\":[{\"name\":\"u\",\"password\":\"\"}]}",
         "{\"users\":[{\"name\":\"u\",\"tags\":7}]}",
         "{\"vhosts\":[{\"name\":\"a\\u0000b\"}]}",
@@ -329,9 +333,9 @@ static void test_no_store(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),         cmocka_unit_test(test_password_is_hashed),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_first_start),
-        cmocka_unit_test(test_store_dies),   cmocka_unit_test(test_access_restarts),
+        cmocka_unit_test(test_read),       cmocka_unit_test(test_password_is_hashed),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_first_start),
+        cmocka_unit_test(test_store_dies), cmocka_unit_test(test_access_restarts),
         cmocka_unit_test(test_no_store),
     };
 

@@ -37,18 +37,42 @@ static void known_cases(void *arg)
         const char *pattern, *key;
         bool want;
     } cases[] = {
-        { "a.b", "a.b", true },     { "a.b", "a.B", false },    { "a.b", "a.b.c", false },
-        { "a.*", "a.b", true },     { "a.*", "a.", true },      { "a.*", "a", false },
-        { "a.*", "a.b.c", false },  { "*", "", false },         { "#", "", true },
-        { "", "", true },           { "", "a", false },         { "#", "a.b.c", true },
-        { "a.#", "a", true },       { "a.#", "a.", true },      { "a.#", "b", false },
-        { "a.#.b", "a.b", true },   { "a.#.b", "a.x.y.b", true }, { "a.#.b", "a.x.y", false },
-        { "#.b", "b", true },       { "#.b", "a.b", true },     { "#.*", "", false },
-        { "#.*", "a", true },       { "*.#.*", "a", false },    { "*.#.*", "a.b", true },
-        { "#.#", "", true },        { "#.a.#", "x.a.y", true }, { "#.a.#.a.#", "a", false },
-        { "#.a.#.a.#", "a.a", true }, { "*.*", ".", true },     { "a*.b", "a*.b", true },
-        { "a*.b", "ab.b", false },  { "a.b", "a.*", false },    { "*.b", "#.b", true },
-        { "..", "..", true },       { "..", ".", false },       { ".#", ".a", true },
+        {"a.b", "a.b", true},
+        {"a.b", "a.B", false},
+        {"a.b", "a.b.c", false},
+        {"a.*", "a.b", true},
+        {"a.*", "a.", true},
+        {"a.*", "a", false},
+        {"a.*", "a.b.c", false},
+        {"*", "", false},
+        {"#", "", true},
+        {"", "", true},
+        {"", "a", false},
+        {"#", "a.b.c", true},
+        {"a.#", "a", true},
+        {"a.#", "a.", true},
+        {"a.#", "b", false},
+        {"a.#.b", "a.b", true},
+        {"a.#.b", "a.x.y.b", true},
+        {"a.#.b", "a.x.y", false},
+        {"#.b", "b", true},
+        {"#.b", "a.b", true},
+        {"#.*", "", false},
+        {"#.*", "a", true},
+        {"*.#.*", "a", false},
+        {"*.#.*", "a.b", true},
+        {"#.#", "", true},
+        {"#.a.#", "x.a.y", true},
+        {"#.a.#.a.#", "a", false},
+        {"#.a.#.a.#", "a.a", true},
+        {"*.*", ".", true},
+        {"a*.b", "a*.b", true},
+        {"a*.b", "ab.b", false},
+        {"a.b", "a.*", false},
+        {"*.b", "#.b", true},
+        {"..", "..", true},
+        {"..", ".", false},
+        {".#", ".a", true},
     };
     struct cell *x = kit_exchange(EXCHANGE_TOPIC, "x", NULL), *q = kit_queue("q");
 
@@ -89,7 +113,7 @@ static void make_words(char out[64], const char *const *words, unsigned n_words)
 
 static void random_round(struct cell *x, struct cell *const *q)
 {
-    static const char *const words[] = { "a", "b", "", "*", "#", "#", "*" };
+    static const char *const words[] = {"a", "b", "", "*", "#", "#", "*"};
     static char pattern[N_PATTERNS][64];
     static bool bound[N_PATTERNS][N_QUEUES];
 
@@ -104,7 +128,7 @@ static void random_round(struct cell *x, struct cell *const *q)
     }
     for (int i = 0; i < 600; i++) {
         unsigned p = (unsigned)(tw_random() % N_PATTERNS), to = (unsigned)(tw_random() % N_QUEUES);
-        bool want[KIT_CELLS] = { 0 };
+        bool want[KIT_CELLS] = {0};
         char key[64];
 
         CHECK(kit_change(x, q[to], amqp_str(pattern[p]), amqp_bytes(NULL, 0), bound[p][to]));
@@ -114,7 +138,7 @@ static void random_round(struct cell *x, struct cell *const *q)
             for (to = 0; to < N_QUEUES; to++)
                 want[q[to]->id - 1] |= bound[p][to] && topic_matches(pattern[p], key);
         }
-        CHECK(kit_goes_to(&(struct route_query){ .exchange = x, .key = amqp_str(key) }, want));
+        CHECK(kit_goes_to(&(struct route_query){.exchange = x, .key = amqp_str(key)}, want));
     }
     for (int p = 0; p < N_PATTERNS; p++) {
         for (int to = 0; to < N_QUEUES; to++)
@@ -154,9 +178,13 @@ static void count_hit(void *ctx, const struct route_set *set)
 
 static size_t steps_of(const struct cell *x, const char *key, unsigned *ret_hits)
 {
-    struct topic_query q = { .table = x->routes, .key = key, .len = strlen(key),
-                             .realloc = proc_realloc, .free = proc_free, .hit = count_hit,
-                             .ctx = ret_hits };
+    struct topic_query q = {.table = x->routes,
+                            .key = key,
+                            .len = strlen(key),
+                            .realloc = proc_realloc,
+                            .free = proc_free,
+                            .hit = count_hit,
+                            .ctx = ret_hits};
 
     *ret_hits = 0;
     return topic_match(&q);
