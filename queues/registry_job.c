@@ -138,7 +138,10 @@ static void on_down(struct registry *r, struct job *j, const struct msg *m)
     case WITH_EXCHANGE:
         x = subject_find(r, j->exchange_id) ? subject_find(r, j->exchange_id)->cell : NULL;
         if (x && cell_at(x)->state != CELL_PARKED) {
-            j->stalled = true; /* its next run says HELLO */
+            /* Its next run says HELLO, unless it has done so before we heard of the end. */
+            j->stalled = cell_at(x)->state != CELL_UP || cell_at(x)->pid == m->from;
+            if (!j->stalled)
+                j->act(r, j);
             return;
         }
         break;
