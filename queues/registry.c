@@ -65,13 +65,6 @@ static void on_partner(struct registry *r, enum partner with, proc_id pid)
     proc_monitor(pid); /* also one that died meanwhile: its DOWN awaits the next */
     if (with == WITH_QUEUES || with == WITH_EXCHANGES)
         sup_watch(pid);
-    if (!r->is_running) {
-        if (r->store && r->queues && r->exchanges)
-            load_begin(r);
-        return;
-    }
-    reserve_ids(r);
-    job_resume(r, with, 0); /* who waits for this one does not wait for the others */
 }
 
 static int fall(void *ctx, const void *key, size_t len, void *value)
@@ -116,18 +109,26 @@ static void on_down(struct registry *r, proc_id pid)
     }
 }
 
+/*
+ * Children are started before jobs go on: a deletion among these stops its queue, which must not be
+ * started behind that, when nobody holds its cell any more.
+ */
 static void on_named(struct registry *r, const struct msg *m)
 {
     enum partner with = partner_of(r, m->ref);
-    bool was_running = r->is_running;
 
     on_partner(r, with, m->from);
-    if (!was_running)
+    if (!r->is_running) {
+        if (r->store && r->queues && r->exchanges)
+            load_begin(r);
         return;
+    }
     if (with == WITH_QUEUES)
         table_each(r->tables.queues, start_again, r);
     else if (with == WITH_EXCHANGES)
         table_each(r->tables.exchanges, start_again, r);
+    reserve_ids(r);
+    job_resume(r, with, 0); /* who waits for this one does not wait for the others */
 }
 
 static void on_child_state(struct registry *r, const struct msg_child_state *m)
