@@ -9,11 +9,18 @@
 #include "queues/queue.h"
 #include "queues/registry_impl.h"
 
+/*
+ * The name goes last: as long as the process may be started, somebody has to hold its cell, also
+ * when this registry ends and another goes on. Until then the cell says that it is deleted.
+ */
 static void deleted(struct registry *r, struct job *j, struct msg *m)
 {
     job_act after = j->after_delete;
+    struct cell *q = j->cell;
 
     (void)m;
+    if (vhost_find_queue(&r->tables, cell_name(q), q->name_len) == q)
+        table_del(r->tables.queues, cell_name(q), q->name_len);
     j->after_delete = NULL;
     if (after)
         after(r, j);
@@ -90,11 +97,8 @@ static void out_of_sight(struct registry *r, struct job *j)
 {
     struct cell *q = j->cell;
 
-    if (vhost_find_queue(&r->tables, cell_name(q), q->name_len) == q) {
-        table_del(r->tables.queues, cell_name(q), q->name_len);
-        cell_set(q, 0, 0, CELL_DELETED, NULL);
-        job_on_cell(r, q);
-    }
+    cell_set(q, 0, 0, CELL_DELETED, NULL);
+    job_on_cell(r, q);
     job_unbind_all(r, j, unbound);
 }
 
@@ -141,7 +145,9 @@ void queue_delete_run(struct registry *r, struct job *j)
 /* For the registry's own reasons. The name may mean another queue by now. */
 static void own_begin(struct registry *r, struct job *j)
 {
-    if (cell_at(j->cell)->state == CELL_DELETED)
+    struct cell *q = j->cell;
+
+    if (vhost_find_queue(&r->tables, cell_name(q), q->name_len) != q)
         job_finish(r, j);
     else
         queue_delete_run(r, j);
