@@ -21,6 +21,10 @@ static void deleted(struct registry *r, struct job *j, struct msg *m)
     (void)m;
     if (vhost_find_queue(&r->tables, cell_name(q), q->name_len) == q)
         table_del(r->tables.queues, cell_name(q), q->name_len);
+    if (cell_at(q)->state != CELL_DELETED) { /* it came up once more before it was stopped */
+        cell_set(q, 0, 0, CELL_DELETED, NULL);
+        job_on_cell(r, q);
+    }
     j->after_delete = NULL;
     if (after)
         after(r, j);
