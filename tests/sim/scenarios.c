@@ -64,6 +64,7 @@ const struct sim_plant sim_plants[] = {
     {"wire-cut", "slice", "connections stay"},
     {"wire-garble", "slice", "frames"},
     {"wire-nack", "slice", "nack has a cause"},
+    {"wire-ack-unknown", "slice", "errors"},
     {"slice-twice", "slice", "one of each"},
     {"slice-overtake", "slice", "order"},
     {"slice-unready", "slice", "ready"},

@@ -17,6 +17,7 @@
 
 #include "amqp/codec/methods.h"
 #include "broker/runtime/proc.h"
+#include "tests/sim/sim_peer.h"
 
 struct amqp_frame;
 
@@ -165,7 +166,7 @@ enum client_phase {
 
 struct client {
     enum client_phase phase;
-    int fd;
+    struct sim_peer peer;
     bool is_slow;        /* reads little */
     bool is_audit;       /* does nothing by itself */
     bool has_spoken;     /* after its close: then what answers that may be lost by a reset */
@@ -173,13 +174,18 @@ struct client {
     uint32_t uid;
     uint32_t front_failures, listener_failures; /* when it connected */
     uint64_t since_us;                          /* the same */
-    uint32_t frame_max;
-    uint8_t *out, *in;
-    uint32_t n_out, cap_out, n_in, cap_in;
     struct chan_end channel[N_CHANNELS];
 };
 
+/* What another scenario that runs the whole broker does in the slice's place. */
+struct slice_driver {
+    void (*act)(void);        /* between two steps, and inside a sync of the disk */
+    void (*was_killed)(void); /* the program has gone, and every socket with it */
+    bool with_alarms;
+};
+
 struct slice {
+    const struct slice_driver *driver;
     uint16_t port; /* 0: the broker is not up */
     proc_id root;
     bool is_dying; /* the disk has stopped: the program has to end before the next step */
@@ -217,8 +223,6 @@ static inline bool slice_is_durable(int queue)
 void slice_run(void);
 /* One step of the runtime; false: nothing was ready. Ends the program when it has to die. */
 bool slice_step(void);
-/* The program has gone: every client is cut off, and the model knows what may be lost. */
-void slice_was_killed(void);
 
 /* slice_boot.c: the program begins, and ends in each way there is. */
 void slice_boot(void);
@@ -266,7 +270,6 @@ void client_drop(struct client *c, bool reset);
 /* Its connection is no more. */
 void client_forget(struct client *c);
 void client_method(struct client *c, uint16_t channel, const struct amqp_method *m);
-void client_put(struct client *c, const void *bytes, uint32_t len);
 /* For a planted bug: it says that it lives, and nothing else. */
 void client_beat(struct client *c);
 /* Asks to close it in peace. */
@@ -276,7 +279,6 @@ void channel_ask(struct client *c, struct chan_end *ch, const struct amqp_method
 /* Whatever was under way in it has no end that anybody will hear of. */
 void channel_forget(struct chan_end *ch);
 void channel_open(struct client *c, int place);
-uint8_t slice_body_byte(uint32_t uid, uint32_t i);
 uint32_t slice_props(const struct message *m, uint8_t out[64]);
 
 /* slice_channel.c: what comes in for a channel. */

@@ -32,34 +32,11 @@ static uint32_t pick_size(void)
     return r < 850 ? below(200) : r < 970 ? below(5000) : r < 995 ? below(40000) : below(120000);
 }
 
-static void put_content(struct client *c, uint16_t channel, const struct message *m)
-{
-    uint8_t props[64], buf[AMQP_FRAME_HEAD_LEN + 4096];
-    struct amqp_content_header h = {.class_id = AMQP_CLASS_BASIC, .body_size = m->size};
-    uint8_t header[128];
-
-    h.props = amqp_bytes(props, slice_props(m, props));
-    client_put(c, header, (uint32_t)(content_put_header_frame(header, channel, &h) - header));
-    for (uint32_t at = 0; at < m->size;) {
-        uint32_t n = c->frame_max - AMQP_FRAME_OVERHEAD;
-
-        n = n < 4000 ? n : 4000;
-        n = n < m->size - at ? n : m->size - at;
-        if (n > 1 && chance(100000))
-            n = 1 + below(n);
-        (void)frame_put_head(buf, AMQP_FRAME_BODY, channel, n);
-        for (uint32_t i = 0; i < n; i++)
-            buf[AMQP_FRAME_HEAD_LEN + i] = slice_body_byte(m->uid, at + i);
-        (void)frame_put_end(buf + AMQP_FRAME_HEAD_LEN + n);
-        client_put(c, buf, n + AMQP_FRAME_OVERHEAD);
-        at += n;
-    }
-}
-
 void act_publish(struct client *c, struct chan_end *ch, int exchange, int key, bool persistent)
 {
     struct amqp_method pub = {.id = AMQP_BASIC_PUBLISH};
     struct message *m = model_publish(ch, exchange, key);
+    uint8_t props[64];
 
     if (!m)
         return;
@@ -78,7 +55,8 @@ void act_publish(struct client *c, struct chan_end *ch, int exchange, int key, b
         .routing_key = amqp_str(exchange ? slice_keys[key] : slice_queues[key]),
         .mandatory = m->mandatory};
     client_method(c, ch->number, &pub);
-    put_content(c, ch->number, m);
+    sim_peer_put_content(&c->peer, ch->number, amqp_bytes(props, slice_props(m, props)), m->uid,
+                         m->size);
     sim_note("publish", m->uid, m->size, ch->uid);
 }
 
@@ -319,6 +297,8 @@ static void settle_some(struct client *c, struct chan_end *ch)
     if (ch->n_unacked == 0 || ch->op == AMQP_BASIC_RECOVER)
         return;
     tag = ch->unacked[i].tag;
+    if (sim_is_planted("wire-ack-unknown"))
+        tag = ch->last_tag + 1;
     if (m.id == AMQP_BASIC_ACK)
         m.u.basic_ack = (struct amqp_basic_ack){.delivery_tag = tag, .multiple = multiple};
     else if (m.id == AMQP_BASIC_NACK)
@@ -402,7 +382,7 @@ static void leave(struct client *c)
 
     if (r < 30) {
         client_close(c);
-    } else if (r < 40 && c->n_out > 0) {
+    } else if (r < 40 && c->peer.n_out > 0) {
         client_write(c, false); /* somewhere within a frame */
         client_drop(c, false);
     } else if (r < 60 && c->will_go_silent && c->phase == CLIENT_RUNNING) {
@@ -426,7 +406,7 @@ void act(void)
         client_connect(c);
     } else if (r < 350) {
         client_read(c, !c->is_slow);
-    } else if (r < 650 || c->n_out > 100000) {
+    } else if (r < 650 || c->peer.n_out > 100000) {
         client_write(c, false);
     } else if (c->phase == CLIENT_RUNNING && r < 994) {
         act_channel(c, &c->channel[below(N_CHANNELS)]);

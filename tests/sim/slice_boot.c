@@ -123,7 +123,7 @@ static enum crash_sync on_sync(void *ctx, const char *file)
     boot.in_sync = true;
     for (uint32_t n = sim_below(SIM_DISK, 12); n > 0; n--) {
         if (!slice.in_calm && slice.port)
-            act();
+            slice.driver->act();
         rt_step_others(1 + sim_below(SIM_DISK, 3));
     }
     boot.in_sync = false;
@@ -197,7 +197,7 @@ static void check_nothing_left(void)
 static void start(void)
 {
     struct rt_config config = {.schedulers = 1, .world = &boot.world, .on_crash = on_crash};
-    struct tree_options options = {.on_ready = on_ready};
+    struct tree_options options = {.with_alarms = slice.driver->with_alarms, .on_ready = on_ready};
     int r = rt_start(&config);
 
     if (r < 0)
@@ -206,6 +206,13 @@ static void start(void)
     slice.is_dying = false;
     slice.root = tree_start(&options);
     slice_crash_rates();
+}
+
+static void was_killed(void)
+{
+    slice.failures++;
+    slice.front_failures++;
+    slice.driver->was_killed();
 }
 
 void slice_boot(void)
@@ -238,7 +245,7 @@ void slice_kill(bool power)
     sim_net_crash();
     slice.port = 0;
     slice.is_dying = false;
-    slice_was_killed();
+    was_killed();
 }
 
 void slice_shutdown(void)
@@ -261,5 +268,5 @@ void slice_shutdown(void)
                  why.text);
     check_nothing_left();
     slice.port = 0;
-    slice_was_killed();
+    was_killed();
 }

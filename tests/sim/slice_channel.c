@@ -299,7 +299,7 @@ static uint32_t check_bytes(const struct chan_end *ch)
         ch->in.size != m->size)
         sim_fail("bytes", "message %u is not as it was published", uid);
     for (uint32_t i = 0; i < m->size; i++)
-        if (ch->in.body[i] != slice_body_byte(uid, i))
+        if (ch->in.body[i] != sim_body_byte(uid, i))
             sim_fail("bytes", "byte %u of message %u is wrong", i, uid);
     return uid;
 }
@@ -333,7 +333,8 @@ static void content_is_whole(struct chan_end *ch)
             model_returned(ch, uid);
         return;
     }
-    if (sim_is_planted("wire-lose-delivery") && sim_chance(SIM_ACTOR, 10000))
+    if (sim_is_planted("wire-lose-delivery") && id == AMQP_BASIC_DELIVER &&
+        sim_chance(SIM_ACTOR, 10000))
         return;
     if (ch->in.tag != ch->last_tag + 1)
         sim_fail("delivery tags", "channel %u: %llu comes after %llu", ch->uid,

@@ -6,12 +6,10 @@
  * 2. "connections stay": none ends unasked while no process has failed.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "amqp/codec/frame.h"
 #include "amqp/codec/props.h"
-#include "amqp/codec/table.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_world.h"
@@ -23,11 +21,6 @@ enum {
     HANDSHAKE_US = 9 * 1000 * 1000,
     RESTART_US = 100 * 1000
 };
-
-uint8_t slice_body_byte(uint32_t uid, uint32_t i)
-{
-    return (uint8_t)(uid * 31 + i * 7 + (i >> 8) * 13);
-}
 
 /* The message's number is its id. */
 uint32_t slice_props(const struct message *m, uint8_t out[64])
@@ -45,57 +38,30 @@ uint32_t slice_props(const struct message *m, uint8_t out[64])
     return (uint32_t)n;
 }
 
-static void room(uint8_t **p, uint32_t *cap, uint32_t need)
-{
-    if (need <= *cap)
-        return;
-    *cap = need + need / 2 + 256;
-    *p = realloc(*p, *cap);
-    if (!*p)
-        sim_fail("simulation", "no memory");
-}
-
-void client_put(struct client *c, const void *bytes, uint32_t len)
-{
-    room(&c->out, &c->cap_out, c->n_out + len);
-    memcpy(c->out + c->n_out, bytes, len);
-    c->n_out += len;
-}
-
 void client_method(struct client *c, uint16_t channel, const struct amqp_method *m)
 {
-    ssize_t size = amqp_method_encoded_size(m);
-
-    if (size < 0)
-        sim_fail("simulation", "%s cannot be encoded", amqp_method_name(m->id));
-    room(&c->out, &c->cap_out, c->n_out + (uint32_t)size);
-    (void)amqp_method_encode(m, channel, c->out + c->n_out, (size_t)size); /* it has room */
-    c->n_out += (uint32_t)size;
+    sim_peer_put_method(&c->peer, channel, m);
     c->has_spoken |= c->phase == CLIENT_CLOSING;
-    sim_note(amqp_method_name(m->id), c->uid, channel, c->n_out);
+    sim_note(amqp_method_name(m->id), c->uid, channel, c->peer.n_out);
 }
 
 void client_connect(struct client *c)
 {
-    int fd = slice.port ? sim_connect(slice.port) : -ECONNREFUSED;
     bool is_audit = c->is_audit;
 
-    if (fd < 0)
+    if (!sim_peer_connect(&c->peer, slice.port))
         return;
     c->phase = CLIENT_START;
-    c->fd = fd;
     c->uid = ++slice.next_client;
     c->front_failures = slice.front_failures;
     c->listener_failures = slice.listener_failures;
     c->since_us = sim_now_us();
-    c->n_out = c->n_in = 0;
     c->has_spoken = false;
     c->is_slow = !is_audit && sim_chance(SIM_DRIVER, 150000);
     c->will_go_silent = !is_audit && sim_chance(SIM_DRIVER, 60000);
-    c->frame_max = sim_chance(SIM_DRIVER, 500000) ? 4096 : 131072;
+    c->peer.frame_max = sim_chance(SIM_DRIVER, 500000) ? 4096 : 131072;
     for (int i = 0; i < N_CHANNELS; i++)
         c->channel[i].number = (uint16_t)(i + 1);
-    client_put(c, amqp_protocol_header, AMQP_PROTOCOL_HEADER_LEN);
 }
 
 void client_forget(struct client *c)
@@ -103,8 +69,6 @@ void client_forget(struct client *c)
     for (int i = 0; i < N_CHANNELS; i++)
         channel_forget(&c->channel[i]);
     c->phase = CLIENT_NONE;
-    c->n_out = c->n_in = 0;
-    c->fd = 0;
 }
 
 void client_drop(struct client *c, bool reset)
@@ -112,7 +76,7 @@ void client_drop(struct client *c, bool reset)
     if (c->phase == CLIENT_NONE)
         return;
     sim_note("dropped", c->uid, reset, 0);
-    (reset ? sim_reset : sim_close)(c->fd);
+    sim_peer_end(&c->peer, reset);
     client_forget(c);
 }
 
@@ -132,42 +96,13 @@ void client_close(struct client *c)
 
 static void start_ok(struct client *c)
 {
-    static const char login[] = "\0guest\0guest";
-    struct amqp_method m = {.id = AMQP_CONNECTION_START_OK};
-    struct ftable_builder b;
-    struct amqp_bytes props;
-    uint8_t bytes[256];
-
-    ftable_build(&b, bytes, sizeof(bytes));
-    ftable_open_table(&b, "capabilities");
-    ftable_put_bool(&b, "consumer_cancel_notify", true);
-    ftable_put_bool(&b, "authentication_failure_close", true);
-    ftable_end(&b);
-    if (ftable_finish(&b, &props) < 0)
-        sim_fail("simulation", "client properties");
-    m.u.connection_start_ok =
-        (struct amqp_connection_start_ok){.client_properties = props,
-                                          .mechanism = amqp_str("PLAIN"),
-                                          .response = amqp_bytes(login, sizeof(login) - 1),
-                                          .locale = amqp_str("en_US")};
-    client_method(c, 0, &m);
+    sim_peer_put_start_ok(&c->peer);
     c->phase = CLIENT_TUNE;
 }
 
 static void tune_ok(struct client *c, const struct amqp_connection_tune *t)
 {
-    struct amqp_method m = {.id = AMQP_CONNECTION_TUNE_OK};
-    struct amqp_method open = {.id = AMQP_CONNECTION_OPEN};
-
-    if (c->frame_max > t->frame_max)
-        c->frame_max = t->frame_max;
-    m.u.connection_tune_ok =
-        (struct amqp_connection_tune_ok){.channel_max = 16,
-                                         .frame_max = c->frame_max,
-                                         .heartbeat = c->will_go_silent ? SILENT_HEARTBEAT_S : 0};
-    client_method(c, 0, &m);
-    open.u.connection_open.virtual_host = amqp_str("/");
-    client_method(c, 0, &open);
+    sim_peer_put_tune_ok(&c->peer, t, c->will_go_silent ? SILENT_HEARTBEAT_S : 0);
     c->phase = CLIENT_OPEN;
 }
 
@@ -179,7 +114,7 @@ void client_beat(struct client *c)
         return;
     c->since_us = sim_now_us();
     (void)frame_put_heartbeat(beat);
-    (void)sim_write(c->fd, beat,
+    (void)sim_write(c->peer.fd, beat,
                     sizeof(beat)); /* a planted bug; that it is not taken is no matter */
 }
 
@@ -274,22 +209,12 @@ static void on_frame(struct client *c, const struct amqp_frame *f)
 static void parse(struct client *c)
 {
     uint32_t at = 0, uid = c->uid;
+    struct amqp_frame f;
 
-    while (c->phase != CLIENT_NONE && c->uid == uid) {
-        struct amqp_frame f;
-        ssize_t r = frame_parse(c->in + at, c->n_in - at, c->frame_max, &f);
-
-        if (r < 0)
-            sim_fail("frames", "client %u: %s", c->uid, amqp_error_text((int)r));
-        if (r == 0)
-            break;
-        at += (uint32_t)r;
+    while (c->phase != CLIENT_NONE && c->uid == uid && sim_peer_next(&c->peer, &at, &f))
         on_frame(c, &f);
-    }
-    if (c->phase == CLIENT_NONE || c->uid != uid)
-        return;
-    c->n_in -= at;
-    memmove(c->in, c->in + at, c->n_in);
+    if (c->phase != CLIENT_NONE && c->uid == uid)
+        sim_peer_took(&c->peer, at);
 }
 
 static void on_end(struct client *c)
@@ -305,22 +230,19 @@ void client_read(struct client *c, bool all)
     bool more = true;
 
     while (more && c->phase != CLIENT_NONE && c->uid == uid) {
-        uint32_t n = all ? READ_SIZE : 1 + sim_below(SIM_DRIVER, READ_SIZE);
-        ssize_t r;
+        ssize_t r = sim_peer_read(&c->peer, all ? READ_SIZE : 1 + sim_below(SIM_DRIVER, READ_SIZE));
 
-        room(&c->in, &c->cap_in, c->n_in + n);
-        r = sim_read(c->fd, c->in + c->n_in, n);
         if (r == -EAGAIN)
             return;
-        if (r > 0 && sim_is_planted("wire-garble") && sim_chance(SIM_ACTOR, 3000))
-            c->in[c->n_in + (uint32_t)r - 1] ^= 1;
+        if (r > 0 && sim_is_planted("wire-garble") &&
+            c->peer.in[c->peer.n_in - 1] == AMQP_FRAME_END)
+            c->peer.in[c->peer.n_in - 1] ^= 1;
         if (r > 0 && sim_is_planted("wire-cut") && sim_chance(SIM_ACTOR, 3000))
             r = -ECONNRESET;
         if (r <= 0) {
             on_end(c);
             return;
         }
-        c->n_in += (uint32_t)r;
         parse(c);
         more = all;
     }
@@ -328,16 +250,11 @@ void client_read(struct client *c, bool all)
 
 void client_write(struct client *c, bool all)
 {
-    uint32_t n = c->n_out;
-    ssize_t r;
+    uint32_t n = c->peer.n_out;
 
     if (c->phase == CLIENT_NONE || n == 0)
         return;
     if (!all && n > 1 && sim_chance(SIM_DRIVER, 300000))
         n = 1 + sim_below(SIM_DRIVER, n - 1);
-    r = sim_write(c->fd, c->out, n);
-    if (r <= 0)
-        return; /* an end is seen by who reads */
-    c->n_out -= (uint32_t)r;
-    memmove(c->out, c->out + r, c->n_out);
+    (void)sim_peer_write(&c->peer, n); /* an end is seen by who reads */
 }

@@ -2,7 +2,6 @@
  * slice_run.c - the scenario of the whole broker: rounds of disturbance, each with its crashes, and
  * an audit behind each; at last a clean end, and one more start that has to find all again.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/runtime/runtime.h"
@@ -39,10 +38,9 @@ bool slice_step(void)
     return true;
 }
 
-void slice_was_killed(void)
+/* Every client is cut off, and the model knows what may be lost. */
+static void was_killed(void)
 {
-    slice.failures++;
-    slice.front_failures++;
     for (int i = 0; i < N_CLIENTS; i++)
         if (slice.client[i].phase != CLIENT_NONE)
             client_drop(&slice.client[i], false);
@@ -67,7 +65,10 @@ static void disturb(uint32_t steps)
 
 static void init(void)
 {
+    static const struct slice_driver driver = {.act = act, .was_killed = was_killed};
+
     memset(&slice, 0, sizeof(slice));
+    slice.driver = &driver;
     slice.exchange[0].state = slice.exchange[1].state = EXISTS;
     slice.client[N_CLIENTS - 1].is_audit = true;
     slice_disk_new();
@@ -76,10 +77,8 @@ static void init(void)
 static void fini(void)
 {
     slice_disk_free();
-    for (int i = 0; i < N_CLIENTS; i++) {
-        free(slice.client[i].in);
-        free(slice.client[i].out);
-    }
+    for (int i = 0; i < N_CLIENTS; i++)
+        sim_peer_free(&slice.client[i].peer);
 }
 
 void slice_run(void)
