@@ -12,10 +12,9 @@
 
 #include "broker/runtime/alloc.h"
 #include "persistence/db_internal.h"
+#include "persistence/schema.h"
 
-#define FILE_NAME      "store.sqlite"
-#define APPLICATION_ID 0x5761726e /* "Warn" */
-#define USER_VERSION   1
+#define FILE_NAME "store.sqlite"
 
 /*
  * What must be set before the first page is written. The locking mode is first, because others of
@@ -29,37 +28,6 @@ static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
                               "PRAGMA temp_store = MEMORY;"
                               "PRAGMA journal_size_limit = 67108864;"
                               "PRAGMA trusted_schema = OFF;";
-
-/*
- * The four tables of messages go by a segment's id:
- * - segment: the bytes of records, one behind the other. One row for each commit, more where it is
- *   large.
- * - header: what each queue has in the segment, and the group that wrote it. A group that wrote no
- *   segment has a row of its own here until the next one, so that the newest row always tells the
- *   last group.
- * - entries: where each record lies and whose it is.
- * - acks: which entries are settled; no row where none is.
- *
- * In meta, epoch is the number of openings, clean is 1 after an ordered stop, next_id is the first
- * id that is not reserved.
- */
-static const char schema[] =
-    "CREATE TABLE segment(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
-    "CREATE TABLE header(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
-    "CREATE TABLE entries(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
-    "CREATE TABLE acks(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
-    "CREATE TABLE queue(id INTEGER PRIMARY KEY, name TEXT NOT NULL, flags INTEGER NOT NULL,"
-    " args BLOB NOT NULL) STRICT;"
-    "CREATE TABLE exchange(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,"
-    " flags INTEGER NOT NULL, args BLOB NOT NULL) STRICT;"
-    "CREATE TABLE binding(source INTEGER NOT NULL, dest INTEGER NOT NULL,"
-    " dest_type INTEGER NOT NULL, key BLOB NOT NULL, args BLOB NOT NULL,"
-    " PRIMARY KEY(source, dest, dest_type, key, args)) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX binding_dest ON binding(dest);"
-    "CREATE TABLE setting(kind TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,"
-    " PRIMARY KEY(kind, name)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "INSERT INTO meta(name, value) VALUES ('epoch', 0), ('clean', 1), ('next_id', 1);";
 
 void *db_realloc(struct db *db, void *p, size_t size)
 {
@@ -142,48 +110,6 @@ static int make_dir(const char *dir)
     return r;
 }
 
-/* Whether the file is one of ours and of a version that this program knows. */
-static int check_version(struct sql *sql, const char *dir, bool *ret_is_new, char *why,
-                         size_t why_size)
-{
-    int64_t id, version, n_tables;
-    int r = sql_number(sql, "PRAGMA application_id", &id);
-
-    if (r == 0)
-        r = sql_number(sql, "PRAGMA user_version", &version);
-    if (r == 0)
-        r = sql_number(sql, "SELECT count(*) FROM sqlite_schema", &n_tables);
-    if (r < 0)
-        return r;
-    *ret_is_new = id == 0 && version == 0 && n_tables == 0;
-    if (*ret_is_new)
-        return 0;
-    if (id != APPLICATION_ID) {
-        snprintf(why, why_size, "%s/%s is not a message store", dir, FILE_NAME);
-        return -EINVAL;
-    }
-    if (version > USER_VERSION) {
-        snprintf(why, why_size, "%s is of a newer version (%d, this program knows %d)", dir,
-                 (int)version, USER_VERSION);
-        return -ENOTSUP;
-    }
-    return 0;
-}
-
-static int make_schema(struct db *db)
-{
-    char text[128];
-    int r = sql_run(db->sql, SQL_BEGIN);
-
-    if (r == 0)
-        r = sql_exec(db->sql, schema);
-    snprintf(text, sizeof(text), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
-             APPLICATION_ID, USER_VERSION);
-    if (r == 0)
-        r = sql_exec(db->sql, text);
-    return r < 0 ? r : sql_run(db->sql, SQL_COMMIT);
-}
-
 static int check_pages(struct db *db, char *why, size_t why_size)
 {
     char answer[160], *line;
@@ -237,13 +163,13 @@ static int enter_wal(struct db *db)
 static int load(struct db *db, char *why, size_t why_size)
 {
     uint64_t is_clean = 0;
-    bool is_new = false;
+    int version = 0;
     int r = enter_wal(db);
 
     if (r == 0)
-        r = check_version(db->sql, db->config.dir, &is_new, why, why_size);
-    if (r == 0 && is_new)
-        r = make_schema(db);
+        r = schema_version(db->sql, db->config.dir, &version, why, why_size);
+    if (r == 0 && version == 0)
+        r = schema_make(db->sql);
     /*
      * After a failed commit the page cache may show what the disk lacks. Only what has been copied
      * and synced may be confirmed, so nothing goes on before that.
@@ -254,6 +180,8 @@ static int load(struct db *db, char *why, size_t why_size)
         r = meta_get(db, "clean", &is_clean);
     if (r == 0 && !is_clean)
         r = check_pages(db, why, why_size);
+    if (r == 0 && version > 0)
+        r = schema_migrate(db->sql, version, schema_steps, SCHEMA_VERSION - 1);
     if (r == 0)
         r = begin_epoch(db);
     if (r == 0 && sql_wal_bytes(db->sql) == 0)
@@ -301,7 +229,7 @@ int db_probe(const char *dir, const char *vfs, char *why, size_t why_size)
 {
     struct sql *sql = NULL;
     char path[4096];
-    bool is_new;
+    int version;
     int r = make_path(dir, path, sizeof(path));
 
     why[0] = '\0';
@@ -312,7 +240,7 @@ int db_probe(const char *dir, const char *vfs, char *why, size_t why_size)
     if (r == 0)
         r = sql_exec(sql, "PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE");
     if (r == 0)
-        r = check_version(sql, dir, &is_new, why, why_size);
+        r = schema_version(sql, dir, &version, why, why_size);
     if (r < 0)
         say_why(dir, r, sql ? sql_error(sql) : NULL, why, why_size);
     sql_close(sql);
