@@ -12,9 +12,11 @@
 
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/region.h"
+#include "persistence/gather.h"
 
 struct sql {
     sqlite3 *h;
+    struct gather *files;
     sqlite3_blob *blob;              /* open for reading `data` of a segment; NULL: none */
     sqlite3_stmt *stmt[SQL_N_STMTS]; /* prepared at first use */
     uint64_t wal_pages;
@@ -113,8 +115,11 @@ int sql_open(const char *path, const char *vfs, struct sql **ret, char *why, siz
     RUNTIME_REGION();
     struct sql *s = rt_zalloc(sizeof(*s));
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int rc = sqlite3_open_v2(path, &s->h, flags, vfs);
+    int rc = SQLITE_CANTOPEN;
 
+    s->files = gather_new(vfs);
+    if (s->files)
+        rc = sqlite3_open_v2(path, &s->h, flags, gather_name(s->files));
     if (rc != SQLITE_OK) {
         snprintf(why, why_size, "cannot open %s: %s", path,
                  s->h ? sqlite3_errmsg(s->h) : sqlite3_errstr(rc));
@@ -142,8 +147,9 @@ void sql_close(struct sql *s)
         /* Closing the last connection would copy the WAL and remove it: the next opening does that
          * where it can tell of a failure. */
         (void)sqlite3_db_config(s->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        (void)sqlite3_close_v2(s->h);
+        (void)sqlite3_close_v2(s->h); /* nothing is left that could keep it open */
     }
+    gather_free(s->files);
     rt_free(s);
 }
 

@@ -1,0 +1,314 @@
+/*
+ * Only the log's files have methods of their own; every other file is opened straight below.
+ */
+#include "persistence/gather.h"
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/runtime/alloc.h"
+
+/* SQLite's unix files take no write whose length is a multiple of 128 KiB, so pieces are shorter.
+ */
+#define GATHER_BYTES (120 * 1024)
+
+struct gather {
+    sqlite3_vfs vfs;
+    sqlite3_vfs *below;
+    struct gather_counts counts;
+    char name[32];
+};
+
+/* One log. What waits is buf[0..len), for offset `at`. */
+struct log_file {
+    sqlite3_file base;
+    struct gather *g;
+    sqlite3_file *below;
+    uint8_t *buf; /* NULL while nothing waits */
+    sqlite3_int64 at;
+    int len;
+    int failed; /* the error of a write that its caller was not told of */
+};
+
+static int write_below(struct log_file *f, const void *p, int len, sqlite3_int64 at)
+{
+    int rc = f->below->pMethods->xWrite(f->below, p, len, at);
+
+    f->g->counts.writes++;
+    f->g->counts.bytes += (uint64_t)len;
+    if (rc != SQLITE_OK)
+        f->failed = rc;
+    return rc;
+}
+
+/* Sends down what waits. */
+static int flush(struct log_file *f)
+{
+    uint8_t *buf = f->buf;
+
+    if (f->failed)
+        return f->failed;
+    if (!buf)
+        return SQLITE_OK;
+    f->buf = NULL;
+    (void)write_below(f, buf, f->len, f->at); /* its error stays in f */
+    rt_free(buf);
+    return f->failed;
+}
+
+static int log_close(sqlite3_file *base)
+{
+    struct log_file *f = (struct log_file *)base;
+    int rc = flush(f), closed = f->below->pMethods->xClose(f->below);
+
+    rt_free(f->buf);
+    rt_free(f->below);
+    return rc ? rc : closed;
+}
+
+static int log_read(sqlite3_file *base, void *buf, int len, sqlite3_int64 at)
+{
+    struct log_file *f = (struct log_file *)base;
+    int rc = flush(f);
+
+    return rc ? rc : f->below->pMethods->xRead(f->below, buf, len, at);
+}
+
+/* A page may be written anew where it waits. */
+static bool overwrites(const struct log_file *f, int len, sqlite3_int64 at)
+{
+    return f->buf && at >= f->at && at + len <= f->at + f->len;
+}
+
+static bool continues(const struct log_file *f, int len, sqlite3_int64 at)
+{
+    return f->buf && at == f->at + f->len && f->len + len <= GATHER_BYTES;
+}
+
+static int log_write(sqlite3_file *base, const void *p, int len, sqlite3_int64 at)
+{
+    struct log_file *f = (struct log_file *)base;
+    int rc;
+
+    if (overwrites(f, len, at)) {
+        memcpy(f->buf + (at - f->at), p, (size_t)len);
+        return SQLITE_OK;
+    }
+    if (!continues(f, len, at)) {
+        rc = flush(f);
+        if (rc)
+            return rc;
+        if (len > GATHER_BYTES)
+            return write_below(f, p, len, at);
+        f->buf = rt_alloc(GATHER_BYTES);
+        f->at = at;
+        f->len = 0;
+    }
+    memcpy(f->buf + f->len, p, (size_t)len);
+    f->len += len;
+    return SQLITE_OK;
+}
+
+static int log_truncate(sqlite3_file *base, sqlite3_int64 len)
+{
+    struct log_file *f = (struct log_file *)base;
+    int rc = flush(f);
+
+    return rc ? rc : f->below->pMethods->xTruncate(f->below, len);
+}
+
+static int log_sync(sqlite3_file *base, int flags)
+{
+    struct log_file *f = (struct log_file *)base;
+    int rc = flush(f);
+
+    f->g->counts.syncs++;
+    return rc ? rc : f->below->pMethods->xSync(f->below, flags);
+}
+
+static int log_size(sqlite3_file *base, sqlite3_int64 *ret)
+{
+    struct log_file *f = (struct log_file *)base;
+    int rc = flush(f);
+
+    return rc ? rc : f->below->pMethods->xFileSize(f->below, ret);
+}
+
+static int log_lock(sqlite3_file *base, int level)
+{
+    struct log_file *f = (struct log_file *)base;
+
+    return f->below->pMethods->xLock(f->below, level);
+}
+
+static int log_unlock(sqlite3_file *base, int level)
+{
+    struct log_file *f = (struct log_file *)base;
+
+    return f->below->pMethods->xUnlock(f->below, level);
+}
+
+static int log_check_reserved(sqlite3_file *base, int *ret)
+{
+    struct log_file *f = (struct log_file *)base;
+
+    return f->below->pMethods->xCheckReservedLock(f->below, ret);
+}
+
+static int log_control(sqlite3_file *base, int op, void *arg)
+{
+    struct log_file *f = (struct log_file *)base;
+
+    return f->below->pMethods->xFileControl(f->below, op, arg);
+}
+
+static int log_sector(sqlite3_file *base)
+{
+    struct log_file *f = (struct log_file *)base;
+
+    return f->below->pMethods->xSectorSize(f->below);
+}
+
+static int log_traits(sqlite3_file *base)
+{
+    struct log_file *f = (struct log_file *)base;
+
+    return f->below->pMethods->xDeviceCharacteristics(f->below);
+}
+
+/* Version 1: a log is neither mapped nor does it have shared memory. */
+static const sqlite3_io_methods log_methods = {
+    .iVersion = 1,
+    .xClose = log_close,
+    .xRead = log_read,
+    .xWrite = log_write,
+    .xTruncate = log_truncate,
+    .xSync = log_sync,
+    .xFileSize = log_size,
+    .xLock = log_lock,
+    .xUnlock = log_unlock,
+    .xCheckReservedLock = log_check_reserved,
+    .xFileControl = log_control,
+    .xSectorSize = log_sector,
+    .xDeviceCharacteristics = log_traits,
+};
+
+static sqlite3_vfs *below_of(sqlite3_vfs *vfs)
+{
+    return ((struct gather *)vfs->pAppData)->below;
+}
+
+static int open_log(struct gather *g, sqlite3_filename name, struct log_file *f, int flags,
+                    int *ret_flags)
+{
+    sqlite3_file *below = rt_zalloc((size_t)g->below->szOsFile);
+    int rc = g->below->xOpen(g->below, name, below, flags, ret_flags);
+
+    *f = (struct log_file){.g = g};
+    if (rc == SQLITE_OK) {
+        f->below = below;
+        f->base.pMethods = &log_methods;
+        return rc;
+    }
+    if (below->pMethods)
+        (void)below->pMethods->xClose(below); /* the error is the opening's */
+    rt_free(below);
+    return rc;
+}
+
+static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags,
+                    int *ret_flags)
+{
+    struct gather *g = vfs->pAppData;
+
+    if (flags & SQLITE_OPEN_WAL)
+        return open_log(g, name, (struct log_file *)file, flags, ret_flags);
+    return g->below->xOpen(g->below, name, file, flags, ret_flags);
+}
+
+static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
+{
+    return below_of(vfs)->xDelete(below_of(vfs), name, sync_dir);
+}
+
+static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
+{
+    return below_of(vfs)->xAccess(below_of(vfs), name, flags, ret);
+}
+
+static int vfs_full_path(sqlite3_vfs *vfs, const char *name, int size, char *out)
+{
+    return below_of(vfs)->xFullPathname(below_of(vfs), name, size, out);
+}
+
+static int vfs_random(sqlite3_vfs *vfs, int len, char *out)
+{
+    return below_of(vfs)->xRandomness(below_of(vfs), len, out);
+}
+
+static int vfs_sleep(sqlite3_vfs *vfs, int us)
+{
+    return below_of(vfs)->xSleep(below_of(vfs), us);
+}
+
+static int vfs_time(sqlite3_vfs *vfs, double *ret)
+{
+    return below_of(vfs)->xCurrentTime(below_of(vfs), ret);
+}
+
+static int vfs_last_error(sqlite3_vfs *vfs, int size, char *out)
+{
+    sqlite3_vfs *below = below_of(vfs);
+
+    return below->xGetLastError ? below->xGetLastError(below, size, out) : 0;
+}
+
+struct gather *gather_new(const char *below_name)
+{
+    sqlite3_vfs *below = sqlite3_vfs_find(below_name);
+    struct gather *g;
+    int own = (int)sizeof(struct log_file);
+
+    if (!below)
+        return NULL;
+    g = rt_zalloc(sizeof(*g));
+    g->below = below;
+    snprintf(g->name, sizeof(g->name), "gather-%p", (void *)g);
+    g->vfs = (sqlite3_vfs){
+        .iVersion = 1,
+        .szOsFile = below->szOsFile > own ? below->szOsFile : own,
+        .mxPathname = below->mxPathname,
+        .zName = g->name,
+        .pAppData = g,
+        .xOpen = vfs_open,
+        .xDelete = vfs_delete,
+        .xAccess = vfs_access,
+        .xFullPathname = vfs_full_path,
+        .xRandomness = vfs_random,
+        .xSleep = vfs_sleep,
+        .xCurrentTime = vfs_time,
+        .xGetLastError = vfs_last_error,
+    };
+    (void)sqlite3_vfs_register(&g->vfs, 0); /* fails only where SQLite has no memory for itself */
+    return g;
+}
+
+void gather_free(struct gather *g)
+{
+    if (!g)
+        return;
+    (void)sqlite3_vfs_unregister(&g->vfs); /* it is registered */
+    rt_free(g);
+}
+
+const char *gather_name(const struct gather *g)
+{
+    return g->name;
+}
+
+struct gather_counts gather_counts(const struct gather *g)
+{
+    return g->counts;
+}
