@@ -59,6 +59,24 @@ static int write_entries(struct draft *d)
     return sql_run_id_blob(db->sql, SQL_ENTRIES_PUT, d->segment->id, db->head.p, seg_end(&w));
 }
 
+/* The index learns of the segment that was written. */
+static int tell_index(struct draft *d)
+{
+    struct db *db = d->db;
+
+    for (uint32_t i = 0; i < d->n_queues; i++) {
+        const struct seg_queue *in = (const struct seg_queue *)db->queue_list.p + i;
+        const struct extent e = {.first = in->first_seq,
+                                 .last = in->last_seq,
+                                 .segment = d->segment,
+                                 .bytes = in->bytes,
+                                 .n_live = in->count};
+
+        index_add_extent(db, index_queue(db, in->queue), &e);
+    }
+    return block_make(db, d->segment, db->entries.p);
+}
+
 /* Writes the rows of the segment under construction, if there is one. */
 static int draft_end(struct draft *d)
 {
@@ -75,6 +93,8 @@ static int draft_end(struct draft *d)
         r = write_entries(d);
     if (r == 0)
         r = write_head(d);
+    if (r == 0)
+        r = tell_index(d);
     d->segment = NULL;
     return r;
 }
@@ -90,11 +110,13 @@ static void count_queue(struct draft *d, struct queue_index *q, uint64_t seq, ui
         q->in_segment = d->segment->id;
         q->mark = d->n_queues++;
         in = (struct seg_queue *)db->queue_list.p + q->mark;
-        *in = (struct seg_queue){.queue = q->id, .first_seq = seq};
+        *in = (struct seg_queue){.queue = q->id, .first_seq = seq, .last_seq = seq};
     }
     in = (struct seg_queue *)db->queue_list.p + q->mark;
     if (seq < in->first_seq)
         in->first_seq = seq;
+    if (seq > in->last_seq)
+        in->last_seq = seq;
     in->count++;
     in->bytes += len;
 }
@@ -102,24 +124,19 @@ static void count_queue(struct draft *d, struct queue_index *q, uint64_t seq, ui
 static void put_entry(struct draft *d, struct db_op *op, uint32_t off, uint32_t crc)
 {
     struct db *db = d->db;
-    struct entry *e = index_find(op->queue, op->seq);
     struct seg_entry *to;
 
     db_reserve(db, &db->entries, (d->n_entries + 1) * sizeof(*to));
-    to = (struct seg_entry *)db->entries.p + d->n_entries;
+    to = (struct seg_entry *)db->entries.p + d->n_entries++;
     *to = (struct seg_entry){.queue = op->queue->id,
                              .seq = op->seq,
                              .off = off,
-                             .len = e->len,
+                             .len = (uint32_t)op->record->len,
                              .crc = crc,
                              .attr = op->attr};
-    e->segment = d->segment;
-    e->state = ENTRY_COMMITTED;
-    e->off = off;
-    e->crc = crc;
-    e->slot = d->n_entries++;
     op->is_written = true;
-    count_queue(d, op->queue, op->seq, e->len);
+    index_unpend(op->queue, op, op->record->len, false);
+    count_queue(d, op->queue, op->seq, op->record->len);
 }
 
 /* Copies a record behind those of the segment and returns its checksum. */

@@ -14,7 +14,8 @@
 #include "persistence/db_internal.h"
 #include "persistence/schema.h"
 
-#define FILE_NAME "store.sqlite"
+#define BLOCK_BYTES (4 << 20)
+#define FILE_NAME   "store.sqlite"
 
 /*
  * What must be set before the first page is written. The locking mode is first, because others of
@@ -200,9 +201,12 @@ static struct db *db_new(const struct db_config *config)
     db->config = *config;
     db->config.realloc = realloc_fn;
     db->config.free = config->free ? config->free : rt_free;
+    if (db->config.block_bytes == 0)
+        db->config.block_bytes = BLOCK_BYTES;
     db->segments.next = db->segments.prev = &db->segments;
     db->next_segment = 1;
     u64map_init(&db->queues, db->config.realloc, db->config.free);
+    block_init(db);
     group_init(db);
     return db;
 }
@@ -292,6 +296,8 @@ void db_abandon(struct db *db)
     db_free(db, db->entries.p);
     db_free(db, db->head.p);
     db_free(db, db->queue_list.p);
+    db_free(db, db->loaded.p);
+    db_free(db, db->sorted.p);
     db_free(db, db);
 }
 

@@ -4,7 +4,7 @@
  * A struct db is one directory with one SQLite database that nobody else may open. It gathers
  * operations into a group (db_add, db_ack, db_ack_range, db_put, db_del), which db_commit makes
  * durable as one transaction, or which is lost as a whole. The bytes of a group are packed into
- * segments; for each live message there is one entry of 32 bytes in RAM.
+ * segments; in RAM is what each queue has in which segment, and the entries of segments in use.
  *
  * Numbered invariants:
  *  1. An entry (queue, seq) exists at most once. Adding it again while it is live does nothing, so
@@ -37,6 +37,7 @@ struct db_config {
     const char *dir; /* made if it is missing (its parent is not) */
     const char *vfs; /* SQLite VFS; NULL: the default. With another one `dir` is only a name. */
     uint64_t cache_bytes; /* of SQLite's page cache; 0: 2 MiB */
+    uint64_t block_bytes; /* of segments' entries kept in RAM; 0: 4 MiB */
     /*
      * Where the index and the pending group lie. Inside a process proc_realloc and proc_free, so
      * that they go with it; NULL: the program's.
@@ -116,12 +117,11 @@ enum db_acked {
     DB_SETTLED,   /* it is committed; settled with this group */
 };
 
-/* Settles an entry. */
-enum db_acked db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us);
+/* Settles an entry; what became of it (enum db_acked), or -errno where the disk can't tell. */
+int db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us);
 
-/* Settles all entries of a queue with first <= seq <= last; returns how many. */
-uint64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last,
-                      uint64_t now_us);
+/* Settles all entries of a queue with first <= seq <= last; returns how many, or -errno. */
+int64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last, uint64_t now_us);
 
 /*
  * Definitions: plain rows. The meaning of all fields but the keys is the caller's. A queue's and an
@@ -210,8 +210,8 @@ struct db_entry {
  */
 int db_entries(struct db *db, uint64_t queue, uint64_t *from, struct db_entry *ret, int max);
 
-/* The length of the record of a live entry, or -ENOENT. */
-int64_t db_record_len(const struct db *db, uint64_t queue, uint64_t seq);
+/* The length of the record of a live entry, or -ENOENT, or -errno where the disk can't tell. */
+int64_t db_record_len(struct db *db, uint64_t queue, uint64_t seq);
 
 /* Copies that record to buf, which has room for it; its length, -ENOENT, or -EUCLEAN where it is
  * damaged on disk (other records may be whole). */

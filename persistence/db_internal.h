@@ -1,13 +1,16 @@
 /*
  * What the files of the store's plain part share: the index in RAM and the pending group.
  *
- * index.c keeps, for each queue, a vector of entries in order of seq. An entry is live until it is
- * settled; until it is committed it points to its operation in the group, then to its segment.
+ * Of what is committed, index.c keeps for each queue its *extents*: what it has in which segment.
+ * The entries themselves are on disk, beside their segment; block.c keeps a bounded number of
+ * segments' entries in RAM, those used last. Of what is pending each message has its operation in
+ * the group, which index.c finds by its seq.
  */
 #ifndef PERSISTENCE_DB_INTERNAL_H
 #define PERSISTENCE_DB_INTERNAL_H
 
 #include "broker/runtime/u64map.h"
+#include "persistence/ackmap.h"
 #include "persistence/commit_policy.h"
 #include "persistence/db.h"
 #include "persistence/sql.h"
@@ -25,6 +28,7 @@ struct segment {
     struct segment *prev; /* among all, for freeing */
     struct segment *next;
     struct segment *next_dirty; /* while is_dirty */
+    struct block *block;        /* its entries; NULL: they are on disk only */
     uint64_t id;
     uint8_t *acks; /* bitmap of the settled entries; NULL: none is */
     uint32_t n_entries;
@@ -33,34 +37,60 @@ struct segment {
     bool has_ack_row; /* there is an ack row on disk to delete */
 };
 
-enum { ENTRY_PENDING = 1, ENTRY_COMMITTED, ENTRY_SETTLED };
-
 struct entry {
     uint64_t seq;
-    union {
-        struct segment *segment; /* COMMITTED */
-        struct db_op *op;        /* PENDING */
-    };
     uint32_t off;
     uint32_t len;
     uint32_t crc;
-    uint32_t slot : 29; /* its number in the segment's entries */
-    uint32_t has_attr : 1;
-    uint32_t state : 2;
+    uint32_t slot; /* its number in the segment's entries, which is that of its bit in `acks` */
+};
+
+struct block_queue { /* the entries of one queue: entry[first .. first + n) of the block */
+    uint64_t queue;
+    uint32_t first;
+    uint32_t n;
+};
+
+/* The entries of a segment, settled ones too, by queue and then by seq. */
+struct block {
+    struct block *newer; /* ring by last use */
+    struct block *older;
+    struct segment *segment;
+    struct seg_attr *attr; /* beside entry; NULL: no entry has any */
+    struct entry *entry;
+    struct block_queue *queue; /* rising in queue */
+    size_t bytes;
+    uint32_t n_entries;
+    uint32_t n_queues;
+};
+
+/* What one queue has in one segment. */
+struct extent {
+    uint64_t first; /* seqs of the first and the last, be they live or not */
+    uint64_t last;
+    struct segment *segment; /* valid as long as n_live > 0 */
+    uint64_t bytes;          /* of the live ones' records */
+    uint32_t n_live;
+};
+
+struct pend { /* a message of the group */
+    uint64_t seq;
+    struct db_op *op; /* NULL: settled or written since */
 };
 
 struct queue_index {
-    struct entry *v; /* rising in seq */
+    struct pend *pend;  /* pend[pend_head .. pend_tail) rises in seq */
+    struct extent *ext; /* ext[ext_head .. ext_tail) rises in first */
     uint64_t id;
-    uint64_t max_seq;
+    uint64_t n_live; /* pending ones included, as in the next */
     uint64_t bytes;
+    uint64_t max_seq;
+    uint64_t max_last;   /* of all extents */
     uint64_t in_segment; /* the segment under construction that mark is about */
     uint32_t mark;       /* this queue's place in that segment's list of queues */
-    uint32_t head;       /* v[head..tail) may be live */
-    uint32_t tail;
-    uint32_t room;
-    uint32_t n_live;
-    bool is_unsorted; /* only during recovery */
+    uint32_t pend_head, pend_tail, pend_room, n_pending;
+    uint32_t ext_head, ext_tail, ext_room, n_ext; /* n_ext: those with live entries */
+    uint32_t overlap; /* a seq lies in no extent further before the last that begins below it */
 };
 
 /* What the adds of one key have in common: bytes that are written once. */
@@ -95,7 +125,9 @@ struct db {
     struct u64map queues;    /* id -> struct queue_index */
     struct segment segments; /* ring head */
     struct segment *dirty;   /* those with acks to write, by next_dirty */
-    struct u64map keys;      /* key -> struct record of this group */
+    struct block blocks;     /* ring head: older is the block used last, newer the first to go */
+    size_t block_bytes;
+    struct u64map keys; /* key -> struct record of this group */
     struct commit_policy policy;
     struct db_op *free_ops; /* by next_of_record */
     uint64_t epoch;
@@ -106,6 +138,7 @@ struct db {
     bool has_rows; /* definitions wait in an open transaction */
     bool is_failed;
     struct buffer data, entries, head, queue_list; /* of the segment under construction */
+    struct buffer loaded, sorted;                  /* while a block is made */
     char why[256];
 };
 
@@ -123,25 +156,68 @@ int db_fail(struct db *db, int r);
 
 struct queue_index *index_queue(const struct db *db, uint64_t queue); /* NULL: has no entries */
 struct queue_index *index_queue_make(struct db *db, uint64_t queue);
-/* The live entry, or NULL. Valid until the next index_insert of this queue. */
-struct entry *index_find(const struct queue_index *q, uint64_t seq);
-/* Adds a live entry whose seq is not live; returns it for the caller to fill in. */
-struct entry *index_insert(struct db *db, struct queue_index *q, uint64_t seq);
-/* The same without regard to order, for recovery; index_sort comes last. */
-struct entry *index_append(struct db *db, struct queue_index *q, uint64_t seq);
-int index_sort(struct queue_index *q);
-/* The entry is settled: out of the counts, and soon out of the vector. */
-void index_settle(struct db *db, struct queue_index *q, struct entry *e);
-/* The first live entry with seq >= from, or NULL. */
-struct entry *index_next(const struct queue_index *q, uint64_t from);
+
+/* The operation of a pending message, or NULL. */
+struct db_op *index_pending(const struct queue_index *q, uint64_t seq);
+/* The first pending message with seq >= from, or NULL. */
+struct db_op *index_pending_next(const struct queue_index *q, uint64_t from);
+/* Adds a pending message of that length, whose seq is not live. */
+void index_add(struct db *db, struct queue_index *q, struct db_op *op, uint64_t len);
+/* It is pending no more; `is_settled`: nor live. */
+void index_unpend(struct queue_index *q, const struct db_op *op, uint64_t len, bool is_settled);
+
+/* A live entry that is committed: values, but for the extent, which is valid until one is added. */
+struct found {
+    struct extent *extent;
+    struct entry entry;
+    struct seg_attr attr;
+};
+
+/* Each of these is 1: found, 0: there is none, or -errno. */
+int index_find(struct db *db, struct queue_index *q, uint64_t seq, struct found *ret);
+/* The first with seq >= from. */
+int index_next(struct db *db, struct queue_index *q, uint64_t from, struct found *ret);
+
+/* Settles one that was found. */
+void index_settle(struct db *db, struct queue_index *q, const struct found *f);
+/* Settles all that are committed with first <= seq <= last; *ret: how many they were. */
+int index_settle_range(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
+                       uint64_t *ret);
+
+/* Tells what the queue has in a segment that was written. The messages were counted before. */
+void index_add_extent(struct db *db, struct queue_index *q, const struct extent *e);
+/* The same without regard to order, for recovery, where they are counted now; index_sort is last.
+ */
+void index_recover_extent(struct db *db, struct queue_index *q, const struct extent *e);
+void index_sort(struct queue_index *q);
+
 /* Frees what is kept of a queue, if it has no live entries. */
 void index_forget(struct db *db, uint64_t queue);
 void index_fini(struct db *db);
+
+/* block.c */
 
 struct segment *segment_new(struct db *db, uint64_t id, uint32_t n_entries);
 void segment_free(struct db *db, struct segment *s);
 /* Marks entry `slot` as settled, for this group to write. */
 void segment_ack(struct db *db, struct segment *s, uint32_t slot);
+/* Marks all as settled: the segment goes with this group. */
+void segment_ack_all(struct db *db, struct segment *s);
+
+void block_init(struct db *db);
+/* Keeps the entries of a segment, given in order of slot. -EUCLEAN: a message is there twice. */
+int block_make(struct db *db, struct segment *s, const struct seg_entry *list);
+/* The entries of a segment, read from disk if need be; valid until the next call of this. */
+int block_get(struct db *db, struct segment *s, struct block **ret);
+/* The entries of a queue in it; NULL: there are none. */
+const struct block_queue *block_queue(const struct block *b, uint64_t queue);
+/* The place of the queue's first entry with that seq or a larger one. */
+uint32_t block_lower_bound(const struct block *b, const struct block_queue *q, uint64_t seq);
+
+static inline bool segment_has_ack(const struct segment *s, uint32_t slot)
+{
+    return s->acks && ackmap_has(s->acks, slot);
+}
 
 /* group.c */
 

@@ -2,8 +2,8 @@
  * The pending group: adds and acks before their commit.
  *
  * Invariants:
- *  1. Each pending add is one db_op, in the policy's lists, in its record's ring, and pointed to by
- *     its entry; what settles it takes it out of all of them at once.
+ *  1. Each pending add is one db_op, in the policy's lists, in its record's ring, and in the index
+ *     of its queue; what settles it takes it out of all of them at once.
  *  2. A record has at least one op. Each op has the bytes, by its token or as a copy, so that any
  *     of them may be settled first.
  */
@@ -111,7 +111,7 @@ static struct db_op *op_new(struct db *db)
     return op;
 }
 
-/* Takes an op out of everything but its entry, and gives back its token. */
+/* Takes an op out of everything but the index, and gives back its token. */
 static void op_end(struct db *db, struct db_op *op)
 {
     void *token = op->token;
@@ -124,21 +124,27 @@ static void op_end(struct db *db, struct db_op *op)
     release(db, token);
 }
 
-static bool has_attr(const struct seg_attr *a)
+/* Whether the message is live. 1, 0 or -errno. */
+static int is_live(struct db *db, struct queue_index *q, uint64_t seq)
 {
-    return a->expiry_ms || a->not_before_ms || a->attempts || a->priority || a->flags;
+    struct found f;
+
+    if (index_pending(q, seq))
+        return 1;
+    /* Most come in order, and nothing is asked of the disk. */
+    return q->n_ext == 0 || seq > q->max_last ? 0 : index_find(db, q, seq, &f);
 }
 
 int db_add(struct db *db, const struct db_add *add, uint64_t now_us)
 {
     struct queue_index *q = index_queue_make(db, add->queue);
     size_t len = add->iov[0].iov_len + add->iov[1].iov_len;
-    struct entry *e;
+    int r = len > DB_RECORD_MAX ? -EMSGSIZE : is_live(db, q, add->seq);
     struct db_op *op;
 
-    if (len > DB_RECORD_MAX || index_find(q, add->seq)) {
+    if (r != 0) {
         release(db, add->token);
-        return len > DB_RECORD_MAX ? -EMSGSIZE : 1;
+        return r < 0 && r != -EMSGSIZE ? db_fail(db, r) : r;
     }
     op = op_new(db);
     op->queue = q;
@@ -148,50 +154,54 @@ int db_add(struct db *db, const struct db_add *add, uint64_t now_us)
     op->is_written = false;
     record_link(record_of(db, add, len), op);
     commit_policy_add(&db->policy, &op->item, (uint32_t)len, now_us, add->hold_us);
-
-    e = index_insert(db, q, add->seq);
-    e->op = op;
-    e->len = (uint32_t)len;
-    e->state = ENTRY_PENDING;
-    e->has_attr = has_attr(&add->attr);
-    q->bytes += len;
+    index_add(db, q, op, len);
     return 0;
 }
 
-static enum db_acked settle(struct db *db, struct queue_index *q, struct entry *e, uint64_t now_us)
+static void withdraw(struct db *db, struct queue_index *q, struct db_op *op)
 {
-    enum db_acked how = e->state == ENTRY_PENDING ? DB_WITHDRAWN : DB_SETTLED;
+    index_unpend(q, op, op->record->len, true);
+    op_end(db, op);
+}
 
-    if (how == DB_WITHDRAWN) {
-        op_end(db, e->op);
-    } else {
-        segment_ack(db, e->segment, e->slot);
-        commit_policy_add_ack(&db->policy, now_us);
+int db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us)
+{
+    struct queue_index *q = index_queue(db, queue);
+    struct db_op *op = q ? index_pending(q, seq) : NULL;
+    struct found f;
+    int r;
+
+    if (op) {
+        withdraw(db, q, op);
+        return DB_WITHDRAWN;
     }
-    index_settle(db, q, e);
-    return how;
+    r = q ? index_find(db, q, seq, &f) : 0;
+    if (r < 0)
+        return db_fail(db, r);
+    if (r == 0)
+        return DB_UNKNOWN;
+    index_settle(db, q, &f);
+    commit_policy_add_ack(&db->policy, now_us);
+    return DB_SETTLED;
 }
 
-enum db_acked db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us)
+int64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last, uint64_t now_us)
 {
     struct queue_index *q = index_queue(db, queue);
-    struct entry *e = q ? index_find(q, seq) : NULL;
+    uint64_t n = 0, n_committed = 0;
+    struct db_op *op;
+    int r;
 
-    return e ? settle(db, q, e, now_us) : DB_UNKNOWN;
-}
-
-uint64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last, uint64_t now_us)
-{
-    struct queue_index *q = index_queue(db, queue);
-    uint64_t n = 0;
-    struct entry *e;
-
-    while (q && (e = index_next(q, first)) && e->seq <= last) {
-        first = e->seq; /* the next is behind it, also where this is the largest seq of all */
-        (void)settle(db, q, e, now_us); /* both ways of settling are right here */
+    while (q && (op = index_pending_next(q, first)) && op->seq <= last) {
+        withdraw(db, q, op);
         n++;
     }
-    return n;
+    r = q && q->n_ext > 0 ? index_settle_range(db, q, first, last, &n_committed) : 0;
+    if (r < 0)
+        return db_fail(db, r);
+    if (n_committed > 0)
+        commit_policy_add_ack(&db->policy, now_us);
+    return (int64_t)(n + n_committed);
 }
 
 struct db_pending db_pending(const struct db *db)

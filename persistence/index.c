@@ -1,16 +1,19 @@
 /*
- * The index in RAM: for each queue its live entries in order of seq, and the segments they are in.
+ * The index in RAM: for each queue what is pending, and the extents of what is committed.
  *
  * Invariants:
- *  1. v[head..tail) rises in seq; n_live of them are not SETTLED; v[head], if there is one, is
- *     live.
- *  2. Of a segment's entries n_live are live, and the others have their bit in `acks`.
+ *  1. pend[pend_head .. pend_tail) rises in seq; n_pending of them have an operation, the first of
+ *     them has. ext[ext_head .. ext_tail) rises in first; n_ext of them have live entries, the
+ *     first of them has.
+ *  2. An extent's n_live entries are those of its queue in its segment that are not in its acks.
+ *  3. For the last extent with first <= seq, no extent further than `overlap` before it has
+ *     last >= seq. Mostly that is 0: extents follow each other.
+ *  4. A (queue, seq) is live at most once, be it pending or committed.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "persistence/ackmap.h"
 #include "persistence/db_internal.h"
 
 struct queue_index *index_queue(const struct db *db, uint64_t queue)
@@ -33,24 +36,26 @@ struct queue_index *index_queue_make(struct db *db, uint64_t queue)
     return q;
 }
 
-/* The place of the first entry with that seq or a larger one. */
-static uint32_t lower_bound(const struct queue_index *q, uint64_t seq)
+/* What is pending. */
+
+/* The place of the first one with that seq or a larger one. */
+static uint32_t pend_lower_bound(const struct queue_index *q, uint64_t seq)
 {
-    uint32_t low = q->head, high = q->tail;
+    uint32_t low = q->pend_head, high = q->pend_tail;
     uint64_t guess;
 
-    if (low == high || seq <= q->v[low].seq)
+    if (low == high || seq <= q->pend[low].seq)
         return low;
-    /* Seqs rise by one or more, so the entry is no further than this, and mostly just there. */
-    guess = low + (seq - q->v[low].seq);
-    if (guess < high && q->v[guess].seq == seq)
+    /* Seqs rise by one or more, so it is no further than this, and mostly just there. */
+    guess = low + (seq - q->pend[low].seq);
+    if (guess < high && q->pend[guess].seq == seq)
         return (uint32_t)guess;
     if (guess < high)
         high = (uint32_t)guess;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
 
-        if (q->v[mid].seq < seq)
+        if (q->pend[mid].seq < seq)
             low = mid + 1;
         else
             high = mid;
@@ -58,118 +63,340 @@ static uint32_t lower_bound(const struct queue_index *q, uint64_t seq)
     return low;
 }
 
-struct entry *index_find(const struct queue_index *q, uint64_t seq)
+struct db_op *index_pending(const struct queue_index *q, uint64_t seq)
 {
-    uint32_t at = lower_bound(q, seq);
+    uint32_t at = pend_lower_bound(q, seq);
 
-    /* A settled one may still stand in the place, and a live one of the same seq never beside it.
-     */
-    if (at == q->tail || q->v[at].seq != seq || q->v[at].state == ENTRY_SETTLED)
-        return NULL;
-    return &q->v[at];
+    return at < q->pend_tail && q->pend[at].seq == seq ? q->pend[at].op : NULL;
 }
 
-struct entry *index_next(const struct queue_index *q, uint64_t from)
+struct db_op *index_pending_next(const struct queue_index *q, uint64_t from)
 {
-    if (q->n_live == 0)
+    if (q->n_pending == 0)
         return NULL;
-    for (uint32_t at = lower_bound(q, from); at < q->tail; at++) {
-        if (q->v[at].state != ENTRY_SETTLED)
-            return &q->v[at];
+    for (uint32_t at = pend_lower_bound(q, from); at < q->pend_tail; at++) {
+        if (q->pend[at].op)
+            return q->pend[at].op;
     }
     return NULL;
 }
 
-/* Makes room for one more at the tail: by moving the live ones together, or else by growing. */
-static void make_room(struct db *db, struct queue_index *q)
+/* Makes room for one more at the tail: by moving those that are left together, or by growing. */
+static void pend_room(struct db *db, struct queue_index *q)
 {
     uint32_t to = 0;
 
-    if (q->tail < q->room)
+    if (q->pend_tail < q->pend_room)
         return;
-    if (q->n_live > q->room / 2) {
-        q->room = q->room * 2;
-        q->v = db_realloc(db, q->v, q->room * sizeof(*q->v));
+    if (q->pend_room == 0 || q->n_pending > q->pend_room / 2) {
+        q->pend_room = q->pend_room ? q->pend_room * 2 : 16;
+        q->pend = db_realloc(db, q->pend, q->pend_room * sizeof(*q->pend));
         return;
     }
-    for (uint32_t i = q->head; i < q->tail; i++) {
-        if (q->v[i].state != ENTRY_SETTLED)
-            q->v[to++] = q->v[i];
+    for (uint32_t i = q->pend_head; i < q->pend_tail; i++) {
+        if (q->pend[i].op)
+            q->pend[to++] = q->pend[i];
     }
-    q->head = 0;
-    q->tail = to;
-    if (q->room == 0 || (q->room > 1024 && to < q->room / 4)) {
-        q->room = q->room ? q->room / 2 : 16;
-        q->v = db_realloc(db, q->v, q->room * sizeof(*q->v));
-    }
+    q->pend_head = 0;
+    q->pend_tail = to;
 }
 
-static struct entry *take_in(struct queue_index *q, uint32_t at, uint64_t seq)
-{
-    memset(&q->v[at], 0, sizeof(q->v[at]));
-    q->v[at].seq = seq;
-    q->n_live++;
-    if (seq > q->max_seq)
-        q->max_seq = seq;
-    return &q->v[at];
-}
-
-struct entry *index_append(struct db *db, struct queue_index *q, uint64_t seq)
-{
-    make_room(db, q);
-    if (q->tail > q->head && q->v[q->tail - 1].seq >= seq)
-        q->is_unsorted = true;
-    return take_in(q, q->tail++, seq);
-}
-
-struct entry *index_insert(struct db *db, struct queue_index *q, uint64_t seq)
+void index_add(struct db *db, struct queue_index *q, struct db_op *op, uint64_t len)
 {
     uint32_t at;
 
-    make_room(db, q);
-    at = lower_bound(q, seq);
-    if (at < q->tail && q->v[at].seq == seq)
-        return take_in(q, at, seq); /* in the place of the settled one */
-    memmove(&q->v[at + 1], &q->v[at], (q->tail - at) * sizeof(*q->v));
-    q->tail++;
-    return take_in(q, at, seq);
-}
-
-static int compare_seq(const void *a, const void *b)
-{
-    const struct entry *x = a, *y = b;
-
-    return (x->seq > y->seq) - (x->seq < y->seq);
-}
-
-int index_sort(struct queue_index *q)
-{
-    if (!q->is_unsorted)
-        return 0;
-    qsort(q->v + q->head, q->tail - q->head, sizeof(*q->v), compare_seq);
-    for (uint32_t i = q->head + 1; i < q->tail; i++) {
-        if (q->v[i].seq == q->v[i - 1].seq)
-            return -EUCLEAN;
+    pend_room(db, q);
+    at = pend_lower_bound(q, op->seq);
+    if (at == q->pend_tail || q->pend[at].seq != op->seq) {
+        memmove(&q->pend[at + 1], &q->pend[at], (q->pend_tail - at) * sizeof(*q->pend));
+        q->pend_tail++;
     }
-    q->is_unsorted = false;
+    q->pend[at] = (struct pend){.seq = op->seq, .op = op};
+    q->n_pending++;
+    q->n_live++;
+    q->bytes += len;
+    if (op->seq > q->max_seq)
+        q->max_seq = op->seq;
+}
+
+void index_unpend(struct queue_index *q, const struct db_op *op, uint64_t len, bool is_settled)
+{
+    q->pend[pend_lower_bound(q, op->seq)].op = NULL;
+    q->n_pending--;
+    if (is_settled) {
+        q->n_live--;
+        q->bytes -= len;
+    }
+    while (q->pend_head < q->pend_tail && !q->pend[q->pend_head].op)
+        q->pend_head++;
+    if (q->n_pending == 0)
+        q->pend_head = q->pend_tail = 0;
+}
+
+/* What is committed. */
+
+/* The place behind the last extent with first <= seq. */
+static uint32_t ext_upper_bound(const struct queue_index *q, uint64_t seq)
+{
+    uint32_t low = q->ext_head, high = q->ext_tail;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+
+        if (q->ext[mid].first <= seq)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* The first place at which an extent may have that seq. */
+static uint32_t ext_from(const struct queue_index *q, uint64_t seq)
+{
+    uint32_t at = ext_upper_bound(q, seq);
+
+    return at - q->ext_head > q->overlap ? at - q->overlap - 1 : q->ext_head;
+}
+
+/* The first live entry of an extent with seq >= from. */
+static int find_in(struct db *db, const struct queue_index *q, struct extent *e, uint64_t from,
+                   struct found *ret)
+{
+    const struct block_queue *in;
+    struct block *b;
+    int r = block_get(db, e->segment, &b);
+
+    if (r < 0)
+        return r;
+    in = block_queue(b, q->id);
+    if (!in)
+        return -EUCLEAN;
+    for (uint32_t at = block_lower_bound(b, in, from); at < in->first + in->n; at++) {
+        if (segment_has_ack(e->segment, b->entry[at].slot))
+            continue;
+        ret->extent = e;
+        ret->entry = b->entry[at];
+        ret->attr = b->attr ? b->attr[at] : (struct seg_attr){0};
+        return 1;
+    }
     return 0;
 }
 
-void index_settle(struct db *db, struct queue_index *q, struct entry *e)
+int index_next(struct db *db, struct queue_index *q, uint64_t from, struct found *ret)
 {
-    e->state = ENTRY_SETTLED;
-    q->bytes -= e->len;
-    q->n_live--;
-    while (q->head < q->tail && q->v[q->head].state == ENTRY_SETTLED)
-        q->head++;
-    if (q->n_live > 0)
-        return;
-    q->head = q->tail = 0;
-    if (q->room > 1024) {
-        db_free(db, q->v);
-        q->v = NULL;
-        q->room = 0;
+    struct found f;
+    bool has_any = false;
+
+    for (uint32_t at = ext_from(q, from); at < q->ext_tail; at++) {
+        struct extent *e = &q->ext[at];
+        int r;
+
+        if (has_any && e->first > ret->entry.seq)
+            break;
+        if (e->n_live == 0 || e->last < from)
+            continue;
+        r = find_in(db, q, e, from, &f);
+        if (r < 0)
+            return r;
+        if (r == 0 || (has_any && f.entry.seq > ret->entry.seq))
+            continue;
+        *ret = f;
+        has_any = true;
     }
+    return has_any;
+}
+
+int index_find(struct db *db, struct queue_index *q, uint64_t seq, struct found *ret)
+{
+    for (uint32_t at = ext_from(q, seq); at < q->ext_tail && q->ext[at].first <= seq; at++) {
+        struct extent *e = &q->ext[at];
+        struct found f;
+        int r;
+
+        if (e->n_live == 0 || e->last < seq)
+            continue;
+        r = find_in(db, q, e, seq, &f);
+        if (r < 0)
+            return r;
+        if (r == 0 || f.entry.seq != seq)
+            continue;
+        *ret = f;
+        return 1;
+    }
+    return 0;
+}
+
+/* So many entries of the extent are settled. */
+static void uncount(struct db *db, struct queue_index *q, struct extent *e, uint32_t n,
+                    uint64_t bytes)
+{
+    e->n_live -= n;
+    e->bytes -= bytes;
+    q->n_live -= n;
+    q->bytes -= bytes;
+    if (e->n_live > 0)
+        return;
+    q->n_ext--;
+    while (q->ext_head < q->ext_tail && q->ext[q->ext_head].n_live == 0)
+        q->ext_head++;
+    if (q->n_ext > 0)
+        return;
+    q->ext_head = q->ext_tail = q->overlap = 0;
+    if (q->ext_room > 64) {
+        db_free(db, q->ext);
+        q->ext = NULL;
+        q->ext_room = 0;
+    }
+}
+
+void index_settle(struct db *db, struct queue_index *q, const struct found *f)
+{
+    segment_ack(db, f->extent->segment, f->entry.slot);
+    uncount(db, q, f->extent, 1, f->entry.len);
+}
+
+/* Settles what an extent has in that range. */
+static int settle_in(struct db *db, struct queue_index *q, struct extent *e, uint64_t first,
+                     uint64_t last)
+{
+    struct segment *s = e->segment;
+    const struct block_queue *in;
+    uint32_t n = 0;
+    uint64_t bytes = 0;
+    struct block *b;
+    int r;
+
+    if (first <= e->first && e->last <= last && e->n_live == s->n_live) {
+        segment_ack_all(db, s); /* nothing else is live in it, so its entries need not be read */
+        uncount(db, q, e, e->n_live, e->bytes);
+        return 0;
+    }
+    r = block_get(db, s, &b);
+    if (r < 0)
+        return r;
+    in = block_queue(b, q->id);
+    if (!in)
+        return -EUCLEAN;
+    for (uint32_t at = block_lower_bound(b, in, first);
+         at < in->first + in->n && b->entry[at].seq <= last; at++) {
+        if (segment_has_ack(s, b->entry[at].slot))
+            continue;
+        segment_ack(db, s, b->entry[at].slot);
+        bytes += b->entry[at].len;
+        n++;
+    }
+    if (n > 0)
+        uncount(db, q, e, n, bytes);
+    return 0;
+}
+
+int index_settle_range(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
+                       uint64_t *ret)
+{
+    uint64_t before = q->n_live;
+
+    for (uint32_t at = ext_from(q, first); at < q->ext_tail && q->ext[at].first <= last; at++) {
+        struct extent *e = &q->ext[at];
+        int r;
+
+        if (e->n_live == 0 || e->last < first)
+            continue;
+        r = settle_in(db, q, e, first, last);
+        if (r < 0)
+            return r;
+        if (q->n_ext == 0)
+            break; /* that was the last, and the list is gone */
+    }
+    *ret = before - q->n_live;
+    return 0;
+}
+
+/* Makes room for one more at the tail. */
+static void ext_room(struct db *db, struct queue_index *q)
+{
+    uint32_t to = 0;
+
+    if (q->ext_tail < q->ext_room)
+        return;
+    if (q->ext_room == 0 || q->n_ext > q->ext_room / 2) {
+        q->ext_room = q->ext_room ? q->ext_room * 2 : 4;
+        q->ext = db_realloc(db, q->ext, q->ext_room * sizeof(*q->ext));
+        return;
+    }
+    for (uint32_t i = q->ext_head; i < q->ext_tail; i++) {
+        if (q->ext[i].n_live > 0)
+            q->ext[to++] = q->ext[i];
+    }
+    q->ext_head = 0;
+    q->ext_tail = to;
+}
+
+static void measure_overlap(struct queue_index *q)
+{
+    uint32_t from = q->ext_head;
+
+    q->overlap = 0;
+    for (uint32_t at = q->ext_head; at < q->ext_tail; at++) {
+        /* What ends before this one begins ends before the later ones, too. */
+        while (q->ext[from].last < q->ext[at].first)
+            from++;
+        if (at - from > q->overlap)
+            q->overlap = at - from;
+    }
+}
+
+void index_add_extent(struct db *db, struct queue_index *q, const struct extent *e)
+{
+    bool is_behind = q->n_ext == 0 || e->first > q->max_last;
+    uint32_t at;
+
+    ext_room(db, q);
+    at = is_behind ? q->ext_tail : ext_upper_bound(q, e->first);
+    memmove(&q->ext[at + 1], &q->ext[at], (q->ext_tail - at) * sizeof(*q->ext));
+    q->ext[at] = *e;
+    q->ext_tail++;
+    q->n_ext++;
+    if (q->n_ext == 1 || e->last > q->max_last)
+        q->max_last = e->last;
+    if (!is_behind)
+        measure_overlap(q);
+}
+
+void index_recover_extent(struct db *db, struct queue_index *q, const struct extent *e)
+{
+    ext_room(db, q);
+    q->ext[q->ext_tail++] = *e;
+    q->n_ext++;
+    q->n_live += e->n_live;
+    q->bytes += e->bytes;
+    if (e->last > q->max_last)
+        q->max_last = e->last;
+}
+
+static int compare_first(const void *a, const void *b)
+{
+    const struct extent *x = a, *y = b;
+
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+void index_sort(struct queue_index *q)
+{
+    for (uint32_t at = q->ext_head + 1; at < q->ext_tail; at++) {
+        if (q->ext[at].first >= q->ext[at - 1].first)
+            continue;
+        qsort(q->ext + q->ext_head, q->ext_tail - q->ext_head, sizeof(*q->ext), compare_first);
+        break;
+    }
+    measure_overlap(q);
+}
+
+static void queue_free(struct db *db, struct queue_index *q)
+{
+    db_free(db, q->pend);
+    db_free(db, q->ext);
+    db_free(db, q);
 }
 
 void index_forget(struct db *db, uint64_t queue)
@@ -179,46 +406,7 @@ void index_forget(struct db *db, uint64_t queue)
     if (!q || q->n_live > 0)
         return;
     u64map_del(&db->queues, queue, NULL);
-    db_free(db, q->v);
-    db_free(db, q);
-}
-
-struct segment *segment_new(struct db *db, uint64_t id, uint32_t n_entries)
-{
-    struct segment *s = db_realloc(db, NULL, sizeof(*s));
-
-    memset(s, 0, sizeof(*s));
-    s->id = id;
-    s->n_entries = n_entries;
-    s->n_live = n_entries;
-    s->next = &db->segments;
-    s->prev = db->segments.prev;
-    s->prev->next = s;
-    s->next->prev = s;
-    return s;
-}
-
-void segment_free(struct db *db, struct segment *s)
-{
-    s->prev->next = s->next;
-    s->next->prev = s->prev;
-    db_free(db, s->acks);
-    db_free(db, s);
-}
-
-void segment_ack(struct db *db, struct segment *s, uint32_t slot)
-{
-    if (!s->acks) {
-        s->acks = db_realloc(db, NULL, ackmap_bytes(s->n_entries));
-        memset(s->acks, 0, ackmap_bytes(s->n_entries));
-    }
-    ackmap_set(s->acks, slot);
-    s->n_live--;
-    if (s->is_dirty)
-        return;
-    s->is_dirty = true;
-    s->next_dirty = db->dirty;
-    db->dirty = s;
+    queue_free(db, q);
 }
 
 void index_fini(struct db *db)
@@ -226,12 +414,8 @@ void index_fini(struct db *db)
     uint32_t at = 0;
     uint64_t id, value;
 
-    while (u64map_next(&db->queues, &at, &id, &value)) {
-        struct queue_index *q = (struct queue_index *)(uintptr_t)value;
-
-        db_free(db, q->v);
-        db_free(db, q);
-    }
+    while (u64map_next(&db->queues, &at, &id, &value))
+        queue_free(db, (struct queue_index *)(uintptr_t)value);
     u64map_fini(&db->queues);
     while (db->segments.next != &db->segments)
         segment_free(db, db->segments.next);

@@ -1,12 +1,12 @@
 /*
- * Recovery: the index is read from headers, entry blocks and bitmaps; never a record.
+ * Recovery: the index is read from headers and bitmaps; never a record, and the entries only of
+ * those segments that are settled in part.
  *
  * Rows are read at a border: whatever they say is checked before it is believed.
  */
 #include <errno.h>
 #include <stdio.h>
 
-#include "persistence/ackmap.h"
 #include "persistence/db_internal.h"
 
 static int damaged(struct db *db, uint64_t segment, const char *what)
@@ -16,60 +16,8 @@ static int damaged(struct db *db, uint64_t segment, const char *what)
     return -EUCLEAN;
 }
 
-/*
- * Each header row makes a segment, in order of id; one without entries is the last group's marker.
- * The newest row is always that of the last group.
- */
-static int read_headers(struct db *db)
-{
-    int r;
-
-    while ((r = sql_next(db->sql, SQL_HEADERS)) == 1) {
-        uint64_t id = sql_column_int(db->sql, SQL_HEADERS, 0);
-        struct seg_head h;
-        size_t len;
-        const void *p = sql_column_bytes(db->sql, SQL_HEADERS, 1, &len);
-
-        if (id >= INT64_MAX || seg_head_decode(p, len, &h, NULL, 0) < 0) {
-            sql_reset(db->sql, SQL_HEADERS);
-            return damaged(db, id, "the header");
-        }
-        db->group = h.group;
-        db->next_segment = id + 1;
-        if (h.n_entries > 0)
-            (void)segment_new(db, id, h.n_entries); /* stays in the db's list */
-        else
-            db->marker = id;
-    }
-    return r;
-}
-
-static void take_entry(struct db *db, struct segment *s, const struct seg_entry *in, uint32_t slot)
-{
-    struct queue_index *q = index_queue_make(db, in->queue);
-    const struct seg_attr *a = &in->attr;
-    struct entry *e;
-
-    if (s->acks && ackmap_has(s->acks, slot)) {
-        if (in->seq > q->max_seq)
-            q->max_seq = in->seq;
-        return;
-    }
-    e = index_append(db, q, in->seq);
-    e->segment = s;
-    e->state = ENTRY_COMMITTED;
-    e->off = in->off;
-    e->len = in->len;
-    e->crc = in->crc;
-    e->slot = slot;
-    e->has_attr = a->expiry_ms || a->not_before_ms || a->attempts || a->priority || a->flags;
-    q->bytes += in->len;
-}
-
 static int take_acks(struct db *db, struct segment *s, const void *p, size_t len)
 {
-    if (len == 0)
-        return 0;
     s->acks = db_realloc(db, NULL, ackmap_bytes(s->n_entries));
     if (ackmap_decode(p, len, s->n_entries, s->acks) < 0)
         return damaged(db, s->id, "the ack bitmap");
@@ -79,62 +27,101 @@ static int take_acks(struct db *db, struct segment *s, const void *p, size_t len
     return s->n_live == 0 ? damaged(db, s->id, "the ack bitmap") : 0;
 }
 
-/* The row of entries that the cursor stands on, which is that of segment s. */
-static int read_segment(struct db *db, struct segment *s)
+/* What is live of an extent in a segment that is settled in part. */
+static int count_live(struct db *db, uint64_t queue, struct extent *e)
 {
-    struct seg_reader reader;
-    struct seg_entry e;
-    uint32_t slot = 0;
-    size_t len;
-    const void *p;
-    int r;
+    const struct block_queue *in;
+    struct block *b;
+    int r = block_get(db, e->segment, &b);
 
-    if (sql_column_int(db->sql, SQL_ENTRIES, 0) != s->id)
-        return damaged(db, s->id, "the list of entries");
-    p = sql_column_bytes(db->sql, SQL_ENTRIES, 2, &len);
-    r = take_acks(db, s, p, len);
     if (r < 0)
         return r;
-    p = sql_column_bytes(db->sql, SQL_ENTRIES, 1, &len);
-    if (seg_open(&reader, p, len) < 0 || reader.left != s->n_entries)
-        return damaged(db, s->id, "the list of entries");
-    while ((r = seg_next(&reader, &e)) == 1)
-        take_entry(db, s, &e, slot++);
-    return r < 0 ? damaged(db, s->id, "the list of entries") : 0;
-}
-
-static int read_entries(struct db *db)
-{
-    struct segment *s = db->segments.next;
-    int r;
-
-    while ((r = sql_next(db->sql, SQL_ENTRIES)) == 1 && s != &db->segments) {
-        r = read_segment(db, s);
-        if (r < 0)
-            break;
-        s = s->next;
+    in = block_queue(b, queue);
+    if (!in || in->n != e->n_live)
+        return damaged(db, e->segment->id, "the header");
+    for (uint32_t i = in->first; i < in->first + in->n; i++) {
+        if (!segment_has_ack(e->segment, b->entry[i].slot))
+            continue;
+        e->n_live--;
+        e->bytes -= b->entry[i].len;
     }
-    sql_reset(db->sql, SQL_ENTRIES);
-    if (r < 0)
-        return r;
-    if (r == 1 || s != &db->segments)
-        return damaged(db, r == 1 ? 0 : s->id, "the list of entries");
     return 0;
 }
 
+static int take_queue(struct db *db, struct segment *s, const struct seg_queue *in)
+{
+    struct queue_index *q = index_queue_make(db, in->queue);
+    struct extent e = {.first = in->first_seq,
+                       .last = in->last_seq,
+                       .segment = s,
+                       .bytes = in->bytes,
+                       .n_live = in->count};
+    int r = s->acks ? count_live(db, in->queue, &e) : 0;
+
+    if (r < 0)
+        return r;
+    if (e.last > q->max_seq)
+        q->max_seq = e.last;
+    if (e.n_live > 0)
+        index_recover_extent(db, q, &e);
+    return 0;
+}
+
+/* The row that the cursor stands on: header and acks of a segment. */
+static int take_segment(struct db *db, uint64_t id, const struct seg_head *h)
+{
+    struct segment *s = segment_new(db, id, h->n_entries); /* stays in the db's list */
+    size_t len;
+    const void *p = sql_column_bytes(db->sql, SQL_HEADERS, 2, &len);
+    int r = len > 0 ? take_acks(db, s, p, len) : 0;
+
+    for (uint32_t i = 0; r == 0 && i < h->n_queues; i++) {
+        const struct seg_queue *in = (const struct seg_queue *)db->queue_list.p + i;
+
+        r = in->queue == 0 || in->count == 0 ? damaged(db, id, "the header")
+                                             : take_queue(db, s, in);
+    }
+    return r;
+}
+
+static int take_header(struct db *db)
+{
+    uint64_t id = sql_column_int(db->sql, SQL_HEADERS, 0);
+    struct seg_head h;
+    size_t len;
+    const void *p = sql_column_bytes(db->sql, SQL_HEADERS, 1, &len);
+
+    if (id >= INT64_MAX || seg_head_decode(p, len, &h, NULL, 0) != SEG_HEAD_VERSION)
+        return damaged(db, id, "the header");
+    db->group = h.group;
+    db->next_segment = id + 1;
+    if (h.n_entries == 0) {
+        db->marker = id;
+        return 0;
+    }
+    db_reserve(db, &db->queue_list, h.n_queues * sizeof(struct seg_queue));
+    (void)seg_head_decode(p, len, &h, db->queue_list.p, h.n_queues); /* it was right before */
+    return take_segment(db, id, &h);
+}
+
+/*
+ * Each header row makes a segment, in order of id; one without entries is the last group's marker.
+ * The newest row is always that of the last group.
+ */
 int recover(struct db *db)
 {
     uint32_t at = 0;
     uint64_t id, value;
-    int r = read_headers(db);
+    int r;
 
-    if (r == 0)
-        r = read_entries(db);
-    while (r == 0 && u64map_next(&db->queues, &at, &id, &value)) {
-        r = index_sort((struct queue_index *)(uintptr_t)value);
-        if (r < 0)
-            snprintf(db->why, sizeof(db->why), "queue %llu has a message twice",
-                     (unsigned long long)id);
+    while ((r = sql_next(db->sql, SQL_HEADERS)) == 1) {
+        r = take_header(db);
+        if (r < 0) {
+            sql_reset(db->sql, SQL_HEADERS);
+            return r;
+        }
     }
+    while (r == 0 && u64map_next(&db->queues, &at, &id, &value))
+        index_sort((struct queue_index *)(uintptr_t)value);
     return r;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "persistence/migrate.h"
 #include "persistence/sql.h"
 
 #define APPLICATION_ID 0x5761726e /* "Warn" */
@@ -39,7 +40,7 @@ static const char schema[] =
     "INSERT INTO meta(name, value) VALUES ('epoch', 0), ('clean', 1), ('next_id', 1);";
 
 const struct schema_step schema_steps[] = {
-    {0}, /* the end */
+    {.fn = migrate_headers}, {0}, /* the end */
 };
 
 _Static_assert(sizeof(schema_steps) / sizeof(schema_steps[0]) == SCHEMA_VERSION,

@@ -14,7 +14,7 @@
 struct sql;
 
 /* What this program writes, and the newest that it reads. */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /*
  * The version of the database; 0: it is empty. -EINVAL: not one of ours; -ENOTSUP: a newer one;

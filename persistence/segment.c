@@ -8,7 +8,7 @@
 #include "persistence/crc32c.h"
 #include "persistence/varint.h"
 
-#define VERSION 1
+#define ENTRIES_VERSION 1
 
 /* Bits of an entry's mask. */
 #define SAME_RECORD    0x01
@@ -24,7 +24,7 @@ void seg_begin(struct seg_writer *w, uint8_t *out, uint32_t n)
     memset(w, 0, sizeof(*w));
     w->start = out;
     w->left = n;
-    *out = VERSION;
+    *out = ENTRIES_VERSION;
     w->p = put_varint(out + 1, n);
 }
 
@@ -91,9 +91,11 @@ size_t seg_end(struct seg_writer *w)
 }
 
 /* Checks version and checksum of a block and sets *p and *end to what lies between them. */
-static int open_block(const uint8_t *in, size_t len, const uint8_t **p, const uint8_t **end)
+static int open_block(const uint8_t *in, size_t len, uint8_t max_version, const uint8_t **p,
+                      const uint8_t **end)
 {
-    if (len < 5 || in[0] != VERSION || get_u32(in + len - 4) != crc32c(0, in, len - 4))
+    if (len < 5 || in[0] < 1 || in[0] > max_version ||
+        get_u32(in + len - 4) != crc32c(0, in, len - 4))
         return -EBADMSG;
     *p = in + 1;
     *end = in + len - 4;
@@ -122,7 +124,8 @@ static int get_byte(const uint8_t **p, const uint8_t *end, uint8_t *ret)
 int seg_open(struct seg_reader *r, const uint8_t *in, size_t len)
 {
     memset(r, 0, sizeof(*r));
-    if (open_block(in, len, &r->p, &r->end) < 0 || get_u32_varint(&r->p, r->end, &r->left) < 0)
+    if (open_block(in, len, ENTRIES_VERSION, &r->p, &r->end) < 0 ||
+        get_u32_varint(&r->p, r->end, &r->left) < 0)
         return -EBADMSG;
     /* An entry takes three bytes at least; a count beyond that is no count. */
     return r->left > (size_t)(r->end - r->p) / 3 ? -EBADMSG : 0;
@@ -191,7 +194,7 @@ size_t seg_head_encode(const struct seg_head *h, const struct seg_queue *queues,
     uint8_t *p = out;
     size_t len;
 
-    *p++ = VERSION;
+    *p++ = SEG_HEAD_VERSION;
     p = put_varint(p, h->group);
     p = put_varint(p, h->epoch);
     p = put_varint(p, h->n_entries);
@@ -200,6 +203,7 @@ size_t seg_head_encode(const struct seg_head *h, const struct seg_queue *queues,
     for (uint32_t i = 0; i < h->n_queues; i++) {
         p = put_varint(p, queues[i].queue);
         p = put_varint(p, queues[i].first_seq);
+        p = put_varint(p, queues[i].last_seq - queues[i].first_seq);
         p = put_varint(p, queues[i].count);
         p = put_varint(p, queues[i].bytes);
     }
@@ -217,11 +221,15 @@ static int get_head(const uint8_t **p, const uint8_t *end, struct seg_head *h)
     return 0;
 }
 
-static int get_queue(const uint8_t **p, const uint8_t *end, struct seg_queue *q)
+static int get_queue(const uint8_t **p, const uint8_t *end, uint8_t version, struct seg_queue *q)
 {
+    uint64_t span = 0;
+
     if (get_varint(p, end, &q->queue) < 0 || get_varint(p, end, &q->first_seq) < 0 ||
+        (version > 1 && get_varint(p, end, &span) < 0) || span > UINT64_MAX - q->first_seq ||
         get_u32_varint(p, end, &q->count) < 0 || get_varint(p, end, &q->bytes) < 0)
         return -EBADMSG;
+    q->last_seq = q->first_seq + span;
     return 0;
 }
 
@@ -232,12 +240,12 @@ int seg_head_decode(const uint8_t *in, size_t len, struct seg_head *ret, struct 
     struct seg_head h;
     uint64_t n_entries = 0;
 
-    if (open_block(in, len, &p, &end) < 0 || get_head(&p, end, &h) < 0)
+    if (open_block(in, len, SEG_HEAD_VERSION, &p, &end) < 0 || get_head(&p, end, &h) < 0)
         return -EBADMSG;
     for (uint32_t i = 0; i < h.n_queues; i++) {
         struct seg_queue q;
 
-        if (get_queue(&p, end, &q) < 0)
+        if (get_queue(&p, end, in[0], &q) < 0)
             return -EBADMSG;
         n_entries += q.count;
         if (i < max)
@@ -246,5 +254,5 @@ int seg_head_decode(const uint8_t *in, size_t len, struct seg_head *ret, struct 
     if (p != end || n_entries != h.n_entries)
         return -EBADMSG;
     *ret = h;
-    return 0;
+    return in[0];
 }

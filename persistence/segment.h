@@ -7,8 +7,9 @@
  *   entry:   mask (1), varint queue, varint seq, then, unless SAME_RECORD (the bytes are those of
  *            the entry before: a fan-out), varint offset, varint length, CRC32C of the record;
  *            then the optional fields that the mask names
- *   header:  version 1, varints group, epoch, entries, data bytes, queues; for each queue varints
- *            id, first seq, count, bytes; CRC32C of all before
+ *   header:  version 2, varints group, epoch, entries, data bytes, queues; for each queue varints
+ *            id, first seq, last seq less the first, count, bytes; CRC32C of all before. Version 1
+ *            had no last seq
  */
 #ifndef PERSISTENCE_SEGMENT_H
 #define PERSISTENCE_SEGMENT_H
@@ -38,6 +39,7 @@ struct seg_entry {
 struct seg_queue {
     uint64_t queue;
     uint64_t first_seq;
+    uint64_t last_seq;
     uint64_t bytes;
     uint32_t count;
 };
@@ -50,10 +52,13 @@ struct seg_head {
     uint32_t n_queues;
 };
 
+/* That of headers. */
+#define SEG_HEAD_VERSION 2
+
 /* Bounds of the encoded forms, for the caller who makes room. */
 #define SEG_ENTRY_MAX          80 /* one entry */
 #define SEG_ENTRIES_MAX(n)     (16 + (size_t)(n)*SEG_ENTRY_MAX)
-#define SEG_HEAD_MAX(n_queues) (64 + (size_t)(n_queues)*40)
+#define SEG_HEAD_MAX(n_queues) (64 + (size_t)(n_queues)*48)
 
 /*
  * Writes a block entry by entry, into room of SEG_ENTRIES_MAX(n) bytes that is the caller's:
@@ -89,7 +94,8 @@ size_t seg_head_encode(const struct seg_head *h, const struct seg_queue *queues,
 
 /*
  * Reads a header. queues has room for max of them; what is beyond is checked and left out.
- * Returns 0, or -EBADMSG and writes nothing to *ret.
+ * Returns its version (2; or 1, where the queues' last seqs are only their first), or -EBADMSG and
+ * writes nothing to *ret.
  */
 int seg_head_decode(const uint8_t *in, size_t len, struct seg_head *ret, struct seg_queue *queues,
                     uint32_t max);

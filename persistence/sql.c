@@ -28,16 +28,19 @@ static const char *const text[SQL_N_STMTS] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_SEGMENT_PUT] = "INSERT INTO segment(id, data) VALUES (?1, ?2)",
-    [SQL_HEADER_PUT] = "INSERT INTO header(id, data) VALUES (?1, ?2)",
+    [SQL_HEADER_PUT] = "INSERT OR REPLACE INTO header(id, data) VALUES (?1, ?2)",
     [SQL_ENTRIES_PUT] = "INSERT INTO entries(id, data) VALUES (?1, ?2)",
     [SQL_ACKS_PUT] = "INSERT OR REPLACE INTO acks(id, data) VALUES (?1, ?2)",
     [SQL_SEGMENT_DEL] = "DELETE FROM segment WHERE id = ?1",
     [SQL_HEADER_DEL] = "DELETE FROM header WHERE id = ?1",
     [SQL_ENTRIES_DEL] = "DELETE FROM entries WHERE id = ?1",
     [SQL_ACKS_DEL] = "DELETE FROM acks WHERE id = ?1",
-    [SQL_HEADERS] = "SELECT id, data FROM header ORDER BY id",
-    [SQL_ENTRIES] = "SELECT e.id, e.data, a.data FROM entries e LEFT JOIN acks a ON a.id = e.id "
-                    "ORDER BY e.id",
+    [SQL_HEADERS] = "SELECT h.id, h.data, a.data FROM header h LEFT JOIN acks a ON a.id = h.id "
+                    "ORDER BY h.id",
+    [SQL_HEADERS_OLD] = "SELECT h.id, h.data, e.data FROM header h JOIN entries e ON e.id = h.id "
+                        "WHERE h.id > ?1 ORDER BY h.id LIMIT 1",
+    [SQL_MARKER] = "SELECT h.id, h.data FROM header h LEFT JOIN entries e ON e.id = h.id "
+                   "WHERE e.id IS NULL",
     [SQL_ENTRIES_OF] = "SELECT data FROM entries WHERE id = ?1",
     [SQL_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [SQL_META_PUT] = "INSERT OR REPLACE INTO meta(name, value) VALUES (?1, ?2)",

@@ -128,28 +128,37 @@ static void on_publish(struct store *st, struct store_queue *q, struct msg_store
         m->cap++;
     touch(st, q, op->seq);
     r = db_add(st->db, &add, proc_now_us());
-    CHECK(r >= 0); /* longer than any message that a queue lets in */
+    CHECK(r != -EMSGSIZE); /* longer than any message that a queue lets in */
+    if (r < 0)
+        store_fail(st, r, "publish");
     st->n_adds++;
     if (r == 1)
         st->is_due = true; /* sent again: it is durable, and only that is to be told */
 }
 
+static void ack_range(struct store *st, uint64_t queue, uint64_t first, uint64_t last)
+{
+    int64_t n = db_ack_range(st->db, queue, first, last, proc_now_us());
+
+    if (n < 0)
+        store_fail(st, (int)n, "acks");
+    st->n_acks += (uint64_t)n;
+}
+
 static void on_ack(struct store *st, const struct store_queue *q, const struct store_op *op)
 {
+    int r;
+
     if (op->kind == STORE_OP_ACK_RANGE) {
-        st->n_acks += db_ack_range(st->db, q->id, op->seq, op->last_seq, proc_now_us());
+        ack_range(st, q->id, op->seq, op->last_seq);
         return;
     }
-    switch (db_ack(st->db, q->id, op->seq, proc_now_us())) {
-    case DB_WITHDRAWN:
-        st->n_withdrawn++;
-        break;
-    case DB_SETTLED:
-        st->n_acks++;
-        break;
-    case DB_UNKNOWN:
-        break; /* sent again after it was settled */
-    }
+    r = db_ack(st->db, q->id, op->seq, proc_now_us());
+    if (r < 0)
+        store_fail(st, r, "ack");
+    /* What is unknown was sent again after it was settled. */
+    st->n_withdrawn += r == DB_WITHDRAWN;
+    st->n_acks += r == DB_SETTLED;
 }
 
 void store_on_ops(struct store *st, struct msg *m)
@@ -182,7 +191,7 @@ static int read_body(struct store *st, uint64_t queue, uint64_t seq, struct blob
 
     *ret = NULL;
     if (len < 0)
-        return 0;
+        return len == -ENOENT ? 0 : (int)len;
     b = blob_new((size_t)len, &bytes);
     r = db_read(st->db, queue, seq, bytes);
     if (r >= 0) {
@@ -265,7 +274,7 @@ static void forget_queue(struct store *st, uint64_t id)
 {
     struct store_queue *q = find_queue(st, id);
 
-    st->n_acks += db_ack_range(st->db, id, 0, UINT64_MAX, proc_now_us());
+    ack_range(st, id, 0, UINT64_MAX);
     if (!q)
         return;
     u64map_del(&st->queues, id, NULL);

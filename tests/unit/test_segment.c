@@ -150,7 +150,7 @@ static void rubbish_with_a_checksum_is_survived(void **state)
 
         for (size_t i = 0; i < len; i++)
             buf[i] = (uint8_t)(rand() % 2 ? rand() % 8 : rand());
-        buf[0] = 1;
+        buf[0] = (uint8_t)(1 + rand() % 2);
         put_u32(buf + len, crc32c(0, buf, len));
         (void)read_all(buf, len + 4, NULL);
         (void)seg_head_decode(buf, len + 4, &h, q, 2);
@@ -161,7 +161,7 @@ static void rubbish_with_a_checksum_is_survived(void **state)
 static void headers_go_there_and_back(void **state)
 {
     struct seg_queue queues[3] = {
-        {1, 10, 500, 3}, {UINT64_MAX, UINT64_MAX, UINT64_MAX, 1}, {7, 1, 0, 2}};
+        {1, 10, 15, 500, 3}, {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, 1}, {7, 1, 2, 0, 2}};
     struct seg_queue back[3];
     struct seg_head h = {.group = 12, .epoch = 3, .data_bytes = 500, .n_entries = 6, .n_queues = 3};
     struct seg_head got;
@@ -170,11 +170,12 @@ static void headers_go_there_and_back(void **state)
 
     (void)state;
     assert_true(len <= sizeof(buf));
-    assert_int_equal(seg_head_decode(buf, len, &got, back, 3), 0);
+    assert_int_equal(seg_head_decode(buf, len, &got, back, 3), SEG_HEAD_VERSION);
     assert_true(got.group == 12 && got.epoch == 3 && got.data_bytes == 500 && got.n_queues == 3);
     for (int i = 0; i < 3; i++)
         assert_true(back[i].queue == queues[i].queue && back[i].first_seq == queues[i].first_seq &&
-                    back[i].count == queues[i].count && back[i].bytes == queues[i].bytes);
+                    back[i].last_seq == queues[i].last_seq && back[i].count == queues[i].count &&
+                    back[i].bytes == queues[i].bytes);
     for (size_t i = 0; i < len * 8; i++) {
         buf[i / 8] ^= (uint8_t)(1U << (i % 8));
         assert_int_equal(seg_head_decode(buf, len, &got, NULL, 0), -EBADMSG);
