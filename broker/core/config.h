@@ -18,7 +18,7 @@ struct config {
     char data_dir[512];
     char log_level[16];
     uint64_t schedulers;   /* 0: one for each core */
-    uint64_t pool_threads; /* 0: the runtime's own choice */
+    uint64_t pool_threads; /* at most; 0: the runtime's own choice */
     uint64_t handshake_timeout_ms;
     uint64_t frame_max, channel_max, heartbeat_s;
     uint64_t max_message_size;

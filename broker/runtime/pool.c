@@ -4,6 +4,10 @@
  * One lock guards the slots, mailboxes, ready queue and timers of all blocking processes; whichever
  * thread is free does what a scheduler does. A turn runs outside the lock, on messages taken out
  * beforehand, with outboxes of its own. A process runs on one thread at a time.
+ *
+ * Nobody waits for another one's disk: a thread begins a turn only when another one is free, and
+ * starts one where none is, as long as there are fewer than the bound. Beyond it processes take
+ * turns in the order in which they became ready. Threads that were started stay.
  */
 #include <time.h>
 
@@ -14,7 +18,10 @@ struct pool {
     struct home home;
     pthread_mutex_t lock;
     pthread_cond_t work;
-    unsigned n, n_sleeping;
+    unsigned n;          /* threads that there may be */
+    unsigned n_started;  /* workers[0..n_started) have a thread */
+    unsigned n_sleeping; /* of them, for want of work */
+    unsigned n_starting; /* of them, not yet come to look for work */
     bool stop;
     struct worker *workers;
 };
@@ -119,6 +126,28 @@ static void pool_sleep(struct pool *q, struct worker *w)
     q->n_sleeping--;
 }
 
+static void *pool_main(void *arg);
+
+/* Under the lock; false where the system gives no thread, which is tried again with the next turn.
+ */
+static bool start_one(struct pool *q)
+{
+    struct worker *w = &q->workers[q->n_started];
+
+    if (thread_start(&w->thread, pool_main, w) < 0)
+        return false;
+    q->n_started++;
+    q->n_starting++;
+    return true;
+}
+
+/* Under the lock, before a turn that may take long. */
+static void keep_one_free(struct pool *q)
+{
+    if (q->n_sleeping + q->n_starting == 0 && q->n_started < q->n && !q->stop)
+        (void)start_one(q); /* without it the next process waits for a turn's end */
+}
+
 /* Called and left with the lock held. */
 static void visit(struct pool *q, struct worker *w, struct proc *p)
 {
@@ -127,6 +156,7 @@ static void visit(struct pool *q, struct worker *w, struct proc *p)
 
     p->run_state = RUN_RUNNING;
     mailbox_take(p, &box, TURN_MSGS);
+    keep_one_free(q);
     if (q->home.ready.n)
         pool_wake_one();
     pool_unlock();
@@ -153,6 +183,8 @@ static void *pool_main(void *arg)
     guard_thread_init(w);
     watchdog_start(w);
     pool_lock();
+    q->n_starting--;
+    grace_wake(w);
     while (!q->stop) {
         if (q->home.timers.n || q->home.timers.n_wheel)
             timers_fire(&q->home, rt.world.now_ns());
@@ -175,6 +207,7 @@ static void *pool_main(void *arg)
     return NULL;
 }
 
+/* A worker without a thread is, to those who free memory, one that sleeps. */
 int pool_init(unsigned n_threads)
 {
     struct pool *q = rt_zalloc(sizeof(*q));
@@ -192,18 +225,18 @@ int pool_init(unsigned n_threads)
     pthread_cond_init(&q->work, &attr);
     pthread_condattr_destroy(&attr);
     q->workers = rt_zalloc(n_threads * sizeof(*q->workers));
-    for (unsigned i = 0; i < n_threads; i++)
+    for (unsigned i = 0; i < n_threads; i++) {
         worker_init(&q->workers[i], POOL_NUMBER + 1 + i, rt.n_scheds + i);
+        grace_sleep(&q->workers[i]);
+    }
     return 0;
 }
 
 int pool_start(void)
 {
-    for (unsigned i = 0; i < rt.pool->n; i++) {
-        int r = thread_start(&rt.pool->workers[i].thread, pool_main, &rt.pool->workers[i]);
-
-        BUG_ON(r < 0); /* the schedulers run already: there is no way back */
-    }
+    pool_lock();
+    BUG_ON(!start_one(rt.pool)); /* the schedulers run already: there is no way back */
+    pool_unlock();
     return 0;
 }
 
@@ -213,7 +246,7 @@ void pool_stop(void)
     rt.pool->stop = true;
     pthread_cond_broadcast(&rt.pool->work);
     pool_unlock();
-    for (unsigned i = 0; i < rt.pool->n; i++)
+    for (unsigned i = 0; i < rt.pool->n_started; i++)
         pthread_join(rt.pool->workers[i].thread, NULL);
 }
 

@@ -30,7 +30,7 @@ void crash_symbols(const struct crash_report *r, int fd);
 
 struct rt_config {
     unsigned schedulers;       /* 0: one for each core that machine and cgroup give */
-    unsigned pool_threads;     /* for blocking processes; 0: 4 */
+    unsigned pool_threads;     /* for blocking processes, at most; 0: 64 */
     uint64_t watchdog_us;      /* CPU time for one callback; 0: 1 s, 20 s under sanitizers */
     uint64_t pool_watchdog_us; /* the same in the pool, where recoveries run; 0: 60 times that */
     const struct world *world;

@@ -168,7 +168,7 @@ static void config_take(const struct rt_config *config)
     rt.n_scheds = rt.simulated ? 1 : config->schedulers ? config->schedulers : cores();
     if (rt.n_scheds > MAX_SCHEDS)
         rt.n_scheds = MAX_SCHEDS;
-    rt.n_pool = rt.simulated ? 0 : config->pool_threads ? config->pool_threads : 4;
+    rt.n_pool = rt.simulated ? 0 : config->pool_threads ? config->pool_threads : 64;
     rt.n_workers = rt.n_scheds + rt.n_pool;
     rt.ticks_per_us = measure_ticks();
 }

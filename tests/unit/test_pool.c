@@ -156,6 +156,59 @@ static void process_runs_on_one_thread_at_a_time_and_in_order(void **state)
     run(&ops, 1, 5);
 }
 
+/* Each waits until all are in their handlers at once: there must be a thread for each. */
+
+enum { CROWD = 20 };
+
+static _Atomic unsigned n_inside;
+
+static void crowd_handle(void *state, struct msg *m)
+{
+    (void)state;
+    atomic_fetch_add(&n_inside, 1);
+    while (atomic_load(&n_inside) < CROWD)
+        nap_us(100);
+    PROC_SEND(m->from, m);
+}
+static const struct proc_ops crowd_ops = {
+    .kind = "crowd", .flags = PROC_OPS_BLOCKING, .handle = crowd_handle};
+
+static void crowd_init(void *state, const void *arg)
+{
+    struct spawn spec = {.ops = &crowd_ops, .flags = PROC_LINK};
+
+    (void)state;
+    (void)arg;
+    for (unsigned i = 0; i < CROWD; i++) {
+        struct msg *m = work(WORK);
+
+        PROC_SEND(proc_spawn(&spec), m);
+    }
+}
+
+static void crowd_root_handle(void *state, struct msg *m)
+{
+    struct counter *c = state;
+
+    CHECK(m->type == WORK);
+    if (++c->n == CROWD)
+        proc_exit(EXIT_NORMAL, 0, "all done");
+}
+
+static void who_waits_holds_up_nobody(void **state)
+{
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct counter),
+                                        .init = crowd_init,
+                                        .handle = crowd_root_handle};
+
+    (void)state;
+    atomic_store(&n_inside, 0);
+    run(&ops, 2, CROWD);
+    atomic_store(&n_inside, 0);
+    run(&ops, 2, 0); /* the runtime's own bound */
+}
+
 /* Timers, calls between pool processes, continuation, suspension and kill. */
 
 struct medley {
@@ -325,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocked_pool_holds_up_no_scheduler),
         cmocka_unit_test(process_runs_on_one_thread_at_a_time_and_in_order),
+        cmocka_unit_test(who_waits_holds_up_nobody),
         cmocka_unit_test(pool_process_is_a_process_like_all_others),
         cmocka_unit_test(slots_are_used_again),
     };
