@@ -12,7 +12,8 @@
  * Invariants:
  *   1. Commands are carried out in order, but acks pass what is held back.
  *   2. A method other than publish and ack begins only when nothing is gathered for a queue that is
- *      not up, and all else was flushed; at most one method is under way (op_wait).
+ *      not up, and all else was flushed; at most one method is under way (op_wait), or requests to
+ *      the registry are (asks), and behind these nothing begins but more of them.
  *   3. What is gathered for queues is sent before the turn ends, unless the queue is not up.
  *   4. n_holding counts the links that are not up and have something gathered.
  */
@@ -46,12 +47,13 @@ static void channel_init(void *state, const void *arg)
     u64map_init(&ch->consumers, proc_realloc, proc_free);
     tags_init(&ch->tags, proc_realloc, proc_free);
     confirms_init(&ch->confirms, proc_realloc, proc_free);
+    asks_init(&ch->asks);
     channel_set_share(ch, 0);
     down = vhost_down_reason(ch->vhost);
     if (down)
         channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, AMQP_CHANNEL_OPEN, "%s", down);
     channel_reply_id(ch, AMQP_CHANNEL_OPEN_OK);
-    (void)op_await_registry(ch, OP_START);
+    op_start(ch);
 }
 
 static struct msg_conn_method *encode(struct channel *ch, const struct amqp_method *m)
@@ -77,13 +79,24 @@ void channel_tell(struct channel *ch, const struct amqp_method *m)
 {
     struct msg_conn_method *f = encode(ch, m);
 
-    if (ch->op_wait == OP_NONE) {
+    if (ch->op_wait == OP_NONE && ch->asks.n == 0) {
         PROC_SEND(ch->connection, f);
         return;
     }
     ch->after_op = proc_realloc(ch->after_op, (ch->n_after_op + 1) * sizeof(ch->after_op[0]));
     ch->after_op[ch->n_after_op++] = &f->hdr;
     proc_keep(&f->hdr);
+}
+
+void channel_tell_rest(struct channel *ch)
+{
+    if (ch->op_wait != OP_NONE || ch->asks.n > 0)
+        return;
+    for (uint32_t i = 0; i < ch->n_after_op; i++)
+        PROC_SEND(ch->connection, ch->after_op[i]);
+    ch->n_after_op = 0;
+    proc_free(ch->after_op);
+    ch->after_op = NULL;
 }
 
 void channel_reply_id(struct channel *ch, uint32_t id)
@@ -166,10 +179,14 @@ static void settle_ahead(struct channel *ch)
 }
 
 /* Whether the method may begin; it must not overtake what its client did before. */
-static bool may_begin(struct channel *ch)
+static bool may_begin(struct channel *ch, const struct command *cmd)
 {
     if (ch->n_holding > 0 && !ch->is_over_time)
         return false;
+    if (!asks_may_follow(ch, cmd))
+        return false;
+    if (ch->asks.n > 0 && !ch->dirty)
+        return true; /* all else was flushed when the first of them began */
     channel_flush_links(ch);
     proc_flush();
     return true;
@@ -180,14 +197,14 @@ static bool carry_out(struct channel *ch, struct command *cmd)
 {
     switch (cmd->kind) {
     case COMMAND_PUBLISH:
-        return channel_publish(ch, cmd, (uint32_t)(ch->in->n - ch->in->at));
+        return ch->asks.n == 0 && channel_publish(ch, cmd, (uint32_t)(ch->in->n - ch->in->at));
     case COMMAND_ACK:
     case COMMAND_NACK:
     case COMMAND_REJECT:
         channel_settle(ch, cmd);
         return true;
     case COMMAND_METHOD:
-        if (!may_begin(ch))
+        if (!may_begin(ch, cmd))
             return false;
         if (channel_method(ch, cmd) == METHOD_DONE)
             return true;
@@ -196,6 +213,8 @@ static bool carry_out(struct channel *ch, struct command *cmd)
         op_end(ch); /* nobody is left to hear the answer */
         return true;
     case COMMAND_FAIL:
+        if (ch->asks.n > 0)
+            return false;
         channel_fail_with(ch, (const struct failure *)(const void *)cmd->payload);
     default:
         return true;
@@ -229,7 +248,7 @@ static void sync_acks(struct channel *ch)
 /* Nothing is left to do. */
 static void go_on_closing(struct channel *ch)
 {
-    if (ch->n_holding > 0 && !ch->is_over_time)
+    if ((ch->n_holding > 0 || ch->asks.n > 0) && !ch->is_over_time)
         return;
     channel_flush_links(ch);
     if (ch->by_client && ch->n_syncs == 0)
@@ -280,6 +299,8 @@ static void on_close(struct channel *ch, const struct msg_channel_close *m)
         ch->close_timer = proc_timer(CLOSE_TIMEOUT_US);
     ch->by_client = ch->is_closing ? ch->by_client && m->by_client : m->by_client;
     ch->is_closing = true;
+    if (!ch->by_client)
+        asks_drop(ch); /* the registry carries them out all the same */
     if (!ch->by_client && ch->op_wait > OP_START) {
         op_end(ch);
         channel_advance(ch, 0);
@@ -290,6 +311,7 @@ static void on_close(struct channel *ch, const struct msg_channel_close *m)
 static void on_close_timeout(struct channel *ch)
 {
     ch->is_over_time = true;
+    asks_drop(ch);
     op_end(ch);
     while (ch->in)
         channel_advance(ch, 0);
@@ -301,6 +323,8 @@ static void on_answer(struct channel *ch, struct msg *m)
 {
     if (ch->op_wait != OP_NONE && (m->ref == ch->op_ref || m->ref == ch->op_timer)) {
         channel_on_op(ch, m);
+    } else if (asks_on_answer(ch, m)) {
+        return;
     } else if (m->type == MSG_TIMEOUT && m->ref == ch->close_timer) {
         on_close_timeout(ch);
     } else if (!link_take(ch, m) && ch->n_syncs > 0 &&

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "amqp/codec/methods.h"
 #include "amqp/codec/record.h"
@@ -81,9 +82,21 @@ enum op_wait {
     OP_NONE,
     OP_START, /* the vhost's registry has never been there: no name means anything yet */
     OP_CALL,
-    OP_NAME, /* the registry is being restarted */
     OP_WATCH,
     OP_TIMER,
+};
+
+struct asks { /* requests to the registry that are under way; see channel_asks.c */
+    TAILQ_HEAD(, ask) list;
+    uint32_t n, n_exchanges; /* all; declares of exchanges */
+    uint32_t bytes;
+    uint8_t tries;
+    proc_id registry;        /* who was asked */
+    proc_ref again, give_up; /* it has died: until it is asked again; until that takes too long */
+};
+
+struct queue_counts {
+    uint64_t messages, consumers;
 };
 
 struct channel {
@@ -95,13 +108,13 @@ struct channel {
     bool has_exclusive;
     bool is_over_time; /* closing takes too long: what is held back is given up */
     uint8_t op_wait;   /* enum op_wait */
-    uint8_t op_step, op_tries;
+    uint8_t op_tries;
     char *vhost, *user; /* NUL-terminated */
     struct vhost_tables tables;
     struct msg_channel_input *in, *in_last; /* kept */
     uint64_t handled_n, handled_bytes, granted_n, granted_bytes;
     proc_ref op_ref, op_timer, close_timer; /* op_timer: how long the registry is waited for */
-    struct msg *op_reply;                   /* kept between the steps of a method; NULL: none */
+    struct asks asks;
     struct msg **after_op; /* kept: what the client is told when the method is over */
     uint32_t n_after_op;
     struct link *links, *last_link, *dirty;
@@ -136,12 +149,15 @@ void channel_flush_links(struct channel *ch);
 /* A method frame to the client. */
 void channel_reply(struct channel *ch, const struct amqp_method *m);
 void channel_reply_id(struct channel *ch, uint32_t id);
-/* The same behind the answer of the method under way, if there is one. */
+/* The same behind the answers of what is under way. */
 void channel_tell(struct channel *ch, const struct amqp_method *m);
+/* Sends what waits for that, unless something is under way still. */
+void channel_tell_rest(struct channel *ch);
 
 /* channel_access.c */
-/* Whether the channel's user may do this; else the channel ends with 403. */
-void channel_check_method(struct channel *ch, const struct amqp_method *m);
+/* Whether the channel's user may do this; else *ret says why not. */
+bool channel_may(struct channel *ch, const struct amqp_method *m, struct failure *ret);
+/* Else the channel ends with 403. */
 void channel_check_publish(struct channel *ch, struct amqp_bytes exchange);
 /* Of a topic exchange: whether the user may publish with these keys, those of CC and BCC too. */
 void channel_check_keys(struct channel *ch, struct amqp_bytes exchange,
@@ -152,21 +168,44 @@ enum method_result channel_method(struct channel *ch, const struct command *cmd)
 /* What the method under way waited for has come (MSG_DOWN and the like included). */
 void channel_on_op(struct channel *ch, struct msg *m);
 enum method_result op_call(struct channel *ch, proc_id to, struct msg *m);
-/* Waits for the vhost's registry; `wait` is OP_START or OP_NAME. */
-enum method_result op_await_registry(struct channel *ch, enum op_wait wait);
-enum method_result op_registry(struct channel *ch, struct msg *m);
+/* Nothing begins before the vhost has a registry. */
+void op_start(struct channel *ch);
 /* The method is begun again once the cell is up as another run than `dead` (0: as any), or parked.
  */
 enum method_result op_await_cell(struct channel *ch, struct cell *cell, proc_id dead);
 /* The method is over, answered or not. */
 void op_end(struct channel *ch);
-/* Takes over the reply that is being handled until the method ends. */
-void op_keep(struct channel *ch, struct msg *m);
+/* The vhost's registry; 0: there is none now. */
+proc_id channel_registry(const struct channel *ch);
+/* MSG_NAMED with this ref when there is one. */
+proc_ref channel_await_registry(const struct channel *ch);
+
+/* channel_asks.c */
+void asks_init(struct asks *as);
+/* Whether the method may begin while those that are under way are. */
+bool asks_may_follow(struct channel *ch, const struct command *cmd);
+/* Asks the registry; the method's answer comes in its turn. */
+void asks_start(struct channel *ch, const struct amqp_method *m, const struct command *cmd);
+/* Whether m is an answer to one of them (MSG_DOWN and the like included); it was handled then. */
+bool asks_on_answer(struct channel *ch, struct msg *m);
+/* Nobody waits for the answers any more. */
+void asks_drop(struct channel *ch);
 
 /* channel_topology.c */
-enum method_result topology_start(struct channel *ch, const struct amqp_method *m);
-enum method_result topology_reply(struct channel *ch, const struct amqp_method *m,
-                                  struct msg *reply);
+/* Whether a method is carried out by the registry alone. */
+bool topology_is_of_registry(const struct amqp_method *m);
+/* Whether it needs nothing of those before it, and is not going to be refused by this channel. */
+bool topology_may_follow(struct channel *ch, const struct amqp_method *m);
+/* What the registry is asked for such a method. */
+struct msg *topology_request(struct channel *ch, const struct amqp_method *m);
+/* Its answer, to the client; counts: of the queue that was declared. */
+void topology_conclude(struct channel *ch, const struct amqp_method *m,
+                       const struct msg_registry_reply *r, const struct queue_counts *counts);
+/* A declare of a name for direct replies. */
+void topology_declare_reply(struct channel *ch, const struct amqp_method *m);
+enum method_result topology_purge(struct channel *ch, const struct amqp_method *m);
+enum method_result topology_purged(struct channel *ch, const struct amqp_method *m,
+                                   const struct msg *reply);
 /* The queue that a method names, checked for this connection, up; NULL: *ret is to be returned. */
 struct cell *topology_queue(struct channel *ch, struct amqp_bytes name, uint32_t method,
                             enum method_result *ret);

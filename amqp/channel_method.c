@@ -3,7 +3,7 @@
  *
  * A method that needs somebody else's answer stays the first command of the input, and is decoded
  * again when the answer comes. When the partner has died, it is begun again from the start: all
- * requests are idempotent.
+ * requests are idempotent. Only what is asked of the registry does not wait: see channel_asks.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,6 @@
 #include "queues/vhost_state.h"
 
 enum {
-    MANY_TRIES = 3,
     PAUSE_US = 20 * 1000,
     REGISTRY_US = 30 * 1000 * 1000,
 };
@@ -36,21 +35,8 @@ void op_end(struct channel *ch)
         consume_abandon(ch, &m);
     }
     ch->op_wait = OP_NONE;
-    ch->op_step = ch->op_tries = 0;
-    if (ch->op_reply)
-        msg_drop(ch->op_reply);
-    ch->op_reply = NULL;
-    for (uint32_t i = 0; i < ch->n_after_op; i++)
-        PROC_SEND(ch->connection, ch->after_op[i]);
-    ch->n_after_op = 0;
-    proc_free(ch->after_op);
-    ch->after_op = NULL;
-}
-
-void op_keep(struct channel *ch, struct msg *m)
-{
-    proc_keep(m);
-    ch->op_reply = m;
+    ch->op_tries = 0;
+    channel_tell_rest(ch);
 }
 
 enum method_result op_call(struct channel *ch, proc_id to, struct msg *m)
@@ -60,31 +46,29 @@ enum method_result op_call(struct channel *ch, proc_id to, struct msg *m)
     return METHOD_WAITS;
 }
 
-enum method_result op_registry(struct channel *ch, struct msg *m)
+proc_id channel_registry(const struct channel *ch)
 {
-    const char *down = vhost_down_reason(ch->vhost);
     char name[270];
 
-    if (down) {
-        msg_drop(m);
-        channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, 0, "%s", down);
-    }
     snprintf(name, sizeof(name), "registry:%s", ch->vhost);
-    return op_call(ch, proc_whereis(name), m);
+    return proc_whereis(name);
 }
 
-enum method_result op_await_registry(struct channel *ch, enum op_wait wait)
+proc_ref channel_await_registry(const struct channel *ch)
 {
     char name[270];
 
     snprintf(name, sizeof(name), "registry:%s", ch->vhost);
-    if (wait == OP_START && proc_whereis(name) != 0)
-        return METHOD_DONE;
-    ch->op_ref = proc_await(name);
-    ch->op_wait = (uint8_t)wait;
-    if (!ch->op_timer)
-        ch->op_timer = proc_timer(REGISTRY_US);
-    return METHOD_WAITS;
+    return proc_await(name);
+}
+
+void op_start(struct channel *ch)
+{
+    if (channel_registry(ch) != 0)
+        return;
+    ch->op_ref = channel_await_registry(ch);
+    ch->op_wait = OP_START;
+    ch->op_timer = proc_timer(REGISTRY_US);
 }
 
 /* The method is begun again a moment later. */
@@ -97,7 +81,11 @@ static enum method_result op_pause(struct channel *ch)
 
 enum method_result op_await_cell(struct channel *ch, struct cell *cell, proc_id dead)
 {
-    (void)op_registry(ch, &registry_watch_new(cell, dead)->hdr);
+    const char *down = vhost_down_reason(ch->vhost);
+
+    if (down)
+        channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, 0, "%s", down);
+    (void)op_call(ch, channel_registry(ch), &registry_watch_new(cell, dead)->hdr);
     ch->op_wait = OP_WATCH;
     return METHOD_WAITS;
 }
@@ -160,7 +148,10 @@ static enum method_result confirm_select(struct channel *ch, const struct amqp_m
 
 static enum method_result begin(struct channel *ch, const struct amqp_method *m)
 {
-    channel_check_method(ch, m);
+    struct failure f;
+
+    if (!channel_may(ch, m, &f))
+        channel_fail_with(ch, &f);
     switch (m->id) {
     case AMQP_BASIC_QOS:
         return qos(ch, m);
@@ -181,6 +172,8 @@ static enum method_result begin(struct channel *ch, const struct amqp_method *m)
         return access_request(ch);
     case AMQP_CONFIRM_SELECT:
         return confirm_select(ch, m);
+    case AMQP_QUEUE_PURGE:
+        return topology_purge(ch, m);
     case AMQP_TX_SELECT:
     case AMQP_TX_COMMIT:
     case AMQP_TX_ROLLBACK:
@@ -188,8 +181,14 @@ static enum method_result begin(struct channel *ch, const struct amqp_method *m)
     default:
         break;
     }
-    if (amqp_class_of(m->id) == AMQP_CLASS_EXCHANGE || amqp_class_of(m->id) == AMQP_CLASS_QUEUE)
-        return topology_start(ch, m);
+    if (topology_is_of_registry(m)) {
+        asks_start(ch, m, &ch->in->command[ch->in->at]);
+        return METHOD_DONE;
+    }
+    if (m->id == AMQP_QUEUE_DECLARE) {
+        topology_declare_reply(ch, m);
+        return METHOD_DONE;
+    }
     channel_fail(ch, AMQP_CODE_COMMAND_INVALID, m->id, "unimplemented method");
 }
 
@@ -203,7 +202,7 @@ static enum method_result answered(struct channel *ch, const struct amqp_method 
     case AMQP_BASIC_GET:
         return get_reply(ch, m, reply);
     default:
-        return topology_reply(ch, m, reply);
+        return topology_purged(ch, m, reply);
     }
 }
 
@@ -223,17 +222,13 @@ enum method_result channel_method(struct channel *ch, const struct command *cmd)
     return conclude(ch, begin(ch, &m));
 }
 
-/* The partner is gone. A registry is found again by its name; a queue by its cell, in begin(). */
+/* The queue is gone: it is found again by its cell, in begin(). */
 static enum method_result lost(struct channel *ch, const struct amqp_method *m)
 {
-    if (ch->op_step > 0) /* only counts are missing; see topology_reply */
-        return topology_reply(ch, m, NULL);
     consume_abandon(ch, m);
     if (ch->op_tries < UINT8_MAX)
         ch->op_tries++;
-    if (ch->op_tries > MANY_TRIES || amqp_class_of(m->id) == AMQP_CLASS_BASIC)
-        return op_pause(ch);
-    return op_await_registry(ch, OP_NAME);
+    return op_pause(ch);
 }
 
 void channel_on_op(struct channel *ch, struct msg *m)

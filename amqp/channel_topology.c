@@ -1,6 +1,6 @@
 /*
- * channel_topology.c - methods of exchanges and queues: what is the registry's is asked of it, what
- * is the queue's of the queue.
+ * channel_topology.c - methods of exchanges and queues: what is asked of the registry for them, and
+ * what its answers mean. How requests are under way is in channel_asks.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -8,9 +8,6 @@
 #include "amqp/channel_internal.h"
 #include "amqp/codec/table.h"
 #include "amqp/replies.h"
-#include "broker/core/log.h"
-
-enum { STEP_REGISTRY, STEP_COUNTS };
 
 struct name { /* as clients mean it: without CR and LF */
     uint8_t len;
@@ -114,31 +111,29 @@ static uint32_t flag_if(bool on, uint32_t flag)
 }
 
 /* A declare of such a name asks whether its owner is there. */
-static enum method_result declare_reply(struct channel *ch, const struct amqp_method *m,
-                                        struct amqp_bytes name)
+void topology_declare_reply(struct channel *ch, const struct amqp_method *m)
 {
     struct amqp_method ok = {.id = AMQP_QUEUE_DECLARE_OK};
+    const struct name name = strip(m->u.queue_declare.queue);
 
-    if (!amqp_bytes_is(name, REPLY_QUEUE) && !reply_exists(ch->vhost, name))
-        topology_no_queue(ch, m->id, name);
-    ok.u.queue_declare_ok = (struct amqp_queue_declare_ok){.queue = name, .consumer_count = 1};
+    if (!amqp_bytes_is(name_view(&name), REPLY_QUEUE) && !reply_exists(ch->vhost, name_view(&name)))
+        topology_no_queue(ch, m->id, name_view(&name));
+    ok.u.queue_declare_ok =
+        (struct amqp_queue_declare_ok){.queue = name_view(&name), .consumer_count = 1};
     if (!m->u.queue_declare.nowait)
         channel_reply(ch, &ok);
-    return METHOD_DONE;
 }
 
-static enum method_result declare_queue(struct channel *ch, const struct amqp_method *m)
+static struct msg *declare_queue(struct channel *ch, const struct amqp_method *m)
 {
     const struct amqp_queue_declare *d = &m->u.queue_declare;
     const struct name name = strip(d->queue);
     struct msg_registry_declare *ask;
 
-    topology_check_table(ch, m->id, d->arguments);
-    if (reply_is_name(name_view(&name)))
-        return declare_reply(ch, m, name_view(&name));
     if (d->passive && name.len == 0)
         topology_no_queue(ch, m->id, name_view(&name));
     ask = registry_declare_new(REGISTRY_QUEUE_DECLARE, name.text, name.len);
+    ask->in_order = true;
     ask->passive = d->passive;
     ask->flags = flag_if(d->durable, CELL_DURABLE) | flag_if(d->exclusive, CELL_EXCLUSIVE) |
                  flag_if(d->auto_delete, CELL_AUTO_DELETE);
@@ -146,27 +141,27 @@ static enum method_result declare_queue(struct channel *ch, const struct amqp_me
     ask->args = copy_or_null(d->arguments);
     if (d->exclusive && !d->passive)
         ch->has_exclusive = true;
-    return op_registry(ch, &ask->hdr);
+    return &ask->hdr;
 }
 
-static enum method_result declare_exchange(struct channel *ch, const struct amqp_method *m)
+static struct msg *declare_exchange(struct channel *ch, const struct amqp_method *m)
 {
     const struct amqp_exchange_declare *d = &m->u.exchange_declare;
     const struct name name = strip(d->exchange);
     struct msg_registry_declare *ask;
 
-    topology_check_table(ch, m->id, d->arguments);
     ask = registry_declare_new(REGISTRY_EXCHANGE_DECLARE, name.text, name.len);
+    ask->in_order = true;
     ask->passive = d->passive;
     ask->flags = flag_if(d->durable, CELL_DURABLE) | flag_if(d->internal, CELL_INTERNAL) |
                  flag_if(d->auto_delete, CELL_AUTO_DELETE);
     ask->owner = ch->connection;
     ask->type = blob_copy(d->type.p, d->type.len);
     ask->args = copy_or_null(d->arguments);
-    return op_registry(ch, &ask->hdr);
+    return &ask->hdr;
 }
 
-static enum method_result delete_any(struct channel *ch, const struct amqp_method *m)
+static struct msg *delete_any(struct channel *ch, const struct amqp_method *m)
 {
     bool queue = m->id == AMQP_QUEUE_DELETE;
     struct amqp_bytes name =
@@ -174,10 +169,11 @@ static enum method_result delete_any(struct channel *ch, const struct amqp_metho
     struct msg_registry_delete *ask = registry_delete_new(
         queue ? REGISTRY_QUEUE_DELETE : REGISTRY_EXCHANGE_DELETE, name.p, name.len);
 
+    ask->in_order = true;
     ask->if_unused = queue ? m->u.queue_delete.if_unused : m->u.exchange_delete.if_unused;
     ask->if_empty = queue && m->u.queue_delete.if_empty;
     ask->owner = ch->connection;
-    return op_registry(ch, &ask->hdr);
+    return &ask->hdr;
 }
 
 struct bind_parts {
@@ -208,14 +204,13 @@ static struct bind_parts bind_parts_of(const struct amqp_method *m)
     }
 }
 
-static enum method_result bind_any(struct channel *ch, const struct amqp_method *m)
+static struct msg *bind_any(struct channel *ch, const struct amqp_method *m)
 {
     struct bind_parts b = bind_parts_of(m);
     const struct name source = strip(b.source), dest = strip(b.dest);
     struct amqp_bytes to = name_view(&dest);
     struct msg_registry_bind *ask;
 
-    topology_check_table(ch, m->id, b.args);
     if (!b.to_exchange && to.len == 0) {
         struct amqp_bytes current = or_current(ch, to, m->id);
 
@@ -224,16 +219,17 @@ static enum method_result bind_any(struct channel *ch, const struct amqp_method 
         to = current;
     }
     ask = registry_bind_new(b.remove ? REGISTRY_UNBIND : REGISTRY_BIND);
+    ask->in_order = true;
     ask->to_exchange = b.to_exchange;
     ask->owner = ch->connection;
     ask->source = blob_copy(source.text, source.len);
     ask->dest = blob_copy(to.p, to.len);
     ask->key = blob_copy(b.key.p, b.key.len);
     ask->args = copy_or_null(b.args);
-    return op_registry(ch, &ask->hdr);
+    return &ask->hdr;
 }
 
-static enum method_result purge(struct channel *ch, const struct amqp_method *m)
+enum method_result topology_purge(struct channel *ch, const struct amqp_method *m)
 {
     enum method_result r;
     struct cell *cell = topology_queue(ch, m->u.queue_purge.queue, m->id, &r);
@@ -243,8 +239,47 @@ static enum method_result purge(struct channel *ch, const struct amqp_method *m)
     return op_call(ch, cell_at(cell)->pid, &queue_ask_new(QUEUE_PURGE, cell_at(cell)->epoch)->hdr);
 }
 
-enum method_result topology_start(struct channel *ch, const struct amqp_method *m)
+static struct amqp_bytes args_of(const struct amqp_method *m)
 {
+    switch (m->id) {
+    case AMQP_QUEUE_DECLARE:
+        return m->u.queue_declare.arguments;
+    case AMQP_EXCHANGE_DECLARE:
+        return m->u.exchange_declare.arguments;
+    case AMQP_QUEUE_DELETE:
+    case AMQP_EXCHANGE_DELETE:
+        return amqp_bytes(NULL, 0);
+    default:
+        return bind_parts_of(m).args;
+    }
+}
+
+/* Whether it leaves out the name of a queue that must be there. */
+static bool means_current(const struct amqp_method *m)
+{
+    switch (m->id) {
+    case AMQP_QUEUE_DECLARE:
+        return m->u.queue_declare.passive && strip(m->u.queue_declare.queue).len == 0;
+    case AMQP_QUEUE_DELETE:
+        return m->u.queue_delete.queue.len == 0;
+    case AMQP_QUEUE_BIND:
+    case AMQP_QUEUE_UNBIND:
+        return strip(bind_parts_of(m).dest).len == 0;
+    default:
+        return false;
+    }
+}
+
+bool topology_may_follow(struct channel *ch, const struct amqp_method *m)
+{
+    struct failure unused;
+
+    return !means_current(m) && ftable_validate(args_of(m)) == 0 && channel_may(ch, m, &unused);
+}
+
+struct msg *topology_request(struct channel *ch, const struct amqp_method *m)
+{
+    topology_check_table(ch, m->id, args_of(m));
     switch (m->id) {
     case AMQP_QUEUE_DECLARE:
         return declare_queue(ch, m);
@@ -253,11 +288,22 @@ enum method_result topology_start(struct channel *ch, const struct amqp_method *
     case AMQP_QUEUE_DELETE:
     case AMQP_EXCHANGE_DELETE:
         return delete_any(ch, m);
-    case AMQP_QUEUE_PURGE:
-        return purge(ch, m);
     default:
         return bind_any(ch, m);
     }
+}
+
+bool topology_is_of_registry(const struct amqp_method *m)
+{
+    uint32_t class_id = amqp_class_of(m->id);
+
+    if (m->id == AMQP_QUEUE_DECLARE) {
+        const struct name name = strip(m->u.queue_declare.queue);
+
+        return !reply_is_name(name_view(&name));
+    }
+    return m->id != AMQP_QUEUE_PURGE &&
+           (class_id == AMQP_CLASS_EXCHANGE || class_id == AMQP_CLASS_QUEUE);
 }
 
 static uint32_t count32(uint64_t n)
@@ -265,36 +311,23 @@ static uint32_t count32(uint64_t n)
     return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
-/* The registry has declared it: its counts are the queue's own to tell. */
-static enum method_result ask_counts(struct channel *ch, const struct amqp_method *m,
-                                     struct msg *reply)
+static void declared(struct channel *ch, const struct amqp_method *m, const struct cell *cell,
+                     const struct queue_counts *counts)
 {
-    struct cell *cell = MSG_OF(struct msg_registry_reply, reply)->cell;
+    struct amqp_method ok = {.id = AMQP_QUEUE_DECLARE_OK};
+    struct amqp_queue_declare_ok *d = &ok.u.queue_declare_ok;
     const struct cell_at *at = cell_at(cell);
 
     set_current(ch, cell);
     if (m->u.queue_declare.nowait)
-        return METHOD_DONE;
+        return;
     if (at->state == CELL_PARKED && m->u.queue_declare.passive)
         channel_fail(ch, AMQP_CODE_NOT_FOUND, m->id, "queue '%s' in vhost '%s' is down: %s",
                      cell_name(cell), ch->vhost, at->reason);
-    op_keep(ch, reply);
-    ch->op_step = STEP_COUNTS;
-    return op_call(ch, at->pid, &queue_ask_new(QUEUE_STAT, at->epoch)->hdr);
-}
-
-/* stat NULL: the queue has died since; then the last counts of its cell must do. */
-static enum method_result declared(struct channel *ch, const struct msg_queue_reply *stat)
-{
-    const struct cell *cell = MSG_OF(struct msg_registry_reply, ch->op_reply)->cell;
-    struct amqp_method ok = {.id = AMQP_QUEUE_DECLARE_OK};
-    struct amqp_queue_declare_ok *d = &ok.u.queue_declare_ok;
-
     d->queue = amqp_bytes(cell_name(cell), cell->name_len);
-    d->message_count = count32(stat ? stat->messages : atomic_load(&cell->stats.ready));
-    d->consumer_count = count32(stat ? stat->consumers : atomic_load(&cell->stats.consumers));
+    d->message_count = count32(counts->messages);
+    d->consumer_count = count32(counts->consumers);
     channel_reply(ch, &ok);
-    return METHOD_DONE;
 }
 
 static bool is_nowait(const struct amqp_method *m)
@@ -335,27 +368,24 @@ static void say_ok(struct channel *ch, const struct amqp_method *m, uint64_t mes
     channel_reply(ch, &ok);
 }
 
-enum method_result topology_reply(struct channel *ch, const struct amqp_method *m,
-                                  struct msg *reply)
+void topology_conclude(struct channel *ch, const struct amqp_method *m,
+                       const struct msg_registry_reply *r, const struct queue_counts *counts)
 {
-    const struct msg_registry_reply *r;
-
-    if (ch->op_step == STEP_COUNTS)
-        return declared(
-            ch, reply && reply->type == QUEUE_REPLY ? MSG_OF(struct msg_queue_reply, reply) : NULL);
-    if (m->id == AMQP_QUEUE_PURGE) {
-        const struct msg_queue_reply *p = MSG_OF(struct msg_queue_reply, reply);
-
-        if (p->code != 0)
-            channel_fail(ch, p->code, m->id, "%s", p->text);
-        say_ok(ch, m, p->messages);
-        return METHOD_DONE;
-    }
-    r = MSG_OF(struct msg_registry_reply, reply);
     if (r->code != 0)
         channel_fail(ch, r->code, m->id, "%s", r->text);
     if (m->id == AMQP_QUEUE_DECLARE)
-        return ask_counts(ch, m, reply);
-    say_ok(ch, m, r->messages);
+        declared(ch, m, r->cell, counts);
+    else
+        say_ok(ch, m, r->messages);
+}
+
+enum method_result topology_purged(struct channel *ch, const struct amqp_method *m,
+                                   const struct msg *reply)
+{
+    const struct msg_queue_reply *p = MSG_OF(struct msg_queue_reply, reply);
+
+    if (p->code != 0)
+        channel_fail(ch, p->code, m->id, "%s", p->text);
+    say_ok(ch, m, p->messages);
     return METHOD_DONE;
 }

@@ -5,7 +5,8 @@
  * exchanges; keeps cells' states true; deletes what belongs to a connection that has gone.
  * Messages in: REGISTRY_*, EXCHANGE_HELLO, CHILD_STATE, answers to its calls. Out: REGISTRY_REPLY,
  * EXCHANGE_SET, QUEUE_DELETE, STORE_LOAD, _RESERVE, _WRITE, calls to both supervisors.
- * Monitors: the store, both supervisors of children, connections that own exclusive queues.
+ * Monitors: the store, both supervisors of children, connections that own exclusive queues,
+ * callers that it refused.
  *
  * Numbered invariants stand in registry_impl.h.
  */
@@ -37,7 +38,9 @@ static void registry_init(void *state, const void *arg)
     u64map_init(&r->by_id, proc_realloc, proc_free);
     u64map_init(&r->by_owner, proc_realloc, proc_free);
     u64map_init(&r->by_hash, proc_realloc, proc_free);
+    u64map_init(&r->by_caller, proc_realloc, proc_free);
     lanes_init(&r->lanes);
+    lane_line_init(&r->granted);
     TAILQ_INIT(&r->jobs);
     TAILQ_INIT(&r->watchers);
     await(r, WITH_STORE);
@@ -106,6 +109,8 @@ static void on_down(struct registry *r, proc_id pid)
         await(r, WITH_EXCHANGES);
     } else if (o) {
         owner_is_dead(r, o);
+    } else {
+        caller_is_dead(r, pid);
     }
 }
 
@@ -222,6 +227,10 @@ static void on_info(struct registry *r, struct msg *m)
     case REGISTRY_QUEUE_UNUSED:
         on_queue_unused(r, m);
         return;
+    case EXCHANGE_DONE: /* of calls whose outcome nobody waits for */
+    case STORE_WRITTEN:
+    case MSG_SUP_REPLY:
+        return;
     default:
         on_request(r, m);
     }
@@ -231,11 +240,9 @@ static void registry_handle(void *state, struct msg *m)
 {
     struct registry *r = state;
 
-    if (load_on_answer(r, m) || job_on_answer(r, m))
-        return;
-    if (m->type == EXCHANGE_DONE || m->type == STORE_WRITTEN || m->type == MSG_SUP_REPLY)
-        return; /* of a call whose outcome nobody waits for */
-    on_info(r, m);
+    if (!load_on_answer(r, m) && !job_on_answer(r, m))
+        on_info(r, m);
+    job_begin_granted(r);
 }
 
 static size_t registry_inspect(const void *state, char *out, size_t size)

@@ -36,18 +36,31 @@ enum {
     EXCHANGE_DONE,          /* reply: every later publish sees it */
 };
 
+/*
+ * How declares, deletes, binds and unbinds begin. A caller that asks again before it was answered,
+ * and ends at its first refusal, says in_order: its requests are then decided in the order in which
+ * they came, and none behind a refused one is carried out.
+ */
+struct msg_registry_any {
+    struct msg hdr;
+    bool in_order;
+};
+
 struct msg_registry_declare { /* queues and exchanges */
     struct msg hdr;
+    bool in_order; /* struct msg_registry_any */
     bool passive;
     uint32_t flags;    /* enum cell_flags */
     proc_id owner;     /* the connection, always: it decides about exclusive ones */
     struct blob *name; /* empty or NULL: server-named */
+    bool is_made;      /* the registry's: it has made the name */
     struct blob *type; /* exchanges: "direct"... */
     struct blob *args; /* field table bytes; NULL: empty */
 };
 
 struct msg_registry_delete {
     struct msg hdr;
+    bool in_order; /* struct msg_registry_any */
     bool if_unused, if_empty;
     proc_id owner;
     struct blob *name;
@@ -55,6 +68,7 @@ struct msg_registry_delete {
 
 struct msg_registry_bind { /* BIND and UNBIND */
     struct msg hdr;
+    bool in_order; /* struct msg_registry_any */
     bool to_exchange;
     proc_id owner;
     struct blob *source, *dest, *key, *args;

@@ -139,6 +139,10 @@ static bool find_both(struct registry *r, struct job *j)
     struct msg_registry_bind *b = bind_of(j);
     struct cell *x = find_exchange(r, b->source), *dest = find_dest(r, b);
 
+    if (is_name_empty(b->source) || (b->to_exchange && is_name_empty(b->dest))) {
+        refuse_default_exchange(r, j);
+        return false;
+    }
     if (j->begin == bind_begin && refuse_locked(r, j, dest))
         return false;
     if (x && dest) {
@@ -159,9 +163,12 @@ static void bind_begin(struct registry *r, struct job *j)
     if (!find_both(r, j))
         return;
     if (check_binding(j->cell, j->binding.key, j->binding.args, &j->refusal) ||
-        bound_find(r, j->cell, &j->binding))
+        bound_find(r, j->cell, &j->binding)) {
         job_finish(r, j);
-    else if (j->binding.durable)
+        return;
+    }
+    job_decided(r, j);
+    if (j->binding.durable)
         job_act_with(r, j, WITH_STORE, write_binding, binding_written);
     else
         binding_written(r, j, NULL);
@@ -190,6 +197,7 @@ static void unbind_begin(struct registry *r, struct job *j)
     }
     if (refuse_locked(r, j, j->dest))
         return;
+    job_decided(r, j);
     bound_remove(r, b);
     j->exchange_id = j->cell->id;
     job_act_with(r, j, WITH_EXCHANGE, send_unbind, unbound);
@@ -199,14 +207,10 @@ static void unbind_begin(struct registry *r, struct job *j)
 static void start_bind(struct registry *r, struct msg *m, job_act begin)
 {
     struct msg_registry_bind *b = MSG_OF(struct msg_registry_bind, m);
-    struct job *j = job_new(r, m, begin);
+    struct job *j = job_asked(r, m, begin);
     enum cell_kind kind = b->to_exchange ? CELL_EXCHANGE : CELL_QUEUE;
     uint64_t source = lane_of(CELL_EXCHANGE, b->source), dest = lane_of(kind, b->dest);
 
-    if (is_name_empty(b->source) || (b->to_exchange && is_name_empty(b->dest))) {
-        refuse_default_exchange(r, j);
-        return;
-    }
     job_claim(j, source, true);
     job_claim(j, dest, true);
     job_claim(j, registry_binding_hash(source, dest, b->key, b->args), false);

@@ -101,6 +101,8 @@ static void out_of_sight(struct registry *r, struct job *j)
 {
     struct cell *q = j->cell;
 
+    if (!j->after_delete)
+        job_decided(r, j);
     cell_set(q, 0, 0, CELL_DELETED, NULL);
     job_on_cell(r, q);
     job_unbind_all(r, j, unbound);
@@ -198,7 +200,7 @@ static void delete_begin(struct registry *r, struct job *j)
 void on_queue_delete(struct registry *r, struct msg *m)
 {
     struct msg_registry_delete *d = MSG_OF(struct msg_registry_delete, m);
-    struct job *j = job_new(r, m, delete_begin);
+    struct job *j = job_asked(r, m, delete_begin);
 
     j->if_unused = d->if_unused;
     j->if_empty = d->if_empty;

@@ -131,7 +131,9 @@ static void declare_begin(struct registry *r, struct job *j)
     enum exchange_type type;
     char text[256];
 
-    if (!x && d->passive) {
+    if (is_name_empty(d->name)) {
+        refuse_default_exchange(r, j);
+    } else if (!x && d->passive) {
         refuse_missing_exchange(r, j, d->name);
     } else if (x && d->passive) {
         j->cell = cell_ref(x);
@@ -151,6 +153,7 @@ static void declare_begin(struct registry *r, struct job *j)
     } else if (check_exchange_args(r->vhost, d->name, d->args, &j->refusal)) {
         job_finish(r, j);
     } else {
+        job_decided(r, j);
         job_with_ids(r, j, declare_new);
     }
 }
@@ -158,12 +161,8 @@ static void declare_begin(struct registry *r, struct job *j)
 void on_exchange_declare(struct registry *r, struct msg *m)
 {
     struct msg_registry_declare *d = MSG_OF(struct msg_registry_declare, m);
-    struct job *j = job_new(r, m, declare_begin);
+    struct job *j = job_asked(r, m, declare_begin);
 
-    if (is_name_empty(d->name)) {
-        refuse_default_exchange(r, j);
-        return;
-    }
     job_claim(j, lane_of(CELL_EXCHANGE, d->name), false);
     job_start(r, j);
 }
@@ -232,7 +231,9 @@ static void delete_begin(struct registry *r, struct job *j)
     struct cell *x = find(r, d->name);
     struct subject *s = x ? subject_find(r, x->id) : NULL;
 
-    if (!x) {
+    if (is_name_empty(d->name)) {
+        refuse_default_exchange(r, j);
+    } else if (!x) {
         job_finish(r, j); /* deleting what is not there succeeds */
     } else if (x->flags & CELL_PREDECLARED) {
         job_refuse(r, j, 403, "operation not permitted on the predeclared exchange '%s'",
@@ -241,6 +242,7 @@ static void delete_begin(struct registry *r, struct job *j)
         job_refuse(r, j, 406, "exchange '%s' in vhost '%s' in use", cell_name(x), r->vhost);
     } else {
         j->cell = cell_ref(x);
+        job_decided(r, j);
         delete_run(r, j);
     }
 }
@@ -248,12 +250,8 @@ static void delete_begin(struct registry *r, struct job *j)
 void on_exchange_delete(struct registry *r, struct msg *m)
 {
     struct msg_registry_delete *d = MSG_OF(struct msg_registry_delete, m);
-    struct job *j = job_new(r, m, delete_begin);
+    struct job *j = job_asked(r, m, delete_begin);
 
-    if (is_name_empty(d->name)) {
-        refuse_default_exchange(r, j);
-        return;
-    }
     job_claim(j, lane_of(CELL_EXCHANGE, d->name), false);
     job_start(r, j);
 }

@@ -5,14 +5,19 @@
  * steps, each of which sends something and names what to do with the answer. Jobs of different
  * names overlap, so that one commit of the store carries many of them.
  *
+ * A caller that wants its requests in order has a lane of its own, which comes before all names: a
+ * job holds it until it is decided, that is until it cannot be refused any more for what its client
+ * asked. So the next one is decided after it, while both may wait for the same commit.
+ *
  * Invariants
  *   1. A cell is in by_id exactly as long as its name is in the tables.
  *   2. A binding is in the index before an exchange is told of it, and out of it before the
  *      exchange is told to forget it; so the index is what a reset brings.
  *   3. A durable thing is in the tables only after its row is durable; its row goes before the
  *      reply to its delete.
- *   4. Each job is in exactly one of: waiting for a lane, waiting for answers (n_waiting > 0),
- *      stalled (its partner is away), watching a cell.
+ *   4. Each job is in exactly one of: waiting for a lane, granted its lanes in this turn, waiting
+ *      for answers (n_waiting > 0), stalled (its partner is away), watching a cell.
+ *   5. A job that was granted its lanes begins from registry_handle, never from within another.
  */
 #ifndef QUEUES_REGISTRY_IMPL_H
 #define QUEUES_REGISTRY_IMPL_H
@@ -45,9 +50,19 @@ enum partner {
 typedef void (*job_act)(struct registry *r, struct job *j);
 typedef void (*job_then)(struct registry *r, struct job *j, struct msg *answer);
 
+struct caller { /* who wants its requests in order */
+    proc_id pid;
+    proc_ref monitor; /* once refused */
+    unsigned n_jobs;
+    bool is_refused; /* none of its jobs begins any more */
+    bool is_dead;
+};
+
 struct job {
     TAILQ_ENTRY(job) link;   /* in r->jobs */
     struct lane_claim claim; /* names it holds or waits for */
+    struct caller *caller;   /* NULL: its order is none's business */
+    bool is_decided;         /* the caller's lane was given back */
     struct msg *request;     /* kept; NULL: the registry's own */
     job_act begin;           /* once it has its lanes */
     job_act act;             /* what is done again when a stalled partner is back */
@@ -107,21 +122,29 @@ struct registry {
     uint64_t rows_done;                   /* counted twice: cells first, then bindings */
     proc_ref load_ref, reserve_ref;
     uint64_t next_id, ids_left;
-    struct u64map by_ref;   /* proc_ref to struct job */
-    struct u64map by_id;    /* cell id to struct subject */
-    struct u64map by_owner; /* pid to struct owner */
-    struct u64map by_hash;  /* registry_binding_hash to struct bound */
+    struct u64map by_ref;    /* proc_ref to struct job */
+    struct u64map by_id;     /* cell id to struct subject */
+    struct u64map by_owner;  /* pid to struct owner */
+    struct u64map by_hash;   /* registry_binding_hash to struct bound */
+    struct u64map by_caller; /* pid to struct caller */
     struct lanes lanes;
-    unsigned nesting; /* deletions begun inside others */
+    struct lane_line granted; /* jobs that may begin */
+    unsigned nesting;         /* deletions begun inside others */
     TAILQ_HEAD(, job) jobs;
     TAILQ_HEAD(, watcher) watchers;
 };
 
 /* registry_job.c */
 struct job *job_new(struct registry *r, struct msg *request, job_act begin);
+/* Of a request that begins as struct msg_registry_any. It is refused in `begin` at the earliest. */
+struct job *job_asked(struct registry *r, struct msg *request, job_act begin);
 void job_claim(struct job *j, uint64_t name, bool shared);
 /* Takes the lanes, and begins once it has them. */
 void job_start(struct registry *r, struct job *j);
+/* It will not be refused any more: the next one of its caller may be decided. */
+void job_decided(struct registry *r, struct job *j);
+/* Begins jobs that were granted their lanes. */
+void job_begin_granted(struct registry *r);
 /* Replies (if there is a request), gives lanes back, frees. */
 void job_finish(struct registry *r, struct job *j);
 void job_refuse(struct registry *r, struct job *j, uint16_t code, const char *fmt, ...)
@@ -143,6 +166,13 @@ void on_watch(struct registry *r, struct msg *m);
 void job_watch(struct registry *r, struct job *j, job_then then);
 void job_on_cell(struct registry *r, struct cell *c);
 uint64_t lane_of(enum cell_kind kind, const struct blob *name);
+
+/* registry_caller.c */
+/* The job, a request that just came, is one more of its caller's. */
+void caller_join(struct registry *r, struct job *j);
+/* It has ended, refused or not. */
+void caller_leave(struct registry *r, struct job *j);
+void caller_is_dead(struct registry *r, proc_id pid);
 
 /* registry_index.c */
 struct subject *subject_add(struct registry *r, struct cell *c);

@@ -9,6 +9,10 @@
 #include "queues/registry_hash.h"
 #include "queues/registry_impl.h"
 
+#define LANE_OF_NAME (1ull << 63) /* callers' lanes are smaller: they are taken first */
+
+enum { BEGIN_AT_ONCE = 256 };
+
 uint64_t lane_of(enum cell_kind kind, const struct blob *name)
 {
     return registry_hash(kind, name ? (const void *)blob_bytes(name) : "",
@@ -35,22 +39,56 @@ struct job *job_new(struct registry *r, struct msg *request, job_act begin)
     return j;
 }
 
+struct job *job_asked(struct registry *r, struct msg *request, job_act begin)
+{
+    struct job *j = job_new(r, request, begin);
+
+    if (MSG_OF(struct msg_registry_any, request)->in_order)
+        caller_join(r, j);
+    return j;
+}
+
 void job_claim(struct job *j, uint64_t name, bool shared)
 {
-    lane_add(&j->claim, name, shared);
+    lane_add(&j->claim, name | LANE_OF_NAME, shared);
+}
+
+static void begin(struct registry *r, struct job *j)
+{
+    if (j->caller && j->caller->is_refused)
+        job_refuse(r, j, 541, "a request before this one was refused");
+    else
+        j->begin(r, j);
 }
 
 void job_start(struct registry *r, struct job *j)
 {
+    if (j->caller)
+        lane_add(&j->claim, registry_hash(0, &j->caller->pid, sizeof(proc_id)) >> 1 | 1, false);
     if (lanes_take(&r->lanes, &j->claim))
-        j->begin(r, j);
+        begin(r, j);
 }
 
-static void on_granted(void *ctx, struct lane_claim *claim)
+void job_begin_granted(struct registry *r)
 {
-    struct job *j = (struct job *)(void *)((char *)claim - offsetof(struct job, claim));
+    struct lane_claim *claim;
 
-    j->begin(ctx, j);
+    for (int i = 0; i < BEGIN_AT_ONCE; i++) {
+        claim = lane_line_take(&r->granted);
+        if (!claim)
+            return;
+        begin(r, (struct job *)(void *)((char *)claim - offsetof(struct job, claim)));
+    }
+    if (r->granted.first)
+        proc_continue();
+}
+
+void job_decided(struct registry *r, struct job *j)
+{
+    if (!j->caller || j->is_decided)
+        return;
+    j->is_decided = true;
+    lanes_give_first(&r->lanes, &j->claim, &r->granted);
 }
 
 static void reply(struct job *j)
@@ -69,14 +107,14 @@ static void reply(struct job *j)
 void job_finish(struct registry *r, struct job *j)
 {
     struct job *waiter = j->waiter;
-    struct lane_claim claim;
 
+    if (j->caller)
+        caller_leave(r, j);
     if (j->request)
         reply(j);
     TAILQ_REMOVE(&r->jobs, j, link);
-    claim = j->claim; /* lanes know held claims by their names only */
+    lanes_give(&r->lanes, &j->claim, &r->granted);
     proc_free_owned(j);
-    lanes_give(&r->lanes, &claim, on_granted, r);
     if (waiter && --waiter->n_waiting == 0)
         waiter->then(r, waiter, NULL);
 }

@@ -4,14 +4,40 @@
 #include "queues/registry_lanes.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "broker/runtime/proc.h"
 
 struct lane {
     unsigned n_shared;
     bool is_exclusive;
-    struct lane_claim *first, **tail;
+    struct lane_line line; /* who waits for it */
 };
+
+void lane_line_init(struct lane_line *line)
+{
+    line->first = NULL;
+    line->tail = &line->first;
+}
+
+static void line_put(struct lane_line *line, struct lane_claim *c)
+{
+    c->next = NULL;
+    *line->tail = c;
+    line->tail = &c->next;
+}
+
+struct lane_claim *lane_line_take(struct lane_line *line)
+{
+    struct lane_claim *c = line->first;
+
+    if (!c)
+        return NULL;
+    line->first = c->next;
+    if (!line->first)
+        line->tail = &line->first;
+    return c;
+}
 
 void lanes_init(struct lanes *l)
 {
@@ -45,7 +71,7 @@ static struct lane *lane_of_name(struct lanes *l, uint64_t name)
     if (at)
         return (struct lane *)(uintptr_t)*at;
     lane = proc_zalloc(sizeof(*lane));
-    lane->tail = &lane->first;
+    lane_line_init(&lane->line);
     u64map_put(&l->by_name, name, (uintptr_t)lane);
     return lane;
 }
@@ -69,10 +95,8 @@ bool lanes_take(struct lanes *l, struct lane_claim *c)
     while (c->n_held < c->n) {
         struct lane *lane = lane_of_name(l, c->name[c->n_held]);
 
-        if (lane->first || !is_free_for(lane, c->shared[c->n_held])) {
-            c->next = NULL;
-            *lane->tail = c;
-            lane->tail = &c->next;
+        if (lane->line.first || !is_free_for(lane, c->shared[c->n_held])) {
+            line_put(&lane->line, c);
             return false;
         }
         hold(lane, c);
@@ -83,49 +107,53 @@ bool lanes_take(struct lanes *l, struct lane_claim *c)
 /* The first in line, if the lane is free for it; taken out of the line and holding. */
 static struct lane_claim *grant_first(struct lane *lane)
 {
-    struct lane_claim *c = lane->first;
+    struct lane_claim *c = lane->line.first;
 
     if (!c || !is_free_for(lane, c->shared[c->n_held]))
         return NULL;
-    lane->first = c->next;
-    if (!lane->first)
-        lane->tail = &lane->first;
+    (void)lane_line_take(&lane->line); /* it is c */
     hold(lane, c);
     return c;
 }
 
 static void drop_if_idle(struct lanes *l, uint64_t name, struct lane *lane)
 {
-    if (lane->first || lane->is_exclusive || lane->n_shared > 0)
+    if (lane->line.first || lane->is_exclusive || lane->n_shared > 0)
         return;
     u64map_del(&l->by_name, name, NULL);
     proc_free(lane);
 }
 
-void lanes_give(struct lanes *l, struct lane_claim *c,
-                void (*granted)(void *ctx, struct lane_claim *c), void *ctx)
+static void give(struct lanes *l, uint64_t name, bool shared, struct lane_line *granted)
 {
-    struct lane_claim *ready = NULL, **tail = &ready, *next;
+    struct lane *lane = lane_of_name(l, name);
+    struct lane_claim *next;
 
-    for (unsigned i = 0; i < c->n_held; i++) {
-        struct lane *lane = lane_of_name(l, c->name[i]);
+    if (shared)
+        lane->n_shared--;
+    else
+        lane->is_exclusive = false;
+    while ((next = grant_first(lane)) != NULL)
+        if (lanes_take(l, next))
+            line_put(granted, next);
+    drop_if_idle(l, name, lane);
+}
 
-        if (c->shared[i])
-            lane->n_shared--;
-        else
-            lane->is_exclusive = false;
-        while ((next = grant_first(lane)) != NULL) {
-            if (!lanes_take(l, next))
-                continue;
-            next->next = NULL;
-            *tail = next;
-            tail = &next->next;
-        }
-        drop_if_idle(l, c->name[i], lane);
-    }
+void lanes_give(struct lanes *l, struct lane_claim *c, struct lane_line *granted)
+{
+    for (unsigned i = 0; i < c->n_held; i++)
+        give(l, c->name[i], c->shared[i], granted);
     c->n_held = 0;
-    for (; ready; ready = next) {
-        next = ready->next;
-        granted(ctx, ready);
-    }
+}
+
+void lanes_give_first(struct lanes *l, struct lane_claim *c, struct lane_line *granted)
+{
+    uint64_t name = c->name[0];
+    bool shared = c->shared[0];
+
+    c->n--;
+    c->n_held--;
+    memmove(&c->name[0], &c->name[1], c->n * sizeof(c->name[0]));
+    memmove(&c->shared[0], &c->shared[1], c->n * sizeof(c->shared[0]));
+    give(l, name, shared, granted);
 }

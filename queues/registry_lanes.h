@@ -12,13 +12,18 @@
 
 #include "broker/runtime/u64map.h"
 
-enum { LANE_MAX = 3 };
+enum { LANE_MAX = 4 };
 
 struct lane_claim {
     uint64_t name[LANE_MAX]; /* ascending once lanes_take was called */
     bool shared[LANE_MAX];
     unsigned n, n_held;
-    struct lane_claim *next; /* in the line of name[n_held] */
+    struct lane_claim
+        *next; /* in the line of name[n_held], or of those that have all their names */
+};
+
+struct lane_line { /* of claims, as they came */
+    struct lane_claim *first, **tail;
 };
 
 struct lanes {
@@ -33,11 +38,14 @@ void lane_add(struct lane_claim *c, uint64_t name, bool shared);
 /* Starts taking all names; true: has them all. Else lanes_give hands it out later. */
 bool lanes_take(struct lanes *l, struct lane_claim *c);
 
-/*
- * Gives all names back; calls `granted` for each claim that now has all its names, which may in
- * turn give back its own.
- */
-void lanes_give(struct lanes *l, struct lane_claim *c,
-                void (*granted)(void *ctx, struct lane_claim *c), void *ctx);
+/* Gives all names back; claims that have all of theirs now are put into the line. */
+void lanes_give(struct lanes *l, struct lane_claim *c, struct lane_line *granted);
+
+/* Gives back the smallest name alone; the claim holds the others. */
+void lanes_give_first(struct lanes *l, struct lane_claim *c, struct lane_line *granted);
+
+void lane_line_init(struct lane_line *line);
+/* The first, taken out; NULL: none. */
+struct lane_claim *lane_line_take(struct lane_line *line);
 
 #endif

@@ -267,9 +267,13 @@ static void declare_begin(struct registry *r, struct job *j)
         declare_existing(r, j, q);
     } else if (d->passive) {
         job_refuse(r, j, 404, "no queue '%s' in vhost '%s'", name_text(text, d->name), r->vhost);
+    } else if (has_reserved_prefix(d->name) && !d->is_made) {
+        job_refuse(r, j, 403, "queue name '%s' contains reserved prefix 'amq.*'",
+                   name_text(text, d->name));
     } else if (check_queue_args(r->vhost, d->name, d->args, &j->refusal)) {
         job_finish(r, j);
     } else {
+        job_decided(r, j);
         job_with_ids(r, j, ids_are_there);
     }
 }
@@ -296,23 +300,12 @@ static struct blob *make_name(void)
 void on_queue_declare(struct registry *r, struct msg *m)
 {
     struct msg_registry_declare *d = MSG_OF(struct msg_registry_declare, m);
-    bool is_named = d->name && blob_size(d->name) > 0;
-    struct job *j = job_new(r, m, declare_begin);
+    struct job *j = job_asked(r, m, declare_begin);
 
-    if (!is_named && d->passive) {
-        job_refuse(r, j, 404, "no queue '' in vhost '%s'", r->vhost);
-        return;
-    }
-    if (is_named && has_reserved_prefix(d->name) && !d->passive && !find(r, d->name)) {
-        char text[256];
-
-        job_refuse(r, j, 403, "queue name '%s' contains reserved prefix 'amq.*'",
-                   name_text(text, d->name));
-        return;
-    }
-    if (!is_named) {
+    if (is_name_empty(d->name) && !d->passive) {
         blob_unref(d->name);
         d->name = make_name();
+        d->is_made = true;
     }
     job_claim(j, lane_of(CELL_QUEUE, d->name), false);
     job_start(r, j);

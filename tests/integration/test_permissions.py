@@ -60,6 +60,7 @@ DEFINITIONS = {
     "topic_permissions": [
         {"user": "topic", "vhost": "/", "exchange": "amq.topic", "write": r"^{username}\.",
          "read": r"^news\."},
+        {"user": "topic", "vhost": "/", "exchange": "later", "write": ".*", "read": r"^news\."},
     ],
     "exchanges": [
         {"name": n, "vhost": "/", "type": "direct", "durable": True, "auto_delete": False,
@@ -224,6 +225,14 @@ class Permissions(unittest.TestCase):
         conn.expect_close(1, 403, 60, 40)
         topic(Q.Bind(queue=queue, exchange="amq.topic", routing_key="sport"), "sport")
         topic(Q.Unbind(queue=queue, exchange="amq.topic", routing_key="sport"), "sport")
+        # An exchange that is declared just before is known as one of topics.
+        conn.channel(1)
+        conn.gather()
+        conn.cast(1, X.Declare(exchange="later", type="topic"))
+        conn.cast(1, Q.Bind(queue=queue, exchange="later", routing_key="sport"))
+        conn.flush()
+        conn.expect(1, X.DeclareOk)
+        conn.expect_close(1, 403, 50, 20, "access to topic 'sport' in exchange 'later'")
         conn.channel(1)
         conn.rpc(1, Q.Delete(queue=queue))
 

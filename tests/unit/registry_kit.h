@@ -24,6 +24,7 @@ static struct row {
     struct store_row row;
 } disk[N_ROWS];
 static uint64_t disk_next_id;
+static unsigned n_commits;
 
 static bool same_blob(const struct blob *a, const struct blob *b)
 {
@@ -122,6 +123,7 @@ static void store_commit(struct fake_store *s)
     }
     s->n = 0;
     s->timer = 0;
+    n_commits++;
 }
 
 static void store_handle(void *state, struct msg *m)
