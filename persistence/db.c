@@ -179,7 +179,7 @@ static int load(struct db *db, char *why, size_t why_size)
         r = sql_checkpoint(db->sql, true);
     if (r == 0)
         r = meta_get(db, "clean", &is_clean);
-    if (r == 0 && !is_clean)
+    if (r == 0 && (!is_clean || db->config.with_check))
         r = check_pages(db, why, why_size);
     if (r == 0 && version > 0)
         r = schema_migrate(db->sql, version, schema_steps, SCHEMA_VERSION - 1);

@@ -38,6 +38,7 @@ struct db_config {
     const char *vfs; /* SQLite VFS; NULL: the default. With another one `dir` is only a name. */
     uint64_t cache_bytes; /* of SQLite's page cache; 0: 2 MiB */
     uint64_t block_bytes; /* of segments' entries kept in RAM; 0: 4 MiB */
+    bool with_check;      /* looks for damaged pages also after an ordered stop */
     /*
      * Where the index and the pending group lie. Inside a process proc_realloc and proc_free, so
      * that they go with it; NULL: the program's.
@@ -232,5 +233,42 @@ int db_checkpoint(struct db *db);
  * to be given, 0 if not. A commit of its own. Not while something waits for a commit (-EBUSY).
  */
 int db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep);
+
+/*
+ * Begins a copy of the whole database into `path`, a new file of the same VFS, which db_copy_step
+ * makes while all else goes on; it ends as the database is after its last step. One at a time; not
+ * while something waits for a commit (-EBUSY). What fails is the copy, never the database: db_error
+ * says it, and the copy is over.
+ */
+int db_copy_begin(struct db *db, const char *path);
+
+/*
+ * Copies at most so many pages of 16 KiB. 1: more to do; 0: the file is whole, closed, and to be
+ * synced by who asked for it; -errno. Not while something waits for a commit (-EBUSY, which ends
+ * nothing).
+ */
+int db_copy_step(struct db *db, uint32_t pages);
+
+/* Bytes copied, of those to copy by what is known now; as of the last step but the one that
+ * returned 0. */
+void db_copy_progress(const struct db *db, uint64_t *ret_done, uint64_t *ret_all);
+
+/* Gives up a copy; nothing is done where there is none. */
+void db_copy_end(struct db *db);
+
+/* What a store has. */
+struct db_found {
+    uint64_t group; /* the last durable one */
+    uint64_t queues;
+    uint64_t messages;
+    uint64_t bytes;
+    uint64_t definitions;
+};
+
+/*
+ * Opens the store in `dir`, looks at every page, entry and record of it, and closes it: 0, what
+ * db_open says, or -EUCLEAN; one line in `why`. It counts as one opening of the store.
+ */
+int db_verify(const char *dir, const char *vfs, struct db_found *ret, char *why, size_t why_size);
 
 #endif

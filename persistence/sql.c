@@ -19,6 +19,8 @@ struct sql {
     struct gather *files;
     sqlite3_blob *blob;              /* open for reading `data` of a segment; NULL: none */
     sqlite3_stmt *stmt[SQL_N_STMTS]; /* prepared at first use */
+    sqlite3 *copy_to;                /* NULL: no copy is made */
+    sqlite3_backup *copy;
     uint64_t wal_pages;
     uint32_t page_size;
     char why[256];
@@ -144,6 +146,7 @@ void sql_close(struct sql *s)
     if (!s)
         return;
     sql_read_end(s);
+    sql_copy_end(s);
     for (int i = 0; i < SQL_N_STMTS; i++)
         (void)sqlite3_finalize(s->stmt[i]); /* repeats the statement's last error, if any */
     if (s->h) {
@@ -211,6 +214,60 @@ int sql_text(struct sql *s, const char *stmt, char *ret, size_t size)
     snprintf(ret, size, "%s", value ? (const char *)value : "");
     (void)sqlite3_finalize(st); /* nothing was left to do */
     return value ? 0 : -ENOMEM;
+}
+
+static int copy_failed(struct sql *s, int rc)
+{
+    snprintf(s->why, sizeof(s->why), "copy: %s", s->copy_to ? sqlite3_errmsg(s->copy_to) : "open");
+    sql_copy_end(s);
+    return as_errno(rc);
+}
+
+int sql_copy_begin(struct sql *s, const char *path, const char *vfs)
+{
+    RUNTIME_REGION();
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    int rc = sqlite3_open_v2(path, &s->copy_to, flags, vfs);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(s->copy_to,
+                          "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = OFF;"
+                          "PRAGMA synchronous = OFF; PRAGMA cache_size = -64",
+                          NULL, NULL, NULL);
+    if (rc == SQLITE_OK) {
+        s->copy = sqlite3_backup_init(s->copy_to, "main", s->h, "main");
+        rc = s->copy ? SQLITE_OK : sqlite3_errcode(s->copy_to);
+    }
+    return rc == SQLITE_OK ? 0 : copy_failed(s, rc);
+}
+
+int sql_copy_step(struct sql *s, uint32_t pages)
+{
+    RUNTIME_REGION();
+    int rc = sqlite3_backup_step(s->copy, (int)pages);
+
+    if (rc == SQLITE_OK)
+        return 1;
+    return rc == SQLITE_DONE ? 0 : copy_failed(s, rc);
+}
+
+void sql_copy_progress(const struct sql *s, uint64_t *ret_done, uint64_t *ret_all)
+{
+    uint64_t all = s->copy ? (uint64_t)sqlite3_backup_pagecount(s->copy) : 0;
+    uint64_t left = s->copy ? (uint64_t)sqlite3_backup_remaining(s->copy) : 0;
+
+    *ret_all = all * s->page_size;
+    *ret_done = (all - left) * s->page_size;
+}
+
+void sql_copy_end(struct sql *s)
+{
+    RUNTIME_REGION();
+
+    (void)sqlite3_backup_finish(s->copy); /* repeats what the last step told; NULL is ignored */
+    (void)sqlite3_close_v2(s->copy_to);   /* has no statements; NULL is ignored */
+    s->copy = NULL;
+    s->copy_to = NULL;
 }
 
 static int prepare(struct sql *s, enum sql_stmt st)

@@ -95,4 +95,19 @@ int sql_checkpoint(struct sql *s, bool truncate);
 
 bool sql_in_transaction(const struct sql *s);
 
+/*
+ * A copy of the database into a new file, made in steps while it goes on being written to; what is
+ * written meanwhile goes into the copy as well, so that it ends as the database is at its last
+ * step. At most one at a time. vfs: that of the file. An error of a step is the copy's alone.
+ *
+ * The file is not synced: that is for whoever asked for it.
+ */
+int sql_copy_begin(struct sql *s, const char *path, const char *vfs);
+/* 1: more to do; 0: the file is whole, but open until sql_copy_end; -errno. */
+int sql_copy_step(struct sql *s, uint32_t pages);
+/* Bytes of the file so far, and in the end by what is known now. */
+void sql_copy_progress(const struct sql *s, uint64_t *ret_done, uint64_t *ret_all);
+/* Closes the file. Nothing is done where there is no copy. */
+void sql_copy_end(struct sql *s);
+
 #endif

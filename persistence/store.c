@@ -6,9 +6,10 @@
  * back in pieces of about 20 ms and gives free pages back when it is idle.
  *
  * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ from queues; STORE_WRITE, _LOAD, _RESERVE from
- * the registry; CONTINUE (recovery, the first one) and TIMEOUT from itself.
+ * the registry; STORE_BACKUP from backup; CONTINUE (recovery, the first one) and TIMEOUT from
+ * itself.
  *
- * Messages out: STORE_ENTRIES, _DURABLE to queues, and the replies.
+ * Messages out: STORE_ENTRIES, _DURABLE to queues, STORE_BACKUP_PROGRESS, and the replies.
  *
  * Links: its supervisor's. It monitors nobody: what a dead queue sent is kept until the next
  * opening of that queue fences it.
@@ -196,8 +197,11 @@ static void on_flush(void *state)
     }
     due = group_due(st);
     /* Idle work comes only when nothing waits; else the commit puts it off again. */
-    if (due == UINT64_MAX && st->idle_due_us <= now)
+    if (due == UINT64_MAX && st->idle_due_us <= now && !st->backup)
         on_idle(st);
+    store_backup_go_on(st);
+    if (st->backup && st->backup_due_us < due)
+        due = st->backup_due_us;
     set_timer(st, due == UINT64_MAX ? st->idle_due_us : due, now);
 }
 
@@ -256,6 +260,7 @@ static void on_handle(void *state, struct msg *m)
         }
         st->is_closing_group = false;
         store_commit(st);
+        store_backup_go_on(st);
         break;
     case MSG_TIMEOUT:
         if (m->ref == st->timer)
@@ -281,6 +286,9 @@ static void on_handle(void *state, struct msg *m)
         break;
     case STORE_RESERVE:
         store_on_reserve(st, m);
+        break;
+    case STORE_BACKUP:
+        store_on_backup(st, m);
         break;
     default:
         proc_exit(EXIT_CRASH, 0, "message %u is none of the store's", m->type);

@@ -43,6 +43,9 @@ enum {
     STORE_ROWS,               /* reply */
     STORE_RESERVE,            /* call: ids */
     STORE_RESERVED,           /* reply */
+    STORE_BACKUP,             /* call: a copy of all that the store has */
+    STORE_BACKUP_PROGRESS,    /* cast to who asked, a few times a second */
+    STORE_BACKED_UP,          /* reply */
 };
 
 /* Where a message lies; a value that queues keep and give back to STORE_READ. */
@@ -156,6 +159,27 @@ struct msg_store_reserve { /* STORE_RESERVE / STORE_RESERVED: n ids from first, 
     struct msg hdr;
     uint64_t first;
     uint32_t n;
+};
+
+/*
+ * The copy is made in steps of about 10 ms between commits, and is as of the commit before its end.
+ * A newer request ends an older one.
+ */
+struct msg_store_backup {
+    struct msg hdr;
+    char path[512]; /* a new file */
+};
+
+struct msg_store_backup_progress {
+    struct msg hdr;
+    uint64_t done, all; /* bytes of the file */
+};
+
+struct msg_store_backed_up {
+    struct msg hdr;
+    int error;      /* 0, or -errno; then the file is of no use */
+    uint64_t group; /* the last one in the file */
+    char why[200];  /* of an error */
 };
 
 struct store_arg { /* the arg blob of store_ops */

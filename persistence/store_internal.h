@@ -33,6 +33,10 @@ struct store {
     uint64_t timer_due_us;
     uint64_t idle_due_us; /* when the WAL is copied if nothing happens; UINT64_MAX: it is empty */
     uint64_t checkpoint_bytes; /* size of WAL that took about 20 ms to copy */
+    struct msg *backup;        /* kept request; NULL: no copy is made */
+    uint64_t backup_due_us;    /* of the next step */
+    uint64_t backup_told_us;   /* when who asked was told of the progress */
+    uint32_t backup_pages;     /* of a step that takes about 10 ms */
     uint64_t n_groups, n_adds, n_withdrawn, n_acks, n_stale; /* for inspect */
     uint64_t commit_us;                                      /* what the last one took */
 };
@@ -54,6 +58,14 @@ void store_on_read(struct store *st, struct msg *m);
 void store_on_write(struct store *st, struct msg *m);
 void store_on_load(struct store *st, struct msg *m);
 void store_on_reserve(struct store *st, struct msg *m);
+
+/* store_backup.c */
+
+void store_on_backup(struct store *st, struct msg *m);
+/* Takes a step if one is due. Not while something waits for a commit. */
+void store_backup_go_on(struct store *st);
+
+/* store_requests.c: */
 /* Gives back a batch of operations once none of its publishes needs its bytes (db_config.release).
  */
 void store_release(void *ctx, void *token);

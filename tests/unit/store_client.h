@@ -53,6 +53,9 @@ static struct {
     struct store_row row[8]; /* without their blobs */
     char row_name[8][16];
     uint64_t first_id;
+    unsigned n_backed_up;
+    int backup_error;
+    uint64_t backup_group;
     int owners; /* alive */
     /* Arguments for what the client is to do. */
     uint64_t epoch, ack_time_us;
@@ -154,6 +157,11 @@ static void client_handle(void *state, struct msg *m)
         break;
     case STORE_ROWS:
         note_rows(MSG_OF(struct msg_store_rows, m));
+        break;
+    case STORE_BACKED_UP:
+        t.n_backed_up++;
+        t.backup_error = MSG_OF(struct msg_store_backed_up, m)->error;
+        t.backup_group = MSG_OF(struct msg_store_backed_up, m)->group;
         break;
     case STORE_RESERVED:
         t.first_id = MSG_OF(struct msg_store_reserve, m)->first;
@@ -321,6 +329,15 @@ static void remove_queue(void)
 
     m->n = 1;
     m->row[0] = (struct store_row){.kind = STORE_ROW_QUEUE, .remove = true, .id = 5};
+    (void)proc_call(t.store, &m->hdr, PROC_NO_TIMEOUT);
+}
+
+/* Into the file t.text. */
+static void backup(void)
+{
+    struct msg_store_backup *m = MSG_NEW(STORE_BACKUP, struct msg_store_backup);
+
+    snprintf(m->path, sizeof(m->path), "%s", t.text);
     (void)proc_call(t.store, &m->hdr, PROC_NO_TIMEOUT);
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "persistence/commit_policy.h"
+#include "persistence/db.h"
 #include "tests/unit/store_client.h"
 
 static void messages_survive_a_restart(void **state)
@@ -267,6 +268,59 @@ static void a_store_that_cannot_open_says_why(void **state)
     assert_int_equal(store_probe("v", VFS, text, sizeof(text)), 0);
 }
 
+static void backup_twice(void)
+{
+    t.text = "first";
+    backup();
+    t.text = "copy/store.sqlite";
+    backup();
+}
+
+static void a_backup_is_made_meanwhile(void **state)
+{
+    struct db_found found;
+    char why[200];
+
+    (void)state;
+    put(1, "one");
+    put(2, "two");
+    act(backup_twice);
+    run_us(1000000);
+    /* The first was ended by the second. */
+    assert_true(t.n_backed_up == 2 && t.backup_error == 0);
+    put(3, "three");
+    assert_true(t.backup_group > 0 && t.group > t.backup_group);
+    if (db_verify("copy", VFS, &found, why, sizeof(why)) != 0)
+        fail_msg("%s", why);
+    assert_true(found.messages == 2 && found.group == t.backup_group);
+}
+
+/* What fails in a backup is told, and the store goes on. */
+static void a_backup_that_fails_hurts_nobody(void **state)
+{
+    struct db_found found;
+    bool has_failed = true;
+    char why[200];
+
+    (void)state;
+    put(1, "one");
+    for (uint64_t n = 1; has_failed; n++) {
+        t.text = "copy/store.sqlite";
+        crash_fs_fail(t.fs, n, SQLITE_FULL, false);
+        act(backup);
+        has_failed = crash_fs_has_failed(t.fs);
+        crash_fs_fail(t.fs, 0, 0, false);
+        assert_true(t.n_backed_up == n && !t.is_down);
+        /* SQLite can do without some calls; then the copy is whole. */
+        if (t.backup_error == 0 && db_verify("copy", VFS, &found, why, sizeof(why)) != 0)
+            fail_msg("%s", why);
+        put(1 + n, "more");
+        assert_true(t.n_durable == 1 + n);
+    }
+    assert_int_equal(t.backup_error, 0);
+    assert_true(t.n_backed_up > 5);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
@@ -286,6 +340,8 @@ int main(void)
         TEST(an_idle_store_empties_its_wal),
         TEST(a_damaged_record_is_answered_by_nothing),
         TEST(a_store_that_cannot_open_says_why),
+        TEST(a_backup_is_made_meanwhile),
+        TEST(a_backup_that_fails_hurts_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
