@@ -10,7 +10,7 @@
 #include "queues/node_impl.h"
 #include "queues/registry.h"
 
-enum { CALLS_MAX = 256 };
+enum { CALLS_MAX = 4096 };
 
 static struct blob *blob_of(const void *bytes, size_t len)
 {
