@@ -133,6 +133,7 @@ struct proc {
     struct exit_hook *hooks;
     char *name, *last_crash; /* NULL: none */
     uint32_t n_names;        /* registered */
+    bool has_awaited;        /* a name: it may wait still */
     struct blob *arg;        /* until init has returned */
     uint64_t born_us, handled;
     uint64_t canary; /* what lies before the state: a wild write downwards shows here */

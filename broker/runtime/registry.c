@@ -1,5 +1,6 @@
 /*
- * registry.c - names of processes. Few and seldom changed, so one lock and one list will do.
+ * registry.c - names of processes. They are seldom changed, so one lock will do; but there are some
+ * for each vhost, and each of a vhost's queues and exchanges may wait for one at the same time.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,13 +21,29 @@ struct awaiter { /* somebody who waits for a name */
     char text[];
 };
 
+enum { NAME_LINES = 1024, AWAITER_LINES = 8192 };
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct name *names;
-static struct awaiter *awaiters;
+static struct name *names[NAME_LINES];          /* by text */
+static struct awaiter *awaiters[AWAITER_LINES]; /* by who waits */
+
+static struct name **line_of_text(const char *text)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+
+    for (; *text; text++)
+        h = (h ^ (uint8_t)*text) * 16777619u;
+    return &names[(h ^ h >> 16) % NAME_LINES];
+}
+
+static struct awaiter **line_of_pid(proc_id pid)
+{
+    return &awaiters[(pid * 0x9e3779b97f4a7c15ull >> 32) % AWAITER_LINES];
+}
 
 static struct name **find(const char *text)
 {
-    struct name **at = &names;
+    struct name **at = line_of_text(text);
 
     while (*at && strcmp((*at)->text, text))
         at = &(*at)->next;
@@ -43,12 +60,10 @@ static void named_send(proc_id to, proc_ref ref, proc_id named)
     msg_route(to, m);
 }
 
-/* Takes those who wait for this name out of the list; called with the lock held. */
-static struct awaiter *take_awaiters(const char *text)
+/* Moves those who wait for this name from one list to another. */
+static void take_awaiters(struct awaiter **at, const char *text, struct awaiter **to)
 {
-    struct awaiter *taken = NULL;
-
-    for (struct awaiter **at = &awaiters; *at;) {
+    while (*at) {
         struct awaiter *a = *at;
 
         if (strcmp(a->text, text)) {
@@ -56,10 +71,9 @@ static struct awaiter *take_awaiters(const char *text)
             continue;
         }
         *at = a->next;
-        a->next = taken;
-        taken = a;
+        a->next = *to;
+        *to = a;
     }
-    return taken;
 }
 
 static void tell_awaiters(struct awaiter *a, proc_id named)
@@ -91,9 +105,9 @@ proc_ref proc_await(const char *text)
     n = *find(text);
     named = n ? n->pid : 0;
     if (!named) {
-        a->next = awaiters;
-        awaiters = a;
-        p->n_names++; /* so that registry_forget looks for it */
+        a->next = *line_of_pid(p->id);
+        *line_of_pid(p->id) = a;
+        p->has_awaited = true; /* so that registry_forget looks for it */
     }
     pthread_mutex_unlock(&lock);
     if (named) {
@@ -117,10 +131,11 @@ int proc_register(const char *text)
     pthread_mutex_lock(&lock);
     taken = *find(text);
     if (!taken) {
-        n->next = names;
-        names = n;
+        n->next = *line_of_text(text);
+        *line_of_text(text) = n;
         p->n_names++;
-        told = take_awaiters(text);
+        for (int i = 0; i < AWAITER_LINES; i++)
+            take_awaiters(&awaiters[i], text, &told);
     }
     pthread_mutex_unlock(&lock);
     if (taken)
@@ -143,31 +158,43 @@ proc_id proc_whereis(const char *text)
     return pid;
 }
 
-void registry_forget(struct proc *p)
+static void forget_names(struct name **at, proc_id pid)
 {
-    if (!p->n_names)
-        return;
-    pthread_mutex_lock(&lock);
-    for (struct name **at = &names; *at;) {
+    while (*at) {
         struct name *n = *at;
 
-        if (n->pid != p->id) {
+        if (n->pid != pid) {
             at = &n->next;
             continue;
         }
         *at = n->next;
         rt_free(n);
     }
-    for (struct awaiter **at = &awaiters; *at;) {
+}
+
+static void forget_awaiters(struct awaiter **at, proc_id pid)
+{
+    while (*at) {
         struct awaiter *a = *at;
 
-        if (a->pid != p->id) {
+        if (a->pid != pid) {
             at = &a->next;
             continue;
         }
         *at = a->next;
         rt_free(a);
     }
+}
+
+void registry_forget(struct proc *p)
+{
+    if (!p->n_names && !p->has_awaited)
+        return;
+    pthread_mutex_lock(&lock);
+    for (int i = 0; p->n_names > 0 && i < NAME_LINES; i++)
+        forget_names(&names[i], p->id);
+    forget_awaiters(line_of_pid(p->id), p->id);
     pthread_mutex_unlock(&lock);
     p->n_names = 0;
+    p->has_awaited = false;
 }
