@@ -7,8 +7,12 @@
  */
 #include "amqp/framer.h"
 
-/* Next to a body's own place, so little is read elsewhere that not much has to be copied. */
-enum { BESIDE_BODY = 4096 };
+/*
+ * Next to the own place of what is left of a large body, little is read elsewhere, so that not much
+ * of the next one has to be copied. Small bodies are many to a read: another copy costs them less
+ * than another read.
+ */
+enum { LARGE_BODY = 16384, BESIDE_LARGE = 4096 };
 
 void framer_init(struct framer *f, uint32_t max_frame, void *(*realloc_fn)(void *, size_t),
                  void (*free_fn)(void *))
@@ -39,8 +43,8 @@ int framer_places(const struct framer *f, uint8_t *scratch, size_t size, struct 
 
     if (f->in_body && f->body && f->body_left > 0) {
         ret[n++] = (struct iovec){f->body, f->body_left};
-        if (size > BESIDE_BODY)
-            size = BESIDE_BODY;
+        if (f->body_left >= LARGE_BODY && size > BESIDE_LARGE)
+            size = BESIDE_LARGE;
     } else if (f->part) {
         ret[n++] = (struct iovec){f->part + f->have, f->need - f->have};
     }

@@ -247,6 +247,8 @@ void pool_push(struct msg *newest);
 /* io.c */
 int io_sched_init(struct sched *s);
 void io_sched_fini(struct sched *s);
+/* Offers descriptors to their owners again, and carries out changes of interest. */
+void io_apply(struct sched *s);
 /* Takes events; waits at most until `until_ns` (0: does not wait, UINT64_MAX: no limit). */
 void io_poll(struct sched *s, uint64_t until_ns);
 /* Simulation: asks the world what is ready. */

@@ -1,11 +1,17 @@
 /*
  * io.c - descriptors of processes: who waits for what, and the message that says it came.
  *
- * A libevent callback never runs process code: it marks the descriptor and puts the one message
- * that is part of it into the owner's mailbox. Interest is level-triggered. A descriptor that is
- * ready again while its message still waits is disarmed until the message is taken, so that a slow
- * or suspended owner does not keep its scheduler awake. Changes of interest are gathered and
- * applied before the next poll.
+ * A libevent callback never runs process code: it notes what the descriptor is ready for, and the
+ * one message that is part of the descriptor goes into its owner's mailbox when the owner wants it.
+ *
+ * Descriptors are watched edge-triggered, for everything, from the first interest until they are
+ * closed; so a change of interest is no system call, and what a busy descriptor still has to give
+ * is offered again without asking the kernel. What the owner sees is level-triggered: a descriptor
+ * stays readable until a read says -EAGAIN (less than was asked for does not: an error may stand
+ * behind it, whose edge was told before), and writable until a write took less than was given.
+ *
+ * Offers wait for the end of the round, so that a descriptor that always has more takes turns with
+ * those who work on what it gave.
  *
  * A closed descriptor whose message is still under way lives until that message is dropped.
  */
@@ -28,9 +34,12 @@ struct io {
     struct proc *owner;
     struct io *next, **prev; /* of the owner's */
     struct io *next_changed;
+    struct sched *sched;
     int fd;
-    uint8_t wanted, armed; /* IO_*; armed: what libevent watches */
+    uint8_t wanted; /* IO_* */
+    uint8_t ready;  /* IO_*: as far as is known */
     bool in_flight, changed, closed;
+    bool is_watched;
     union {
         struct event event;
         struct {
@@ -41,13 +50,11 @@ struct io {
 
 static void note_change(struct io *io)
 {
-    struct sched *s = rt_me->sched;
-
     if (io->changed)
         return;
     io->changed = true;
-    io->next_changed = s->io_changed;
-    s->io_changed = io;
+    io->next_changed = io->sched->io_changed;
+    io->sched->io_changed = io;
 }
 
 static void io_free_if_done(struct io *io)
@@ -62,35 +69,30 @@ static void io_msg_drop(struct msg *m)
     struct io *io = MSG_OF(struct msg_io, m)->io;
 
     io->in_flight = false;
+    if (!io->closed && io->wanted & io->ready)
+        note_change(io);
     io_free_if_done(io);
 }
 
-static void io_deliver(struct io *io, unsigned events)
+/* Tells the owner what it wants to hear. */
+static void offer(struct io *io)
 {
-    io->msg.events |= events;
+    if (io->in_flight || io->closed || !(io->wanted & io->ready))
+        return;
     io->in_flight = true;
     mailbox_put(io->owner, &io->msg.hdr);
-}
-
-static void disarm(struct io *io)
-{
-    if (io->armed)
-        event_del(&io->event);
-    io->armed = 0;
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct io *io = arg;
-    unsigned events = (what & EV_READ ? IO_READ : 0U) | (what & EV_WRITE ? IO_WRITE : 0U);
 
     (void)fd;
-    if (io->in_flight) {
-        io->msg.events |= events;
-        disarm(io);
-        return;
-    }
-    io_deliver(io, events);
+    if (what & EV_READ)
+        io->ready |= IO_READ;
+    if (what & EV_WRITE)
+        io->ready |= IO_WRITE;
+    offer(io);
 }
 
 bool io_taken(struct msg *m)
@@ -100,13 +102,19 @@ bool io_taken(struct msg *m)
 
     if (io->closed)
         return false;
-    mi->events &= io->wanted; /* it may have lost interest meanwhile */
-    if (io->armed != io->wanted)
-        note_change(io);
+    mi->events = io->wanted & io->ready; /* either may have changed meanwhile */
     return mi->events != 0;
 }
 
-static void apply_changes(struct sched *s)
+static void watch(struct sched *s, struct io *io)
+{
+    io->is_watched = true;
+    event_assign(&io->event, s->base, io->fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, on_event,
+                 io);
+    event_add(&io->event, NULL);
+}
+
+void io_apply(struct sched *s)
 {
     struct io *io = s->io_changed;
 
@@ -117,16 +125,10 @@ static void apply_changes(struct sched *s)
         io->changed = false;
         if (io->closed) {
             io_free_if_done(io);
-        } else if (io->wanted != io->armed && !rt.simulated) {
-            disarm(io);
-            if (io->wanted) {
-                short what = (short)(EV_PERSIST | (io->wanted & IO_READ ? EV_READ : 0) |
-                                     (io->wanted & IO_WRITE ? EV_WRITE : 0));
-
-                event_assign(&io->event, s->base, io->fd, what, on_event, io);
-                event_add(&io->event, NULL);
-                io->armed = io->wanted;
-            }
+        } else if (!rt.simulated) {
+            if (!io->is_watched)
+                watch(s, io);
+            offer(io);
         }
         io = next;
     }
@@ -173,7 +175,7 @@ int io_sched_init(struct sched *s)
 
 void io_sched_fini(struct sched *s)
 {
-    apply_changes(s); /* frees what was closed */
+    io_apply(s); /* frees what was closed */
     if (s->wake)
         event_free(s->wake);
     if (s->alarm)
@@ -202,8 +204,6 @@ static void set_alarm(struct sched *s, uint64_t until_ns)
 
 void io_poll(struct sched *s, uint64_t until_ns)
 {
-    if (s->io_changed)
-        apply_changes(s);
     if (until_ns)
         set_alarm(s, until_ns);
     event_base_loop(s->base, until_ns ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
@@ -213,12 +213,12 @@ void io_poll(struct sched *s, uint64_t until_ns)
 void io_poll_world(struct sched *s)
 {
     if (s->io_changed)
-        apply_changes(s);
+        io_apply(s);
     for (struct io *io = s->io_list; io; io = io->all.next) {
-        unsigned events = io->wanted && !io->in_flight ? rt.world.net->ready(io->fd) : 0;
-
-        if (events & io->wanted)
-            io_deliver(io, events & io->wanted);
+        if (!io->wanted || io->in_flight)
+            continue;
+        io->ready = (uint8_t)rt.world.net->ready(io->fd); /* asked anew each time, so no edges */
+        offer(io);
     }
 }
 
@@ -248,6 +248,7 @@ struct io *io_open(int fd)
     io->msg.hdr.drop = io_msg_drop;
     io->msg.io = io;
     io->owner = p;
+    io->sched = s;
     io->fd = fd;
     io->next = p->ios;
     io->prev = &p->ios;
@@ -270,14 +271,15 @@ void io_want(struct io *io, unsigned events)
     RUNTIME_REGION();
 
     io->wanted = (uint8_t)events;
-    if (io->wanted != io->armed)
+    if (events && (!io->is_watched || events & io->ready))
         note_change(io);
 }
 
 static void unlink_from_world(struct io *io)
 {
     if (!rt.simulated) {
-        disarm(io);
+        if (io->is_watched)
+            event_del(&io->event);
         return;
     }
     *io->all.prev = io->all.next;
@@ -288,7 +290,6 @@ static void unlink_from_world(struct io *io)
 void io_close(struct io *io)
 {
     RUNTIME_REGION();
-    struct sched *s = io->owner->home->is_pool ? NULL : (struct sched *)io->owner->home;
 
     if (io->closed)
         return;
@@ -297,7 +298,7 @@ void io_close(struct io *io)
     *io->prev = io->next;
     if (io->next)
         io->next->prev = io->prev;
-    s->n_ios--;
+    io->sched->n_ios--;
     io->closed = true;
     io->wanted = 0;
     io_free_if_done(io);
@@ -312,15 +313,30 @@ void io_fini(struct proc *p)
 ssize_t io_readv(struct io *io, const struct iovec *iov, int n)
 {
     RUNTIME_REGION();
+    ssize_t r = rt.world.net->readv(io->fd, iov, n);
 
-    return rt.world.net->readv(io->fd, iov, n);
+    if (r == -EAGAIN)
+        io->ready &= (uint8_t)~IO_READ;
+    return r;
+}
+
+static size_t total_of(const struct iovec *iov, int n)
+{
+    size_t total = 0;
+
+    for (int i = 0; i < n; i++)
+        total += iov[i].iov_len;
+    return total;
 }
 
 ssize_t io_writev(struct io *io, const struct iovec *iov, int n)
 {
     RUNTIME_REGION();
+    ssize_t r = rt.world.net->writev(io->fd, iov, n);
 
-    return rt.world.net->writev(io->fd, iov, n);
+    if (r == -EAGAIN || (r >= 0 && (size_t)r < total_of(iov, n)))
+        io->ready &= (uint8_t)~IO_WRITE;
+    return r;
 }
 
 void io_shutdown(struct io *io)
@@ -342,7 +358,11 @@ int io_accept(struct io *listener, struct sockaddr_storage *ret_peer,
 {
     RUNTIME_REGION();
 
-    return rt.world.net->accept(listener->fd, ret_peer, ret_local);
+    int fd = rt.world.net->accept(listener->fd, ret_peer, ret_local);
+
+    if (fd == -EAGAIN)
+        listener->ready &= (uint8_t)~IO_READ;
+    return fd;
 }
 
 void io_set_user_timeout(struct io *io, unsigned timeout_ms)

@@ -83,6 +83,8 @@ static void sleep_or_poll(struct sched *s)
 {
     uint64_t until;
 
+    if (s->io_changed)
+        io_apply(s);
     if (s->home.ready.n || has_inbox(s)) {
         if ((s->n_ios || s->base_lent) && s->w.tick - s->polled_tick > POLL_US * rt.ticks_per_us)
             io_poll(s, 0);

@@ -154,6 +154,38 @@ static void test_cut_anywhere(void **state)
     }
 }
 
+static int take_body(void *ctx, uint16_t channel, uint32_t size, uint8_t **ret_at)
+{
+    static uint8_t body[60000];
+
+    (void)ctx;
+    (void)channel;
+    assert_true(size <= sizeof(body));
+    *ret_at = body;
+    return 0;
+}
+
+/* Small bodies do not make small reads; beside a large one little is read. */
+static void test_places(void **state)
+{
+    static const struct framer_ops taking = {on_frame, take_body, on_body_end};
+    static uint8_t scratch[65536];
+    struct iovec places[2];
+
+    (void)state;
+    for (uint32_t len = 100; len <= 60000; len += 59900) {
+        uint8_t head[] = {AMQP_FRAME_BODY, 0, 1, 0, 0, (uint8_t)(len >> 8), (uint8_t)len};
+        struct framer f;
+
+        framer_init(&f, 65536, count_realloc, count_free);
+        assert_int_equal(framer_feed(&f, &taking, NULL, head, sizeof(head)), 0);
+        assert_int_equal(framer_places(&f, scratch, sizeof(scratch), places), 2);
+        assert_int_equal(places[0].iov_len, len);
+        assert_int_equal(places[1].iov_len, len == 100 ? sizeof(scratch) : 4096);
+        framer_fini(&f);
+    }
+}
+
 /* What follows a hold is handled when it is ended, wherever the hold began. */
 static int hold_frame(void *ctx, const struct amqp_frame *f)
 {
@@ -239,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut_anywhere),
+        cmocka_unit_test(test_places),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_refused),
     };

@@ -1,5 +1,5 @@
 /*
- * test_io.c - descriptors on a real scheduler: readiness, one message at a time, disarming,
+ * test_io.c - descriptors on a real scheduler: readiness, one message at a time, turns,
  * closing.
  *
  * The root owns one end of a socket pair; a helper process works the other end with plain calls.
@@ -149,6 +149,136 @@ static void writing_waits_for_room(void **state)
                                         .state_size = sizeof(struct pair),
                                         .init = writing_init,
                                         .handle = writing_handle};
+
+    (void)state;
+    run(&ops, 2, 1);
+}
+
+/* Who has always more to read takes turns with those who work on what it gave. */
+
+struct giver {
+    struct pair pair;
+    proc_id helper;
+    unsigned *n_helped;
+};
+
+static void helper_handle(void *state, struct msg *m)
+{
+    (void)m;
+    ++**(unsigned **)state;
+}
+
+static void helper_init(void *state, const void *arg)
+{
+    memcpy(state, arg, sizeof(unsigned *));
+}
+static const struct proc_ops helper_ops = {.kind = "helper",
+                                           .state_size = sizeof(unsigned *),
+                                           .init = helper_init,
+                                           .handle = helper_handle};
+
+static void giver_init(void *state, const void *arg)
+{
+    static unsigned n_helped; /* both are on one scheduler */
+    struct giver *g = state;
+    struct spawn spec = {.ops = &helper_ops, .scheduler = SCHED_SAME};
+    char bytes[200] = "";
+
+    (void)arg;
+    n_helped = 0;
+    g->n_helped = &n_helped;
+    spec.arg = blob_copy(&g->n_helped, sizeof(g->n_helped));
+    g->helper = proc_spawn(&spec);
+    pair_open(&g->pair);
+    io_want(g->pair.io, IO_READ);
+    CHECK(write(g->pair.other, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes));
+}
+
+static void giver_handle(void *state, struct msg *m)
+{
+    struct giver *g = state;
+    struct msg *job;
+    char c;
+
+    CHECK(m->type == MSG_IO);
+    CHECK(*g->n_helped == g->pair.n++);
+    CHECK(read_some(g->pair.io, &c, 1) == 1);
+    job = msg_new(HELLO, sizeof(*job), NULL);
+    proc_send(g->helper, job);
+    if (g->pair.n < 200)
+        return;
+    close(g->pair.other);
+    proc_exit(EXIT_NORMAL, 0, "all read");
+}
+
+static void endless_reader_takes_turns(void **state)
+{
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct giver),
+                                        .init = giver_init,
+                                        .handle = giver_handle};
+
+    (void)state;
+    run(&ops, 2, 1);
+}
+
+/* A reset that came with the last bytes is seen behind them, though no event tells of it again. */
+
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    to.sin_port = __builtin_bswap16(port);
+    to.sin_addr.s_addr = __builtin_bswap32(0x7f000001);
+    CHECK(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    return fd;
+}
+
+static void reset_init(void *state, const void *arg)
+{
+    struct linger at_once = {.l_onoff = 1};
+    struct pair *s = state;
+    uint16_t port;
+    int listener = io_listen("127.0.0.1", 0, &port), fd;
+    struct io *io;
+
+    (void)arg;
+    CHECK(listener >= 0);
+    io = io_open(listener);
+    s->other = connect_to(port);
+    do {
+        fd = io_accept(io, NULL, NULL);
+    } while (fd == -EAGAIN);
+    CHECK(fd >= 0);
+    io_close(io);
+    s->io = io_open(fd);
+    io_want(s->io, IO_READ);
+    put(s->other, "last words");
+    CHECK(setsockopt(s->other, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == 0);
+    close(s->other);
+}
+
+static void reset_handle(void *state, struct msg *m)
+{
+    struct pair *s = state;
+    char c[64];
+    ssize_t n;
+
+    CHECK(m->type == MSG_IO);
+    n = read_some(s->io, c, sizeof(c));
+    if (n > 0 || n == -EAGAIN)
+        return; /* and nothing is written, so only reading can tell */
+    CHECK(n == 0 || n == -ECONNRESET);
+    proc_exit(EXIT_NORMAL, 0, "saw the reset");
+}
+
+static void reset_behind_data_is_seen(void **state)
+{
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct pair),
+                                        .init = reset_init,
+                                        .handle = reset_handle};
 
     (void)state;
     run(&ops, 2, 1);
@@ -369,15 +499,12 @@ static const struct proc_ops echo_ops = {
 static void client_init(void *state, const void *arg)
 {
     uint16_t port;
-    struct sockaddr_in to = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char got[8] = "";
+    int fd;
 
     (void)state;
     memcpy(&port, arg, sizeof(port));
-    to.sin_port = __builtin_bswap16(port);
-    to.sin_addr.s_addr = __builtin_bswap32(0x7f000001);
-    CHECK(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    fd = connect_to(port);
     put(fd, "hello");
     CHECK(recv(fd, got, 5, MSG_WAITALL) == 5 && !strcmp(got, "hello"));
     close(fd);
@@ -441,6 +568,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reading_is_level_triggered_and_pauses),
         cmocka_unit_test(writing_waits_for_room),
+        cmocka_unit_test(endless_reader_takes_turns),
+        cmocka_unit_test(reset_behind_data_is_seen),
         cmocka_unit_test(suspended_owner_keeps_nobody_awake),
         cmocka_unit_test(closed_descriptor_sends_nothing_more),
         cmocka_unit_test(exit_closes_what_it_owned),
