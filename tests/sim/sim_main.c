@@ -18,7 +18,7 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_world.h"
 
-enum { RUN_LIMIT_S = 120, PLANT_SEEDS = 100 };
+enum { RUN_LIMIT_S = 120, PLANT_SEEDS = 400 };
 
 static struct {
     uint64_t first, last;

@@ -298,7 +298,7 @@ static void settle_some(struct client *c, struct chan_end *ch)
         return;
     tag = ch->unacked[i].tag;
     if (sim_is_planted("wire-ack-unknown"))
-        tag = ch->last_tag + 1;
+        tag = ch->last_tag + 100000; /* the next one may be on its way */
     if (m.id == AMQP_BASIC_ACK)
         m.u.basic_ack = (struct amqp_basic_ack){.delivery_tag = tag, .multiple = multiple};
     else if (m.id == AMQP_BASIC_NACK)
