@@ -162,20 +162,35 @@ static bool is_settle(const struct command *cmd)
     return cmd->kind == COMMAND_ACK || cmd->kind == COMMAND_NACK || cmd->kind == COMMAND_REJECT;
 }
 
-/* What is held back holds no acks back: those behind it are carried out now. */
+/* Of the class of transactions: acks behind it may be part of one. */
+static bool is_tx(const struct command *cmd)
+{
+    return cmd->kind == COMMAND_METHOD && get_u16(cmd->payload) == AMQP_CLASS_TX;
+}
+
+/* Carries out the acks of one input; false: none behind it may be. */
+static bool settle_input(struct channel *ch, struct msg_channel_input *in)
+{
+    for (uint16_t i = in->ahead > in->at ? in->ahead : in->at; i < in->n; i++) {
+        struct command *cmd = &in->command[i];
+
+        if (is_tx(cmd))
+            return false;
+        in->ahead = (uint16_t)(i + 1);
+        if (!is_settle(cmd))
+            continue;
+        channel_settle(ch, cmd);
+        cmd->kind = COMMAND_DONE;
+    }
+    return true;
+}
+
+/* What is held back holds no acks back: those behind it are carried out now. In a transaction it
+ * does, for an ack behind a commit is part of the next one. */
 static void settle_ahead(struct channel *ch)
 {
-    for (struct msg_channel_input *in = ch->in; in; in = in->next) {
-        uint16_t i = in->ahead > in->at ? in->ahead : in->at;
-
-        for (; i < in->n; i++) {
-            if (!is_settle(&in->command[i]))
-                continue;
-            channel_settle(ch, &in->command[i]);
-            in->command[i].kind = COMMAND_DONE;
-        }
-        in->ahead = in->n;
-    }
+    for (struct msg_channel_input *in = ch->in; in && settle_input(ch, in); in = in->next)
+        continue;
 }
 
 /* Whether the method may begin; it must not overtake what its client did before. */
@@ -273,10 +288,10 @@ void channel_run(struct channel *ch)
             return;
         }
     }
-    if (ch->in)
-        settle_ahead(ch);
-    else if (ch->is_closing)
+    if (!ch->in && ch->is_closing)
         go_on_closing(ch);
+    else if (!ch->tx.is_on)
+        settle_ahead(ch);
 }
 
 static void on_input(struct channel *ch, struct msg *m)
@@ -321,6 +336,8 @@ static void on_close_timeout(struct channel *ch)
 /* Answers and ends: of the method under way, of a link, or of a sync. */
 static void on_answer(struct channel *ch, struct msg *m)
 {
+    if (ch->op_wait == OP_TX && tx_take(ch, m))
+        return;
     if (ch->op_wait != OP_NONE && (m->ref == ch->op_ref || m->ref == ch->op_timer)) {
         channel_on_op(ch, m);
     } else if (asks_on_answer(ch, m)) {
@@ -374,6 +391,7 @@ static void channel_handle(void *state, struct msg *m)
         break;
     case QUEUE_REPLY:
     case QUEUE_GOT:
+    case QUEUE_TX_DONE:
     case REGISTRY_REPLY:
     case MSG_DOWN:
     case MSG_TIMEOUT:
@@ -417,10 +435,11 @@ static size_t channel_inspect(const void *state, char *out, size_t size)
     int n = snprintf(out, size,
                      "{\"number\":%u,\"confirm\":%s,\"consumers\":%u,\"unacked\":%u,"
                      "\"unconfirmed\":%u,\"prefetch\":%u,\"shared_prefetch\":%u,"
-                     "\"held_back\":%s,\"waits\":%u}",
+                     "\"held_back\":%s,\"waits\":%u,\"transaction\":%s,\"gathered\":%llu}",
                      ch->number, ch->is_confirming ? "true" : "false", ch->consumers.n, ch->tags.n,
                      confirms_open(&ch->confirms), ch->prefetch, ch->share.limit,
-                     ch->in ? "true" : "false", ch->op_wait);
+                     ch->in ? "true" : "false", ch->op_wait, ch->tx.is_on ? "true" : "false",
+                     (unsigned long long)ch->tx.n);
 
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size;
 }

@@ -47,7 +47,9 @@ struct link {
     struct msg_queue_publish *gather;                     /* kept; NULL: nothing */
     struct msg_queue_settle *settle;                      /* kept; NULL: nothing */
     struct inflight inflight;
-    struct share_member share; /* of the channel's shared prefetch */
+    struct share_member share;               /* of the channel's shared prefetch */
+    struct msg_queue_tx *tx_first, *tx_last; /* kept; what the transaction does there */
+    proc_ref tx_ref;                         /* of its commit under way; 0: none */
     struct late_settle *late;
     uint32_t n_late, cap_late;
     uint32_t n_held;                /* tag entries that name this link */
@@ -78,10 +80,26 @@ struct channel_consumer {
     struct consumer_mark mark;
 };
 
+struct tx_stray;
+
+struct channel_tx { /* see channel_tx.c */
+    bool is_on;
+    bool is_committed, is_given_up; /* what the queues that have answered know */
+    uint64_t number;                /* of the commit under way */
+    uint32_t n_parts, n_waiting;    /* queues that have part; that have not answered */
+    uint32_t n_lost;                /* that went down over it */
+    uint64_t n, bytes;              /* gathered so far */
+    uint64_t settled_to;            /* up to this tag all is settled or marked */
+    struct tx_stray *stray;
+    uint32_t n_strays, cap_strays;
+    char lost[100]; /* a queue that ended over the commit */
+};
+
 enum op_wait {
     OP_NONE,
     OP_START, /* the vhost's registry has never been there: no name means anything yet */
     OP_CALL,
+    OP_TX, /* the answers of all queues of a transaction */
     OP_WATCH,
     OP_TIMER,
 };
@@ -128,6 +146,7 @@ struct channel {
     struct reply_consumer *reply; /* of direct replies; NULL: none */
     struct share share;           /* the prefetch of all its consumers */
     struct tags tags;
+    struct channel_tx tx;
     struct confirms confirms;
     struct access_cache access;
     char *current_queue; /* for methods that leave the name empty; NULL: none */
@@ -190,6 +209,8 @@ void asks_start(struct channel *ch, const struct amqp_method *m, const struct co
 bool asks_on_answer(struct channel *ch, struct msg *m);
 /* Nobody waits for the answers any more. */
 void asks_drop(struct channel *ch);
+/* The method under way is over, and the channel goes on. */
+void op_done(struct channel *ch);
 
 /* channel_topology.c */
 /* Whether a method is carried out by the registry alone. */
@@ -254,6 +275,8 @@ void reply_on_written(struct channel *ch, uint64_t n);
 /* channel_settle.c */
 void channel_settle(struct channel *ch, const struct command *cmd);
 void channel_recover(struct channel *ch);
+/* The delivery is no longer the client's. */
+void settle_take(struct channel *ch, struct tag_entry *e);
 
 /* channel_publish.c */
 /* Moves the record; false, and nothing done, while a window or a queue holds it back. */
@@ -262,6 +285,24 @@ void channel_on_confirm(struct channel *ch, const struct msg *m);
 void channel_on_credit(struct channel *ch, const struct msg *m);
 /* Tells the client what was confirmed. */
 void channel_flush_confirms(struct channel *ch);
+
+/* To whoever waits for a direct reply, if the record goes to such a name. */
+bool channel_reply_to_key(struct channel *ch, struct record *r);
+/* basic.return */
+void channel_return(struct channel *ch, struct record *r);
+
+/* channel_tx.c */
+enum method_result tx_select(struct channel *ch, const struct amqp_method *m);
+enum method_result tx_commit(struct channel *ch, const struct amqp_method *m);
+enum method_result tx_rollback(struct channel *ch, const struct amqp_method *m);
+/* Gathers a publish that was checked and routed. */
+void tx_publish(struct channel *ch, struct command *cmd, const struct routed *to);
+/* Marks a delivery as settled by the transaction. */
+void tx_settle(struct channel *ch, struct tag_entry *e, enum settle_how how, uint32_t method);
+/* Whether m answers a commit. */
+bool tx_take(struct channel *ch, struct msg *m);
+/* The channel does not wait for the commit any more. */
+void tx_abandon(struct channel *ch);
 
 /* channel_link.c */
 /* The link to this queue, made when missing; it tries to come up. */

@@ -63,7 +63,8 @@ static void wait_some(struct link *l, uint64_t us)
 /* Somebody needs the queue: its coming up is waited for. */
 static bool is_needed(const struct link *l)
 {
-    return l->gather || l->n_active > 0 || l->n_held > 0 || l->n_late > 0;
+    return l->gather || l->tx_first || l->tx_ref || l->n_active > 0 || l->n_held > 0 ||
+           l->n_late > 0;
 }
 
 static struct msg_queue_attach *attach_new(struct channel *ch, struct link *l, uint64_t old_epoch,

@@ -28,7 +28,9 @@ void op_end(struct channel *ch)
     if (ch->op_timer)
         proc_cancel(ch->op_timer);
     ch->op_timer = 0;
-    if (ch->op_wait != OP_NONE)
+    if (ch->op_wait == OP_TX)
+        tx_abandon(ch);
+    else if (ch->op_wait != OP_NONE)
         proc_cancel(ch->op_ref);
     if (ch->op_wait > OP_START) {
         decode(&ch->in->command[ch->in->at], &m);
@@ -140,6 +142,9 @@ static enum method_result access_request(struct channel *ch)
 
 static enum method_result confirm_select(struct channel *ch, const struct amqp_method *m)
 {
+    if (ch->tx.is_on)
+        channel_fail(ch, AMQP_CODE_PRECONDITION_FAILED, m->id,
+                     "cannot switch from tx to confirm mode");
     ch->is_confirming = true;
     if (!m->u.confirm_select.nowait)
         channel_reply_id(ch, AMQP_CONFIRM_SELECT_OK);
@@ -175,9 +180,11 @@ static enum method_result begin(struct channel *ch, const struct amqp_method *m)
     case AMQP_QUEUE_PURGE:
         return topology_purge(ch, m);
     case AMQP_TX_SELECT:
+        return tx_select(ch, m);
     case AMQP_TX_COMMIT:
+        return tx_commit(ch, m);
     case AMQP_TX_ROLLBACK:
-        channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, m->id, "transactions");
+        return tx_rollback(ch, m);
     default:
         break;
     }
@@ -231,6 +238,15 @@ static enum method_result lost(struct channel *ch, const struct amqp_method *m)
     return op_pause(ch);
 }
 
+void op_done(struct channel *ch)
+{
+    uint32_t len = ch->in->command[ch->in->at].len;
+
+    op_end(ch);
+    channel_advance(ch, len);
+    channel_run(ch);
+}
+
 void channel_on_op(struct channel *ch, struct msg *m)
 {
     uint8_t waited = ch->op_wait;
@@ -256,8 +272,6 @@ void channel_on_op(struct channel *ch, struct msg *m)
         r = op_pause(ch); /* nobody watches: the registry is being restarted */
     else
         r = begin(ch, &method);
-    if (conclude(ch, r) == METHOD_WAITS)
-        return;
-    channel_advance(ch, cmd->len);
-    channel_run(ch);
+    if (r == METHOD_DONE)
+        op_done(ch);
 }

@@ -142,7 +142,7 @@ static void give_to(struct channel *ch, struct link *l, struct record *r, uint64
         link_refresh(ch, l);
 }
 
-static void return_message(struct channel *ch, struct record *r)
+void channel_return(struct channel *ch, struct record *r)
 {
     struct msg_conn_deliver *d = conn_deliver_new(1);
     struct conn_delivery item = {.record = record_ref(r), .kind = DELIVERY_RETURN};
@@ -152,13 +152,12 @@ static void return_message(struct channel *ch, struct record *r)
     PROC_SEND(ch->connection, d);
 }
 
-/* To whoever waits for a direct reply under this key of the default exchange. */
-static bool reply_to_key(struct channel *ch, const struct command *cmd)
+/* Its name is a key of the default exchange. */
+bool channel_reply_to_key(struct channel *ch, struct record *r)
 {
-    struct amqp_bytes key = record_key(cmd->record);
+    struct amqp_bytes key = record_key(r);
 
-    return record_exchange(cmd->record).len == 0 && reply_is_name(key) &&
-           reply_send(ch->vhost, key, cmd->record);
+    return record_exchange(r).len == 0 && reply_is_name(key) && reply_send(ch->vhost, key, r);
 }
 
 static void take_in(struct channel *ch, struct command *cmd, const struct routed *to, uint32_t more)
@@ -167,8 +166,8 @@ static void take_in(struct channel *ch, struct command *cmd, const struct routed
     uint32_t n = to->queues.n;
     uint64_t tag;
 
-    if (!reply_to_key(ch, cmd) && n == 0 && cmd->mandatory)
-        return_message(ch, r);
+    if (!channel_reply_to_key(ch, r) && n == 0 && cmd->mandatory)
+        channel_return(ch, r);
     tag = ch->is_confirming ? confirms_add(&ch->confirms, n) : 0;
     cmd->kind = COMMAND_DONE;
     if (n == 0)
@@ -218,14 +217,17 @@ bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
     if (q.exchange && q.exchange->type == EXCHANGE_TOPIC)
         channel_check_keys(ch, record_exchange(r), &q);
     route(&ch->tables, &q, &to, proc_realloc, proc_free);
-    for (uint32_t i = 0; i < to.queues.n && fits; i++)
+    for (uint32_t i = 0; i < to.queues.n && fits && !ch->tx.is_on; i++)
         fits = may_send(link_to(ch, routed_queue(&to, i)), bytes);
     if (fits) {
         if (q.more_keys[1].p)
             replace_record(cmd, record_strip(cmd->record, "BCC"));
         if (asks)
             replace_record(cmd, reply_name_request(ch, cmd->record));
-        take_in(ch, cmd, &to, more);
+        if (ch->tx.is_on)
+            tx_publish(ch, cmd, &to);
+        else
+            take_in(ch, cmd, &to, more);
     }
     routed_fini(&to);
     return fits;

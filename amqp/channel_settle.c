@@ -17,32 +17,41 @@ static void settle_late(struct link *l, const struct tag_entry *e, enum settle_h
     l->late[l->n_late++] = (struct late_settle){e->seq, e->cid, how};
 }
 
-static void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how)
+void settle_take(struct channel *ch, struct tag_entry *e)
 {
     struct link *l = e->link;
 
     l->n_held--;
     if (e->cid != 0) /* of a consumer, not of a get */
         share_release(&ch->share);
-    if (e->seq == 0) {
-        tags_take(&ch->tags, e); /* it died with its queue's process */
-    } else if (l->state != LINK_UP) {
-        settle_late(l, e, how);
-        tags_take(&ch->tags, e);
-    } else {
-        l->has_acked |= e->lasts;
-        if (l->settle && (l->settle->how != how || l->settle->n == l->settle->cap))
-            PROC_SEND(l->pid, l->settle);
-        if (!l->settle) {
-            l->settle = queue_settle_new(l->epoch, how, SETTLE_MAX);
-            proc_keep(&l->settle->hdr);
-            link_touch(ch, l);
-        }
-        l->settle->seq[l->settle->n++] = e->seq;
-        tags_take(&ch->tags, e);
-        return;
-    }
+    tags_take(&ch->tags, e);
     link_drop_if_unused(ch, l);
+}
+
+/* Gathers what its queue is to be told. */
+static void tell(struct channel *ch, struct link *l, const struct tag_entry *e, enum settle_how how)
+{
+    l->has_acked |= e->lasts;
+    if (l->settle && (l->settle->how != how || l->settle->n == l->settle->cap))
+        PROC_SEND(l->pid, l->settle);
+    if (!l->settle) {
+        l->settle = queue_settle_new(l->epoch, how, SETTLE_MAX);
+        proc_keep(&l->settle->hdr);
+        link_touch(ch, l);
+    }
+    l->settle->seq[l->settle->n++] = e->seq;
+}
+
+static void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how)
+{
+    struct link *l = e->link;
+
+    /* Without a seq it died with its queue's process. */
+    if (e->seq != 0 && l->state == LINK_UP)
+        tell(ch, l, e, how);
+    else if (e->seq != 0)
+        settle_late(l, e, how);
+    settle_take(ch, e);
 }
 
 static uint32_t method_of(const struct command *cmd)
@@ -58,13 +67,30 @@ static __attribute__((noreturn)) void unknown_tag(struct channel *ch, const stru
                  (unsigned long long)cmd->tag);
 }
 
-/* All up to a tag; 0 means all there is. */
+/* All up to a tag; 0 means all there is. What a transaction has marked is not touched. */
 static void settle_up_to(struct channel *ch, uint64_t tag, enum settle_how how)
 {
-    struct tag_entry *e;
+    struct tag_entry *next;
 
-    while ((e = tags_first(&ch->tags)) && (tag == 0 || e->tag <= tag))
-        settle_entry(ch, e, how);
+    for (struct tag_entry *e = tags_first(&ch->tags); e && (tag == 0 || e->tag <= tag); e = next) {
+        next = tags_next(&ch->tags, e);
+        if (!e->tx)
+            settle_entry(ch, e, how);
+    }
+}
+
+/* The same in a transaction. */
+static void mark_up_to(struct channel *ch, const struct command *cmd, enum settle_how how)
+{
+    uint64_t last = cmd->tag ? cmd->tag : ch->tags.last;
+    struct tag_entry *e = tags_from(&ch->tags, ch->tx.settled_to + 1);
+
+    for (; e && e->tag <= last; e = tags_next(&ch->tags, e)) {
+        if (!e->tx)
+            tx_settle(ch, e, how, method_of(cmd));
+    }
+    if (last > ch->tx.settled_to)
+        ch->tx.settled_to = last;
 }
 
 void channel_settle(struct channel *ch, const struct command *cmd)
@@ -77,13 +103,19 @@ void channel_settle(struct channel *ch, const struct command *cmd)
     if (cmd->multiple) {
         if (cmd->tag > ch->tags.last)
             unknown_tag(ch, cmd);
-        settle_up_to(ch, cmd->tag, how);
+        if (ch->tx.is_on)
+            mark_up_to(ch, cmd, how);
+        else
+            settle_up_to(ch, cmd->tag, how);
         return;
     }
     e = tags_find(&ch->tags, cmd->tag);
-    if (!e)
+    if (!e || e->tx)
         unknown_tag(ch, cmd);
-    settle_entry(ch, e, how);
+    if (ch->tx.is_on)
+        tx_settle(ch, e, how, method_of(cmd));
+    else
+        settle_entry(ch, e, how);
 }
 
 void channel_recover(struct channel *ch)

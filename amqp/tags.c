@@ -56,8 +56,23 @@ struct tag_entry *tags_add(struct tags *t)
         make_room(t);
     e = &t->entry[t->end++];
     e->tag = ++t->last;
+    e->tx = 0;
     t->n++;
     return e;
+}
+
+/* The place in [low, high) of the lowest tag >= tag; high: there is none. */
+static uint32_t place_of(const struct tags *t, uint64_t tag, uint32_t low, uint32_t high)
+{
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+
+        if (t->entry[mid].tag < tag)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
 }
 
 struct tag_entry *tags_find(struct tags *t, uint64_t tag)
@@ -74,14 +89,7 @@ struct tag_entry *tags_find(struct tags *t, uint64_t tag)
             return guess->link ? guess : NULL;
         high = (uint32_t)(guess - t->entry); /* tags ascend by at least one */
     }
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-
-        if (t->entry[mid].tag < tag)
-            low = mid + 1;
-        else
-            high = mid;
-    }
+    low = place_of(t, tag, low, high);
     if (low == t->end || t->entry[low].tag != tag || !t->entry[low].link)
         return NULL;
     return &t->entry[low];
@@ -92,14 +100,25 @@ struct tag_entry *tags_first(struct tags *t)
     return t->n ? &t->entry[t->first] : NULL;
 }
 
-struct tag_entry *tags_next(struct tags *t, struct tag_entry *e)
+/* The first one not settled from a place on. */
+static struct tag_entry *live_from(struct tags *t, struct tag_entry *e)
 {
     struct tag_entry *end = t->entry + t->end;
 
-    for (e++; e < end; e++)
+    for (; e < end; e++)
         if (e->link)
             return e;
     return NULL;
+}
+
+struct tag_entry *tags_from(struct tags *t, uint64_t tag)
+{
+    return t->n ? live_from(t, t->entry + place_of(t, tag, t->first, t->end)) : NULL;
+}
+
+struct tag_entry *tags_next(struct tags *t, struct tag_entry *e)
+{
+    return live_from(t, e + 1);
 }
 
 void tags_take(struct tags *t, struct tag_entry *e)

@@ -18,6 +18,7 @@ struct tag_entry {
     void *link;   /* the channel's tie to that queue; NULL: settled */
     uint32_t cid; /* the consumer's number; 0: by a get */
     bool lasts;   /* survives the queue's process; else void once that has died */
+    uint8_t tx;   /* settled in a transaction that is not committed; 0: it is not */
 };
 
 struct tags {
@@ -47,6 +48,9 @@ struct tag_entry *tags_find(struct tags *t, uint64_t tag);
 
 /* The first entry not settled; NULL: none. Valid as above. */
 struct tag_entry *tags_first(struct tags *t);
+
+/* The first one with this tag or a later one. */
+struct tag_entry *tags_from(struct tags *t, uint64_t tag);
 
 /* The next one after it that is not settled, in order of tags. */
 struct tag_entry *tags_next(struct tags *t, struct tag_entry *e);

@@ -8,7 +8,8 @@
  *
  * Numbered invariants:
  *  1. An entry (queue, seq) exists at most once. Adding it again while it is live does nothing, so
- *     a queue may send again what it does not know to be durable.
+ *     a queue may send again what it does not know to be durable. Seqs come in any order, also
+ *     across groups: those of a transaction are given before it is known when it will be.
  *  2. An entry added and settled in the same group never reaches the disk, nor does its record
  *     unless another queue has it.
  *  3. What db_commit returned 0 for is found by the next db_open, whatever happened since, but for

@@ -5,9 +5,9 @@
  * registry into a group, decides when to commit it, commits, and tells who waits. It copies the WAL
  * back in pieces of about 20 ms and gives free pages back when it is idle.
  *
- * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ from queues; STORE_WRITE, _LOAD, _RESERVE from
- * the registry; STORE_BACKUP from backup; CONTINUE (recovery, the first one) and TIMEOUT from
- * itself.
+ * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _TX, _TX_ABORT from queues; STORE_WRITE,
+ * _LOAD, _RESERVE from the registry; STORE_BACKUP from backup; CONTINUE (recovery, the first one)
+ * and TIMEOUT from itself.
  *
  * Messages out: STORE_ENTRIES, _DURABLE to queues, STORE_BACKUP_PROGRESS, and the replies.
  *
@@ -102,6 +102,9 @@ static void answer(struct msg *request)
         ids->first = MSG_OF(struct msg_store_reserve, request)->first;
         ids->n = MSG_OF(struct msg_store_reserve, request)->n;
         proc_reply(request, &ids->hdr);
+        break;
+    case STORE_TX:
+        store_tx_answer(request, true);
         break;
     default:
         proc_exit(EXIT_CRASH, 0, "request %u waited for a commit", request->type);
@@ -244,6 +247,7 @@ static void on_init(void *state, const void *arg)
     if (st->checkpoint_bytes > st->arg.wal_bytes)
         st->checkpoint_bytes = st->arg.wal_bytes;
     u64map_init(&st->queues, proc_realloc, proc_free);
+    u64map_init(&st->txs, proc_realloc, proc_free);
     proc_continue();
 }
 
@@ -290,6 +294,12 @@ static void on_handle(void *state, struct msg *m)
     case STORE_BACKUP:
         store_on_backup(st, m);
         break;
+    case STORE_TX:
+        store_on_tx(st, m);
+        break;
+    case STORE_TX_ABORT:
+        store_on_tx_abort(st, m);
+        break;
     default:
         proc_exit(EXIT_CRASH, 0, "message %u is none of the store's", m->type);
     }
@@ -322,12 +332,13 @@ static size_t on_inspect(const void *state, char *out, size_t size)
                  "{\"state\": \"up\", \"epoch\": %llu, \"group\": %llu, \"groups\": %llu, "
                  "\"adds\": %llu, \"withdrawn\": %llu, \"acks\": %llu, \"stale\": %llu, "
                  "\"pending_adds\": %u, \"pending_acks\": %u, \"pending_bytes\": %llu, "
-                 "\"wal_bytes\": %llu, \"commit_us\": %llu}",
+                 "\"wal_bytes\": %llu, \"commit_us\": %llu, \"transactions\": %u}",
                  (unsigned long long)db_epoch(st->db), (unsigned long long)db_group(st->db),
                  (unsigned long long)st->n_groups, (unsigned long long)st->n_adds,
                  (unsigned long long)st->n_withdrawn, (unsigned long long)st->n_acks,
                  (unsigned long long)st->n_stale, p.adds, p.acks, (unsigned long long)p.bytes,
-                 (unsigned long long)db_wal_bytes(st->db), (unsigned long long)st->commit_us);
+                 (unsigned long long)db_wal_bytes(st->db), (unsigned long long)st->commit_us,
+                 st->txs.n);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 

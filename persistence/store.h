@@ -13,7 +13,11 @@
  * 3. An operation of an epoch older than the newest STORE_OPEN_QUEUE of its queue is ignored.
  * 4. A publish whose (queue, seq) the store already has is ignored: queues send again what was not
  *    durable when the store died.
- * 5. A failed commit ends the process (its outcome is unknown). The next one recovers, checkpoints
+ * 5. Operations that name a transaction wait until STORE_TX has come from all its parts; then they
+ *    are taken in together, into one group, so that all of them last or none. A seq of theirs may
+ *    be below one that was committed meanwhile, and STORE_DURABLE does not speak of them: the
+ *    answer to STORE_TX does.
+ * 6. A failed commit ends the process (its outcome is unknown). The next one recovers, checkpoints
  *    with TRUNCATE, then registers its name; whoever awaited the name opens its queue anew.
  */
 #ifndef PERSISTENCE_STORE_H
@@ -46,6 +50,9 @@ enum {
     STORE_BACKUP,             /* call: a copy of all that the store has */
     STORE_BACKUP_PROGRESS,    /* cast to who asked, a few times a second */
     STORE_BACKED_UP,          /* reply */
+    STORE_TX,                 /* call: a part of a transaction is complete */
+    STORE_TX_ABORT,           /* cast: it is not to be, unless it has been already */
+    STORE_TX_DONE,            /* reply, once it is durable or given up */
 };
 
 /* Where a message lies; a value that queues keep and give back to STORE_READ. */
@@ -96,6 +103,7 @@ struct msg_store_opened { /* STORE_OPENED: all STORE_ENTRIES of this queue came 
 struct msg_store_ops { /* STORE_OPS; drop gives every owner back by unref */
     struct msg hdr;
     uint64_t queue_id, epoch;
+    uint64_t tx;          /* 0: of no transaction */
     uint64_t ack_time_us; /* the queue's recent time from delivery to ack; 0: nobody consumes */
     void (*unref)(void *owner);
     uint32_t n, cap;
@@ -131,6 +139,18 @@ struct msg_store_bodies { /* STORE_BODIES, in the order asked; drop unrefs what 
     uint64_t queue_id;
     uint32_t n;
     struct store_body body[];
+};
+
+struct msg_store_tx { /* STORE_TX, STORE_TX_ABORT */
+    struct msg hdr;
+    uint64_t queue_id, epoch;
+    uint64_t tx;      /* never used again while the program runs */
+    uint32_t n_parts; /* TX: so many such calls make it whole */
+};
+
+struct msg_store_tx_done { /* STORE_TX_DONE */
+    struct msg hdr;
+    bool committed; /* durable in all its parts; false: nothing of it is or will be */
 };
 
 /* Definition rows. Names and arguments are bytes; what they mean is the registry's. */

@@ -23,6 +23,7 @@ struct store {
     struct store_arg arg;
     struct db *db;               /* NULL until recovered */
     struct u64map queues;        /* id -> struct store_queue */
+    struct u64map txs;           /* number -> struct store_tx, those that are not whole */
     struct store_queue *touched; /* those that published since the last announcement */
     uint64_t touched_due_us;     /* when they are told at the latest, though nothing is written */
     struct msg **waiting;        /* kept requests that are answered when durable */
@@ -66,8 +67,25 @@ void store_on_backup(struct store *st, struct msg *m);
 void store_backup_go_on(struct store *st);
 
 /* store_requests.c: */
+/* A queue that was opened, or NULL. */
+struct store_queue *store_find_queue(const struct store *st, uint64_t id);
+/* Takes in the operations of a message that is kept; it goes when its bytes are not needed. */
+void store_take_ops(struct store *st, struct store_queue *q, struct msg_store_ops *ops);
 /* Gives back a batch of operations once none of its publishes needs its bytes (db_config.release).
  */
 void store_release(void *ctx, void *token);
+
+/* store_tx.c */
+
+/* Operations of a transaction; takes the message from the runtime. */
+void store_tx_keep(struct store *st, struct msg_store_ops *ops);
+void store_on_tx(struct store *st, struct msg *m);
+void store_on_tx_abort(struct store *st, struct msg *m);
+/* Answers a STORE_TX. */
+void store_tx_answer(struct msg *request, bool committed);
+/* A new run of the queue is there: what the last one had part in cannot become whole. */
+void store_tx_fence(struct store *st, uint64_t queue);
+/* The queue is deleted: what others did in the same transactions stands without it. */
+void store_tx_forget(struct store *st, uint64_t queue);
 
 #endif

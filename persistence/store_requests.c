@@ -10,7 +10,7 @@
 
 #define ENTRIES_MAX 4096 /* in one STORE_ENTRIES */
 
-static struct store_queue *find_queue(const struct store *st, uint64_t id)
+struct store_queue *store_find_queue(const struct store *st, uint64_t id)
 {
     uint64_t *at = u64map_get(&st->queues, id);
 
@@ -19,7 +19,7 @@ static struct store_queue *find_queue(const struct store *st, uint64_t id)
 
 static struct store_queue *make_queue(struct store *st, uint64_t id)
 {
-    struct store_queue *q = find_queue(st, id);
+    struct store_queue *q = store_find_queue(st, id);
 
     if (!q) {
         q = proc_zalloc(sizeof(*q));
@@ -83,6 +83,7 @@ void store_on_open(struct store *st, struct msg *m)
         return; /* of an incarnation that is gone; it is answered DOWN */
     }
     store_commit(st); /* the fence: what older epochs sent is written before it is told of */
+    store_tx_fence(st, q->id);
     q->epoch = in->epoch;
     q->pid = m->from;
     q->up_to = 0;
@@ -126,7 +127,8 @@ static void on_publish(struct store *st, struct store_queue *q, struct msg_store
 
     if (op->owner)
         m->cap++;
-    touch(st, q, op->seq);
+    if (m->tx == 0)
+        touch(st, q, op->seq);
     r = db_add(st->db, &add, proc_now_us());
     CHECK(r != -EMSGSIZE); /* longer than any message that a queue lets in */
     if (r < 0)
@@ -161,24 +163,32 @@ static void on_ack(struct store *st, const struct store_queue *q, const struct s
     st->n_acks += r == DB_SETTLED;
 }
 
+void store_take_ops(struct store *st, struct store_queue *q, struct msg_store_ops *ops)
+{
+    ops->cap = 1; /* the caller's */
+    for (uint32_t i = 0; i < ops->n; i++) {
+        if (ops->op[i].kind == STORE_OP_PUBLISH)
+            on_publish(st, q, ops, &ops->op[i]);
+        else
+            on_ack(st, q, &ops->op[i]);
+    }
+    store_release(st, ops);
+}
+
 void store_on_ops(struct store *st, struct msg *m)
 {
     struct msg_store_ops *in = MSG_OF(struct msg_store_ops, m);
-    struct store_queue *q = find_queue(st, in->queue_id);
+    struct store_queue *q = store_find_queue(st, in->queue_id);
 
     if (!q || in->epoch != q->epoch) {
         st->n_stale++;
         return;
     }
-    in->cap = 1; /* this handler's */
-    for (uint32_t i = 0; i < in->n; i++) {
-        if (in->op[i].kind == STORE_OP_PUBLISH)
-            on_publish(st, q, in, &in->op[i]);
-        else
-            on_ack(st, q, &in->op[i]);
-    }
-    if (--in->cap > 0)
-        proc_keep(m);
+    proc_keep(m);
+    if (in->tx != 0)
+        store_tx_keep(st, in);
+    else
+        store_take_ops(st, q, in);
 }
 
 /* NULL in *ret where the record is gone or damaged; an error where the disk can't be read. */
@@ -272,8 +282,9 @@ static struct db_def def_of(const struct store_row *row)
 /* A queue that is deleted: its entries are settled, and what is still sent for it is ignored. */
 static void forget_queue(struct store *st, uint64_t id)
 {
-    struct store_queue *q = find_queue(st, id);
+    struct store_queue *q = store_find_queue(st, id);
 
+    store_tx_forget(st, id);
     ack_range(st, id, 0, UINT64_MAX);
     if (!q)
         return;

@@ -14,6 +14,8 @@ enum queue_plant {
     PLANT_CONFIRM_EARLY,     /* a persistent message is confirmed when it is taken in */
     PLANT_LOSE_ON_DOWN,      /* what a dead channel held is dropped */
     PLANT_DOUBLE_READY,      /* what is delivered stays ready */
+    PLANT_TX_UNASKED,        /* a part is carried out without regard to the others */
+    PLANT_TX_KEEP_ABORTED,   /* what a transaction that was given up published stays */
 };
 
 extern bool queue_check_invariants;

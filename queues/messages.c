@@ -1,6 +1,7 @@
 /*
  * The messages of queue.h: making them, and giving back what they carry when nobody took it.
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "amqp/codec/record.h"
@@ -125,4 +126,40 @@ struct msg_queue_ask *queue_ask_new(uint32_t type, uint64_t epoch)
 
     a->epoch = epoch;
     return a;
+}
+
+static void drop_tx(struct msg *m)
+{
+    struct msg_queue_tx *t = MSG_OF(struct msg_queue_tx, m);
+
+    for (uint32_t i = 0; i < t->n; i++)
+        record_unref(t->item[i].record);
+    msg_free(m);
+}
+
+struct msg_queue_tx *queue_tx_new(uint64_t epoch, uint64_t tx, uint32_t cap)
+{
+    struct msg_queue_tx *t =
+        msg_new(QUEUE_TX, sizeof(*t) + (size_t)cap * sizeof(t->item[0]), drop_tx);
+
+    t->epoch = epoch;
+    t->tx = tx;
+    t->cap = cap;
+    return t;
+}
+
+struct msg_queue_tx_end *queue_tx_end_new(uint32_t type, uint64_t tx, bool committed)
+{
+    struct msg_queue_tx_end *e = MSG_NEW(type, struct msg_queue_tx_end);
+
+    e->tx = tx;
+    e->committed = committed;
+    return e;
+}
+
+uint64_t queue_tx_next(void)
+{
+    static _Atomic uint64_t last;
+
+    return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
 }

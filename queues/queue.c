@@ -5,10 +5,10 @@
  * Duties: takes in what channels publish, keeps it in order, hands it to consumers within their
  * permits and prefetch, gives what must last to the store, and confirms.
  * Messages in: QUEUE_* of queue.h from channels and the registry; STORE_ENTRIES, _OPENED, _DURABLE,
- * _BODIES, _SYNCED from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT, _CONSUMER_GONE, _WANT,
- * _SHARE_BACK and replies to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ to the store;
- * REGISTRY_CELL_UP and _QUEUE_UNUSED to the registry. Monitors: every channel that publishes,
- * consumes or holds something; the store.
+ * _BODIES, _SYNCED, _TX_DONE from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT, _CONSUMER_GONE,
+ * _WANT, _SHARE_BACK and replies to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _TX, _TX_ABORT
+ * to the store; REGISTRY_CELL_UP and _QUEUE_UNUSED to the registry. Monitors: every channel that
+ * publishes, consumes or holds something; the store.
  *
  * Invariants (queue_invariant checks them all)
  *   1. A message is ready, or unacked in the hands of one taker, never both.
@@ -102,7 +102,7 @@ static void read_stats(struct queue *q)
 static void write_stats(struct queue *q)
 {
     struct cell_stats *s = &q->cell->stats;
-    uint64_t unacked = q->backlog.n_unacked, consumers = q->consumers.n;
+    uint64_t unacked = q->backlog.n_unacked - tx_held(q), consumers = q->consumers.n;
 
     if (q->phase == PHASE_OPENING)
         return;
@@ -157,11 +157,12 @@ static bool must_wait(const struct queue *q, uint32_t type)
     bool takes = type == QUEUE_CONSUME || type == QUEUE_GET || type == QUEUE_PURGE;
     bool asks = takes || type == QUEUE_CANCEL || type == QUEUE_STAT || type == QUEUE_SYNC ||
                 type == QUEUE_ATTACH || type == QUEUE_DELETE;
+    bool is_tx = type == QUEUE_TX || type == QUEUE_TX_END;
 
     switch (q->phase) {
     case PHASE_OPENING:
-        return asks || type == QUEUE_PUBLISH || type == QUEUE_SETTLE || type == QUEUE_PERMIT ||
-               type == QUEUE_SHARE || type == QUEUE_DETACH;
+        return asks || is_tx || type == QUEUE_PUBLISH || type == QUEUE_SETTLE ||
+               type == QUEUE_PERMIT || type == QUEUE_SHARE || type == QUEUE_DETACH;
     case PHASE_ATTACHING:
         return takes;
     case PHASE_SERVING:
@@ -186,6 +187,8 @@ static void on_down(struct queue *q, struct msg *m)
 {
     if (store_owns_ref(q, m->ref)) {
         on_store_down(q, m);
+    } else if (tx_on_down(q, m->ref)) {
+        return;
     } else if (m->ref == q->registry_monitor) {
         q->registry_monitor = 0;
         admin_check_unused(q);
@@ -198,6 +201,8 @@ static void on_named(struct queue *q, struct msg *m)
 {
     if (m->ref == q->unused_ref)
         on_registry_named(q, m);
+    else if (m->ref == q->tx_await)
+        tx_on_named(q);
     else if (m->ref == q->await_ref)
         on_store_named(q, m);
 }
@@ -247,6 +252,12 @@ static void on_channel_message(struct queue *q, struct msg *m)
     case QUEUE_DELETE:
         on_delete(q, m);
         break;
+    case QUEUE_TX:
+        on_tx(q, m);
+        break;
+    case QUEUE_TX_END:
+        on_tx_end(q, m);
+        break;
     default:
         proc_exit(EXIT_CRASH, 0, "unknown message %u", m->type);
     }
@@ -282,6 +293,9 @@ static void dispatch(struct queue *q, struct msg *m)
     case STORE_SYNCED:
         on_store_synced(q, m);
         break;
+    case STORE_TX_DONE:
+        on_store_tx_done(q, m);
+        break;
     default:
         on_channel_message(q, m);
     }
@@ -314,6 +328,8 @@ static void queue_handle(void *state, struct msg *m)
         queue_postpone(q, m);
     else
         dispatch(q, m);
+    if (q->n_tx_ending > 0)
+        tx_step(q);
     if (q->returning || q->purge.is_on || q->deletion.is_on)
         admin_step(q);
     if (q->n_gets > 0)

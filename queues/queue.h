@@ -40,6 +40,9 @@ enum {
     QUEUE_WANT,            /* cast, queue to channel: wants permits of its shared prefetch */
     QUEUE_SHARE,           /* cast, channel to queue: whether they are needed, and some of them */
     QUEUE_SHARE_BACK,      /* cast, queue to channel: wants none, and gives back what is left */
+    QUEUE_TX,              /* channel to queue: a piece of a transaction; the last one is a call */
+    QUEUE_TX_DONE,         /* reply to it: the transaction is durable, or given up */
+    QUEUE_TX_END,          /* cast, channel to queue: what has become of it elsewhere */
 };
 
 /*
@@ -173,6 +176,32 @@ struct msg_queue_share { /* WANT, SHARE, SHARE_BACK */
     uint32_t n;      /* SHARE: so many more; SHARE_BACK: all that were left */
 };
 
+struct tx_item {           /* in the order of the client's commands */
+    struct record *record; /* a publish; a reference of its own. NULL: a settlement */
+    uint64_t seq;          /* of what is settled; unknown ones are ignored */
+    enum settle_how how;
+};
+
+/*
+ * What a transaction does at one queue. Nothing of it is seen before all parts are durable, and
+ * what it settles is in nobody's hands until then.
+ */
+struct msg_queue_tx {
+    struct msg hdr;
+    struct msg_queue_tx *next; /* the sender's */
+    uint64_t epoch;
+    uint64_t tx;      /* queue_tx_next() */
+    uint32_t n_parts; /* in so many queues; 0: more pieces of this part follow */
+    uint32_t n, cap;
+    struct tx_item item[];
+};
+
+struct msg_queue_tx_end { /* QUEUE_TX_DONE, QUEUE_TX_END */
+    struct msg hdr;
+    uint64_t tx;
+    bool committed;
+};
+
 struct msg_queue_ask { /* PURGE, STAT, SYNC, DETACH */
     struct msg hdr;
     uint64_t epoch;
@@ -216,6 +245,10 @@ struct msg_queue_consume *queue_consume_new(uint64_t epoch, const struct consume
 struct msg_queue_attach *queue_attach_new(uint64_t old_epoch, uint64_t epoch, uint32_t n_consumers,
                                           uint32_t n_held);
 struct msg_queue_ask *queue_ask_new(uint32_t type, uint64_t epoch);
+struct msg_queue_tx *queue_tx_new(uint64_t epoch, uint64_t tx, uint32_t cap);
+struct msg_queue_tx_end *queue_tx_end_new(uint32_t type, uint64_t tx, bool committed);
+/* A transaction's number: never 0, never used again while the program runs. */
+uint64_t queue_tx_next(void);
 
 struct queue_arg {     /* the arg blob of queue_ops */
     struct cell *cell; /* the blob's maker holds a reference for as long as the child exists */

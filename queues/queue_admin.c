@@ -121,11 +121,11 @@ void admin_step(struct queue *q)
         settle_step_returning(q);
     if (q->purge.is_on && !q->returning)
         step_purge(q);
-    if (q->deletion.is_on && !q->returning)
+    if (q->deletion.is_on && !q->returning && !q->txs)
         step_deletion(q);
     if (q->n_postponed > 0 && q->phase == PHASE_SERVING && !q->purge.is_on && !q->returning)
         queue_resume(q);
-    if (q->purge.is_on || q->deletion.is_on || q->returning)
+    if (q->purge.is_on || (q->deletion.is_on && !q->txs) || q->returning)
         proc_continue();
 }
 

@@ -11,7 +11,9 @@
  *   2. An entry is ENTRY_STORED if the store was told of it, and then told of its end too.
  *   3. A STORED entry that is not DURABLE has an item in `pending`, and no other entry has.
  *   4. Of an entry without record the bytes are with the store: it is DURABLE.
- *   5. What a turn has for a peer is gathered there and sent by flush: at most one delivery, one
+ *   5. What is part of a transaction that is not decided is UNACKED in the hands of its tx_part; a
+ *      message that it publishes is then neither STORED nor DURABLE.
+ *   6. What a turn has for a peer is gathered there and sent by flush: at most one delivery, one
  *      confirm and one credit message. A reply that must come behind deliveries sends them first.
  */
 #ifndef QUEUES_QUEUE_IMPL_H
@@ -107,6 +109,35 @@ struct job { /* a purge or the deletion, in steps */
     uint64_t n;         /* how many were ready */
 };
 
+struct tx_op { /* of a transaction, in its order */
+    uint64_t seq;
+    uint8_t what; /* enum settle_how, or a publish */
+};
+
+enum tx_fate { TX_OPEN, TX_COMMITTED, TX_GIVEN_UP };
+
+struct tx_part { /* what a transaction does here; see queue_tx.c */
+    struct tx_part *next;
+    uint64_t tx;
+    proc_id channel;
+    struct reply_to to;    /* of the QUEUE_TX that completed it */
+    struct consumer hands; /* nobody's: its holder has what is published and settled */
+    struct tx_op *op;
+    uint32_t n_ops, cap_ops;
+    uint32_t n_given;   /* of them the store has heard */
+    uint32_t n_written; /* of those that last */
+    uint32_t n_done;    /* carried out */
+    uint32_t n_parts;   /* 0: more is to come */
+    /* After the store's death: what its next run must not have, and has, once it is committed. */
+    uint32_t n_settled_durable, n_found_settled, n_found_published;
+    proc_id store; /* that was asked */
+    proc_ref ref;  /* of the STORE_TX under way; 0: none */
+    uint8_t fate;  /* enum tx_fate */
+    bool was_asked;
+    bool store_knows; /* its present run said what the fate is */
+    bool is_orphan;   /* nobody waits for it */
+};
+
 struct queue {
     struct cell *cell; /* a reference */
     uint64_t epoch;
@@ -146,6 +177,9 @@ struct queue {
     struct msg **postponed; /* kept; handled again when the phase or job that they wait for ends */
     uint32_t n_gets, cap_gets, n_syncs, cap_syncs, n_postponed, cap_postponed;
     struct job purge, deletion;
+    struct tx_part *txs;
+    uint32_t n_tx_ending; /* those whose fate is known */
+    proc_ref tx_await;    /* the store's name, where the queue has no store itself */
 
     uint64_t expect_consumers, expect_unacked; /* of the last incarnation */
     uint64_t n_attached, n_reattached;         /* consumers, held messages that came back */
@@ -221,6 +255,8 @@ void get_forget(struct queue *q, proc_id asker);
 void settle_done(struct queue *q, struct entry *e);   /* acked, dropped, purged: it is over */
 void settle_return(struct queue *q, struct entry *e); /* back to its place, redelivered */
 struct record *settle_take_record(struct queue *q, struct entry *e);
+/* The same as settle_done where the store has settled it already. */
+void settle_known(struct queue *q, struct entry *e);
 void settle_step_returning(struct queue *q);
 void on_settle(struct queue *q, struct msg *m);
 
@@ -229,6 +265,12 @@ void store_start(struct queue *q);
 void store_publish(struct queue *q, struct entry *e, uint64_t tag, struct peer *p);
 void store_ack(struct queue *q, uint64_t seq);
 void store_send(struct queue *q);
+/* The entry is on disk; its body may leave the memory. */
+void store_made_durable(struct queue *q, struct entry *e);
+/* Operations of a transaction: made, filled, sent behind all that was gathered. */
+struct msg_store_ops *store_tx_ops(const struct queue *q, uint64_t tx, uint32_t cap);
+void store_tx_put(struct msg_store_ops *ops, const struct entry *e, bool is_publish);
+void store_tx_send(struct queue *q, struct msg_store_ops *ops);
 void on_store_named(struct queue *q, struct msg *m);
 void on_store_entries(struct queue *q, struct msg *m);
 void on_store_opened(struct queue *q, struct msg *m);
@@ -248,6 +290,22 @@ void on_sync(struct queue *q, struct msg *m);
 void sync_ask(struct queue *q);
 void sync_forget_store(struct queue *q);
 void on_store_synced(struct queue *q, struct msg *m);
+
+/* queue_tx.c */
+void on_tx(struct queue *q, struct msg *m);
+void on_tx_end(struct queue *q, struct msg *m);
+void on_store_tx_done(struct queue *q, struct msg *m);
+void tx_step(struct queue *q);                    /* carries out what is decided */
+void tx_forget(struct queue *q, proc_id channel); /* the channel has ended */
+void tx_store_down(struct queue *q);
+void tx_store_opened(struct queue *q);
+/* The store's new run has e; whether e is a message that only a transaction knows. */
+bool tx_found(struct entry *e);
+/* Whether the ref is of a request to the store; what its end means is done then. */
+bool tx_on_down(struct queue *q, proc_ref ref);
+void tx_on_named(struct queue *q);
+/* How many entries are in no hands because of transactions. */
+uint64_t tx_held(const struct queue *q);
 
 /* queue_attach.c */
 void attach_begin(struct queue *q); /* the queue is recovered: UP, and a window if any is to come */

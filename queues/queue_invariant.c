@@ -16,6 +16,8 @@ bool queue_plant_set(const char *name)
         [PLANT_CONFIRM_EARLY] = "confirm-early",
         [PLANT_LOSE_ON_DOWN] = "lose-on-down",
         [PLANT_DOUBLE_READY] = "double-ready",
+        [PLANT_TX_UNASKED] = "tx-unasked",
+        [PLANT_TX_KEEP_ABORTED] = "tx-keep-aborted",
     };
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -47,7 +49,7 @@ static void check_holders(const struct queue *q)
     }
     for (const struct taker *t = q->returning; t; t = t->next)
         held += t->consumer.holder.n;
-    CHECK(held == q->backlog.n_unacked);
+    CHECK(held + tx_held(q) == q->backlog.n_unacked);
     CHECK(n == q->consumers.n);
 }
 

@@ -179,6 +179,7 @@ void peer_forget(struct queue *q, struct peer *p)
             taker_free(t);
     }
     get_forget(q, p->pid);
+    tx_forget(q, p->pid);
     share_leave(q, p);
     if (p->prev)
         p->prev->next = p->next;

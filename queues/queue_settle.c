@@ -13,6 +13,26 @@ struct record *settle_take_record(struct queue *q, struct entry *e)
     return record;
 }
 
+/* Settled before it was written: that it must last is over. */
+static void settle_pending(struct queue *q, const struct entry *e)
+{
+    struct pending_item *item = pending_settle(&q->pending, e->pending);
+    struct peer *p = item->owner;
+
+    if (queue_plant != PLANT_CONFIRM_EARLY)
+        peer_confirm(q, p, item->tag);
+    peer_unpend(q, p);
+}
+
+void settle_known(struct queue *q, struct entry *e)
+{
+    record_unref(settle_take_record(q, e));
+    if (e->flags & ENTRY_STORED && !(e->flags & ENTRY_DURABLE))
+        settle_pending(q, e);
+    e->flags &= (uint8_t) ~(ENTRY_STORED | ENTRY_DURABLE);
+    settle_done(q, e);
+}
+
 void settle_done(struct queue *q, struct entry *e)
 {
     struct consumer *c = e->state == ENTRY_UNACKED ? consumer_of(e->holder) : NULL;
@@ -20,15 +40,8 @@ void settle_done(struct queue *q, struct entry *e)
 
     record_unref(settle_take_record(q, e));
     if (e->flags & ENTRY_STORED) {
-        if (!(e->flags & ENTRY_DURABLE)) {
-            struct pending_item *item = pending_settle(&q->pending, e->pending);
-            struct peer *p = item->owner;
-
-            /* Settled before it was written: that it must last is over. */
-            if (queue_plant != PLANT_CONFIRM_EARLY)
-                peer_confirm(q, p, item->tag);
-            peer_unpend(q, p);
-        }
+        if (!(e->flags & ENTRY_DURABLE))
+            settle_pending(q, e);
         store_ack(q, seq);
     }
     backlog_remove(&q->backlog, e);

@@ -40,9 +40,8 @@ static struct store_op *next_op(struct queue *q)
     return &ops->op[ops->n];
 }
 
-static void put_publish(struct queue *q, const struct entry *e)
+static void fill_publish(struct store_op *op, const struct entry *e)
 {
-    struct store_op *op = next_op(q);
     struct amqp_bytes part[2];
 
     record_stored_parts(e->record, part);
@@ -53,6 +52,13 @@ static void put_publish(struct queue *q, const struct entry *e)
         op->part_len[i] = part[i].len;
     }
     op->owner = record_ref(e->record);
+}
+
+static void put_publish(struct queue *q, const struct entry *e)
+{
+    struct store_op *op = next_op(q);
+
+    fill_publish(op, e);
     q->ops->n++;
     q->given.seq = op->seq;
     q->given.messages++;
@@ -144,6 +150,37 @@ void store_send(struct queue *q)
     proc_send(q->store, &ops->hdr);
 }
 
+struct msg_store_ops *store_tx_ops(const struct queue *q, uint64_t tx, uint32_t cap)
+{
+    struct msg_store_ops *ops = store_ops_new(q->cell->id, q->epoch, cap, unref_record);
+
+    ops->tx = tx;
+    return ops;
+}
+
+void store_tx_put(struct msg_store_ops *ops, const struct entry *e, bool is_publish)
+{
+    struct store_op *op = &ops->op[ops->n];
+
+    memset(op, 0, sizeof(*op));
+    if (is_publish) {
+        fill_publish(op, e);
+    } else {
+        op->kind = STORE_OP_ACK;
+        op->seq = op->last_seq = entry_seq(e);
+    }
+    ops->n++;
+}
+
+void store_tx_send(struct queue *q, struct msg_store_ops *ops)
+{
+    store_send(q);
+    if (ops->n == 0)
+        msg_drop(&ops->hdr);
+    else
+        proc_send(q->store, &ops->hdr);
+}
+
 void store_start(struct queue *q)
 {
     char name[300];
@@ -164,6 +201,15 @@ void on_store_named(struct queue *q, struct msg *m)
     q->open_ref = proc_call(q->store, &open->hdr, PROC_NO_TIMEOUT);
 }
 
+void store_made_durable(struct queue *q, struct entry *e)
+{
+    e->flags |= ENTRY_STORED | ENTRY_DURABLE;
+    if (e->record)
+        q->resident_bytes += e->size;
+    if (q->resident_bytes > RESIDENT_BYTES)
+        record_unref(settle_take_record(q, e));
+}
+
 /* A publish became durable: confirmed, and its body may leave the memory. */
 static void made_durable(struct queue *q, const struct pending_item *item)
 {
@@ -171,11 +217,7 @@ static void made_durable(struct queue *q, const struct pending_item *item)
     struct peer *p = item->owner;
 
     CHECK(e && !(e->flags & ENTRY_DURABLE)); /* settled ones left the ring (rule 3) */
-    e->flags |= ENTRY_DURABLE;
-    if (e->record)
-        q->resident_bytes += e->size;
-    if (q->resident_bytes > RESIDENT_BYTES)
-        record_unref(settle_take_record(q, e));
+    store_made_durable(q, e);
     if (queue_plant != PLANT_CONFIRM_EARLY)
         peer_confirm(q, p, item->tag);
     peer_unpend(q, p);
@@ -195,6 +237,8 @@ static void compare_entry(struct queue *q, const struct store_entry *s)
 {
     struct entry *e = backlog_find(&q->backlog, s->seq);
 
+    if (e && tx_found(e))
+        return; /* what becomes of it is known when all is told */
     if (!e || !(e->flags & ENTRY_STORED))
         store_ack(q, s->seq); /* settled, and the last store died before it wrote that */
     else if (!(e->flags & ENTRY_DURABLE))
@@ -231,6 +275,7 @@ void on_store_opened(struct queue *q, struct msg *m)
     }
     while ((item = pending_next(&q->pending, &at)))
         put_publish(q, backlog_find(&q->backlog, item->seq));
+    tx_store_opened(q);
     read_again(q);
     sync_ask(q);
     intake_raise_all(q); /* what turned out to be durable is announced by nobody else */
@@ -280,6 +325,7 @@ void on_store_down(struct queue *q, struct msg *m)
     q->store_ready = false;
     q->store_monitor = q->open_ref = q->read_ref = 0;
     sync_forget_store(q);
+    tx_store_down(q);
     if (!q->was_opened) {
         /* What was heard of a recovery that did not end is heard again. */
         backlog_fini(&q->backlog);

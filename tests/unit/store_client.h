@@ -26,6 +26,9 @@
 #include "persistence/store.h"
 #include "tests/faults/crash_vfs.h"
 
+/* A test uses what it needs of it. */
+#pragma GCC diagnostic ignored "-Wunused-function"
+
 #define VFS "test-store"
 
 enum { DO = 0xF001 };
@@ -56,8 +59,11 @@ static struct {
     unsigned n_backed_up;
     int backup_error;
     uint64_t backup_group;
-    int owners; /* alive */
+    int owners;                       /* alive */
+    unsigned n_committed, n_given_up; /* answers to STORE_TX */
     /* Arguments for what the client is to do. */
+    uint64_t queue, tx;
+    uint32_t n_parts;
     uint64_t epoch, ack_time_us;
     const char *text;
     uint64_t do_seq, do_last;
@@ -138,6 +144,10 @@ static void client_handle(void *state, struct msg *m)
         break;
     case MSG_EXIT:
         proc_exit(EXIT_SHUTDOWN, 0, "the test is over");
+    case STORE_TX_DONE:
+        t.n_committed += MSG_OF(struct msg_store_tx_done, m)->committed;
+        t.n_given_up += !MSG_OF(struct msg_store_tx_done, m)->committed;
+        break;
     case MSG_DOWN:
         note_down(MSG_OF(struct msg_exit, m));
         break;
@@ -238,7 +248,7 @@ static void open_queue(void)
     struct msg_store_open *m = MSG_NEW(STORE_OPEN_QUEUE, struct msg_store_open);
 
     t.n_seq = 0;
-    m->queue_id = 5;
+    m->queue_id = t.queue;
     m->epoch = t.epoch;
     (void)proc_call(t.store, &m->hdr, PROC_NO_TIMEOUT); /* answers are known by their type */
 }
@@ -257,11 +267,12 @@ static void owner_unref(void *owner)
  */
 static void publish(void)
 {
-    struct msg_store_ops *m = store_ops_new(5, t.epoch, 2, owner_unref);
+    struct msg_store_ops *m = store_ops_new(t.queue, t.epoch, 2, owner_unref);
     struct owner *o = malloc(sizeof(*o));
 
     snprintf(o->text, sizeof(o->text), "%s", t.text);
     t.owners++;
+    m->tx = t.tx;
     m->ack_time_us = t.ack_time_us;
     m->op[m->n++] = (struct store_op){.kind = STORE_OP_PUBLISH,
                                       .flags = 9,
@@ -276,8 +287,9 @@ static void publish(void)
 
 static void ack(void)
 {
-    struct msg_store_ops *m = store_ops_new(5, t.epoch, 1, owner_unref);
+    struct msg_store_ops *m = store_ops_new(t.queue, t.epoch, 1, owner_unref);
 
+    m->tx = t.tx;
     m->op[m->n++] = (struct store_op){.kind = t.do_last ? STORE_OP_ACK_RANGE : STORE_OP_ACK,
                                       .seq = t.do_seq,
                                       .last_seq = t.do_last};
@@ -372,6 +384,7 @@ static int start(void **state)
     memset(&t, 0, sizeof(t));
     t.now_ns = 1000000000;
     t.epoch = 1;
+    t.queue = 5;
     t.fs = crash_fs_new(VFS);
     if (rt_start(&config) < 0)
         return -1;

@@ -94,6 +94,39 @@ static void what_was_committed_is_there(void **state)
     assert_int_equal(db_close(db), 0);
 }
 
+/* A transaction's messages have their seqs before it is known when they will be committed. */
+static void seqs_come_in_any_order(void **state)
+{
+    static const uint64_t groups[4][2] = {{10, 40}, {20, 30}, {5, 50}, {45, 35}};
+    static const uint64_t all[8] = {5, 10, 20, 30, 35, 40, 45, 50};
+    struct db *db = open_db();
+    struct db_entry e[9];
+    uint64_t from = 0;
+
+    (void)state;
+    for (int g = 0; g < 4; g++) {
+        assert_int_equal(add_text(db, 3, groups[g][0], "a"), 0);
+        assert_int_equal(add_text(db, 3, groups[g][1], "b"), 0);
+        assert_int_equal(db_commit(db), 0);
+    }
+    for (int round = 0; round < 2; round++, from = 0) {
+        assert_int_equal(db_entries(db, 3, &from, e, 9), 8);
+        for (int i = 0; i < 8; i++)
+            assert_int_equal(e[i].seq, all[i]);
+        assert_int_equal(db_close(db), 0);
+        db = open_db();
+    }
+    assert_int_equal(db_queue_info(db, 3).max_seq, 50);
+    assert_int_equal(db_ack_range(db, 3, 11, 35, 0), 3);
+    assert_text(db, 3, 40, "b");
+    assert_int_equal(db_commit(db), 0);
+    assert_int_equal(db_close(db), 0);
+    db = open_db();
+    assert_int_equal(db_entries(db, 3, &from, e, 9), 5);
+    assert_true(e[1].seq == 10 && e[2].seq == 40 && e[4].seq == 50);
+    assert_int_equal(db_close(db), 0);
+}
+
 static void sent_again_is_kept_once(void **state)
 {
     struct db *db = open_db();
@@ -479,6 +512,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_was_committed_is_there),
+        TEST(seqs_come_in_any_order),
         TEST(sent_again_is_kept_once),
         TEST(settled_before_written_is_never_written),
         TEST(a_fan_out_is_written_once),

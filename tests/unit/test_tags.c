@@ -89,6 +89,7 @@ struct model {
 static void check(struct tags *t, const struct model *m, uint64_t tag)
 {
     struct tag_entry *e = tags_find(t, tag);
+    uint64_t first = tag;
 
     assert_int_equal(t->n, m->n);
     if (tag > m->last || m->seq[tag] == 0) {
@@ -98,6 +99,10 @@ static void check(struct tags *t, const struct model *m, uint64_t tag)
         assert_int_equal(e->seq, m->seq[tag]);
         assert_int_equal(e->tag, tag);
     }
+    while (tag <= m->last && m->seq[tag] == 0)
+        tag++;
+    e = tags_from(t, first);
+    assert_true(tag > m->last ? e == NULL : e && e->tag == tag);
 }
 
 static void check_order(struct tags *t, const struct model *m)
