@@ -124,6 +124,17 @@ void topology_declare_reply(struct channel *ch, const struct amqp_method *m)
         channel_reply(ch, &ok);
 }
 
+static struct msg_registry_declare *declare_new(struct channel *ch, uint32_t type,
+                                                const struct name *name, struct amqp_bytes args)
+{
+    struct msg_registry_declare *ask = registry_declare_new(type, name->text, name->len);
+
+    ask->in_order = true;
+    ask->owner = ch->connection;
+    ask->args = copy_or_null(args);
+    return ask;
+}
+
 static struct msg *declare_queue(struct channel *ch, const struct amqp_method *m)
 {
     const struct amqp_queue_declare *d = &m->u.queue_declare;
@@ -132,13 +143,10 @@ static struct msg *declare_queue(struct channel *ch, const struct amqp_method *m
 
     if (d->passive && name.len == 0)
         topology_no_queue(ch, m->id, name_view(&name));
-    ask = registry_declare_new(REGISTRY_QUEUE_DECLARE, name.text, name.len);
-    ask->in_order = true;
+    ask = declare_new(ch, REGISTRY_QUEUE_DECLARE, &name, d->arguments);
     ask->passive = d->passive;
     ask->flags = flag_if(d->durable, CELL_DURABLE) | flag_if(d->exclusive, CELL_EXCLUSIVE) |
                  flag_if(d->auto_delete, CELL_AUTO_DELETE);
-    ask->owner = ch->connection;
-    ask->args = copy_or_null(d->arguments);
     if (d->exclusive && !d->passive)
         ch->has_exclusive = true;
     return &ask->hdr;
@@ -148,16 +156,13 @@ static struct msg *declare_exchange(struct channel *ch, const struct amqp_method
 {
     const struct amqp_exchange_declare *d = &m->u.exchange_declare;
     const struct name name = strip(d->exchange);
-    struct msg_registry_declare *ask;
+    struct msg_registry_declare *ask =
+        declare_new(ch, REGISTRY_EXCHANGE_DECLARE, &name, d->arguments);
 
-    ask = registry_declare_new(REGISTRY_EXCHANGE_DECLARE, name.text, name.len);
-    ask->in_order = true;
     ask->passive = d->passive;
     ask->flags = flag_if(d->durable, CELL_DURABLE) | flag_if(d->internal, CELL_INTERNAL) |
                  flag_if(d->auto_delete, CELL_AUTO_DELETE);
-    ask->owner = ch->connection;
     ask->type = blob_copy(d->type.p, d->type.len);
-    ask->args = copy_or_null(d->arguments);
     return &ask->hdr;
 }
 

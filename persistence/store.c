@@ -342,24 +342,12 @@ static size_t on_inspect(const void *state, char *out, size_t size)
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
-const struct proc_ops store_ops = {
-    .kind = "store",
-    .state_size = sizeof(struct store),
-    .flags = PROC_OPS_BLOCKING,
-    .init = on_init,
-    .handle = on_handle,
-    .flush = on_flush,
-    .terminate = on_terminate,
-    .inspect = on_inspect,
-};
+#define STORE_OPS(KIND)                                                                     \
+    {                                                                                       \
+        .kind = KIND, .state_size = sizeof(struct store), .flags = PROC_OPS_BLOCKING,       \
+        .init = on_init, .handle = on_handle, .flush = on_flush, .terminate = on_terminate, \
+        .inspect = on_inspect,                                                              \
+    }
 
-const struct proc_ops node_store_ops = {
-    .kind = "node_store",
-    .state_size = sizeof(struct store),
-    .flags = PROC_OPS_BLOCKING,
-    .init = on_init,
-    .handle = on_handle,
-    .flush = on_flush,
-    .terminate = on_terminate,
-    .inspect = on_inspect,
-};
+const struct proc_ops store_ops = STORE_OPS("store");
+const struct proc_ops node_store_ops = STORE_OPS("node_store");

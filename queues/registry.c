@@ -81,13 +81,8 @@ static int fall(void *ctx, const void *key, size_t len, void *value)
 
 static int start_again(void *ctx, const void *key, size_t len, void *value)
 {
-    struct cell *c = value;
-
     (void)key, (void)len;
-    if (c->kind == CELL_QUEUE)
-        queue_child_start(ctx, c);
-    else
-        exchange_child_start(ctx, c);
+    cell_child_start(ctx, value);
     return 0;
 }
 

@@ -28,6 +28,11 @@ bool is_name_empty(const struct blob *name)
     return !name || blob_size(name) == 0;
 }
 
+bool is_name_reserved(const struct blob *name)
+{
+    return blob_size(name) >= 4 && memcmp(blob_bytes(name), "amq.", 4) == 0;
+}
+
 const char *name_text(char out[256], const struct blob *name)
 {
     size_t n = name ? blob_size(name) : 0;

@@ -47,6 +47,9 @@ const char *exchange_type_name(enum exchange_type type);
 /* NULL or no bytes. */
 bool is_name_empty(const struct blob *name);
 
+/* Whether it begins with "amq.", which is the broker's. */
+bool is_name_reserved(const struct blob *name);
+
 /* "%s" of a name that a client chose, for texts: at most 255 bytes, NUL-terminated in `out`. */
 const char *name_text(char out[256], const struct blob *name);
 

@@ -1,10 +1,7 @@
 /*
  * Deleting a queue: asking it, taking it out of everybody's sight, its row, its process.
  */
-#include <string.h>
-
 #include "broker/runtime/blob.h"
-#include "broker/runtime/supervisor.h"
 #include "broker/runtime/table.h"
 #include "queues/queue.h"
 #include "queues/registry_impl.h"
@@ -32,34 +29,16 @@ static void deleted(struct registry *r, struct job *j, struct msg *m)
         job_finish(r, j);
 }
 
-static void stop_child(struct registry *r, struct job *j)
-{
-    struct child_spec spec;
-    char id[32];
-
-    cell_child_spec(j->cell, &queue_ops, id, &spec);
-    job_expect(r, j, sup_stop_child(r->queues, id, PROC_NO_TIMEOUT));
-    blob_unref(spec.arg);
-}
-
 static void row_removed(struct registry *r, struct job *j, struct msg *m)
 {
     (void)m;
-    job_act_with(r, j, WITH_QUEUES, stop_child, deleted);
-}
-
-static void remove_row(struct registry *r, struct job *j)
-{
-    job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, true)->hdr, PROC_NO_TIMEOUT));
+    job_stop_child(r, j, deleted);
 }
 
 static void unbound(struct registry *r, struct job *j, struct msg *m)
 {
     (void)m;
-    if (j->cell->flags & CELL_DURABLE)
-        job_act_with(r, j, WITH_STORE, remove_row, row_removed);
-    else
-        row_removed(r, j, NULL);
+    job_remove_row(r, j, row_removed);
 }
 
 /* One message for each exchange: bindings of one source lie together only by chance. */

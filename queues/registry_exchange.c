@@ -38,73 +38,17 @@ void refuse_missing_exchange(struct registry *r, struct job *j, const struct blo
  * Declaring
  */
 
-static void answer_declare(struct registry *r, struct job *j, struct msg *m)
-{
-    const struct cell_at *at = cell_at(j->cell);
-
-    (void)m;
-    if (at->state == CELL_PARKED)
-        job_refuse(r, j, 541, "exchange '%s' in vhost '%s' is down: %s", cell_name(j->cell),
-                   r->vhost, at->reason);
-    else
-        job_finish(r, j);
-}
-
-static void child_started(struct registry *r, struct job *j, struct msg *m)
-{
-    (void)m;
-    job_watch(r, j, answer_declare);
-}
-
-static void start_child(struct registry *r, struct job *j)
-{
-    struct child_spec spec;
-    char id[32];
-
-    cell_child_spec(j->cell, &exchange_ops, id, &spec);
-    job_expect(r, j, sup_start_child(r->exchanges, &spec, PROC_NO_TIMEOUT));
-    blob_unref(spec.arg);
-}
-
-void exchange_child_start(struct registry *r, struct cell *x)
-{
-    struct child_spec spec;
-    char id[32];
-
-    cell_child_spec(x, &exchange_ops, id, &spec);
-    sup_cast_start_child(r->exchanges, &spec);
-    blob_unref(spec.arg);
-}
-
-static void row_written(struct registry *r, struct job *j, struct msg *m)
-{
-    struct cell *x = j->cell;
-
-    (void)m;
-    table_put(r->tables.exchanges, cell_name(x), x->name_len, cell_ref(x));
-    subject_add(r, x);
-    job_act_with(r, j, WITH_EXCHANGES, start_child, child_started);
-}
-
-static void write_row(struct registry *r, struct job *j)
-{
-    job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, false)->hdr, PROC_NO_TIMEOUT));
-}
-
 struct cell *exchange_make(struct registry *r, uint64_t id, const struct blob *name, uint32_t flags,
                            enum exchange_type type, struct blob *args)
 {
-    struct cell_spec spec = {.kind = CELL_EXCHANGE,
-                             .id = id,
-                             .flags = flags,
-                             .type = type,
-                             .args = args,
-                             .vhost = r->vhost,
-                             .vhost_len = (uint8_t)strlen(r->vhost),
-                             .name = (const char *)blob_bytes(name),
-                             .name_len = (uint8_t)blob_size(name)};
-    struct cell *x = cell_new(&spec);
+    struct cell_spec spec = cell_spec_of(r, CELL_EXCHANGE, name);
+    struct cell *x;
 
+    spec.id = id;
+    spec.flags = flags;
+    spec.type = type;
+    spec.args = args;
+    x = cell_new(&spec);
     x->routes = routes_open(r->vhost, id);
     return x;
 }
@@ -116,12 +60,7 @@ static void declare_new(struct registry *r, struct job *j)
 
     (void)exchange_type_of(d->type, &type, &j->refusal); /* was checked before */
     j->cell = exchange_make(r, r->next_id++, d->name, d->flags, type, d->args);
-    r->ids_left--;
-    reserve_ids(r);
-    if (d->flags & CELL_DURABLE)
-        job_act_with(r, j, WITH_STORE, write_row, row_written);
-    else
-        row_written(r, j, NULL);
+    job_make_cell(r, j);
 }
 
 static void declare_begin(struct registry *r, struct job *j)
@@ -137,7 +76,7 @@ static void declare_begin(struct registry *r, struct job *j)
         refuse_missing_exchange(r, j, d->name);
     } else if (x && d->passive) {
         j->cell = cell_ref(x);
-        job_watch(r, j, answer_declare);
+        job_watch(r, j, job_answer_declare);
     } else if (exchange_type_of(d->type, &type, &j->refusal)) {
         job_finish(r, j);
     } else if (x) {
@@ -146,8 +85,8 @@ static void declare_begin(struct registry *r, struct job *j)
             return;
         }
         j->cell = cell_ref(x);
-        job_watch(r, j, answer_declare);
-    } else if (blob_size(d->name) >= 4 && !memcmp(blob_bytes(d->name), "amq.", 4)) {
+        job_watch(r, j, job_answer_declare);
+    } else if (is_name_reserved(d->name)) {
         job_refuse(r, j, 403, "exchange name '%s' contains reserved prefix 'amq.*'",
                    name_text(text, d->name));
     } else if (check_exchange_args(r->vhost, d->name, d->args, &j->refusal)) {
@@ -171,16 +110,6 @@ void on_exchange_declare(struct registry *r, struct msg *m)
  * Deleting
  */
 
-static void stop_child(struct registry *r, struct job *j)
-{
-    struct child_spec spec;
-    char id[32];
-
-    cell_child_spec(j->cell, &exchange_ops, id, &spec);
-    job_expect(r, j, sup_stop_child(r->exchanges, id, PROC_NO_TIMEOUT));
-    blob_unref(spec.arg);
-}
-
 /* Exchanges may be bound in a ring, and their cells hold each other, until the routes are empty. */
 static void stopped(struct registry *r, struct job *j, struct msg *m)
 {
@@ -192,7 +121,7 @@ static void stopped(struct registry *r, struct job *j, struct msg *m)
 static void unbound(struct registry *r, struct job *j, struct msg *m)
 {
     (void)m;
-    job_act_with(r, j, WITH_EXCHANGES, stop_child, stopped);
+    job_stop_child(r, j, stopped);
 }
 
 static void out_of_sight(struct registry *r, struct job *j, struct msg *m)
@@ -208,21 +137,13 @@ static void out_of_sight(struct registry *r, struct job *j, struct msg *m)
     job_unbind_all(r, j, unbound);
 }
 
-static void remove_row(struct registry *r, struct job *j)
-{
-    job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, true)->hdr, PROC_NO_TIMEOUT));
-}
-
 /*
  * The row first: a registry that finds a row without a cell would make a second cell, while the
  * process still has the first. One that finds a cell without its row goes on with the deletion.
  */
 static void delete_run(struct registry *r, struct job *j)
 {
-    if (j->cell->flags & CELL_DURABLE)
-        job_act_with(r, j, WITH_STORE, remove_row, out_of_sight);
-    else
-        out_of_sight(r, j, NULL);
+    job_remove_row(r, j, out_of_sight);
 }
 
 static void delete_begin(struct registry *r, struct job *j)

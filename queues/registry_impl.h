@@ -197,11 +197,26 @@ void owner_adopt(struct registry *r, struct subject *q);
 void queue_delete_run(struct registry *r, struct job *j);
 /* Deletes a queue for the registry's own reasons, soon; waiter may be NULL. */
 void queue_delete_job(struct registry *r, struct cell *q, bool if_unused, struct job *waiter);
-void queue_child_start(struct registry *r, struct cell *q);
 bool is_locked_for(const struct cell *q, proc_id connection);
 /* A child's spec; spec->arg is the caller's reference. */
 void cell_child_spec(struct cell *c, const struct proc_ops *ops, char id[32],
                      struct child_spec *ret);
+
+/* registry_cell.c */
+/* With this name, of this vhost; the rest is to be filled in. */
+struct cell_spec cell_spec_of(const struct registry *r, enum cell_kind kind,
+                              const struct blob *name);
+/* Go on with `then` when j->cell's row is written or removed; at once if it has none. */
+void job_write_row(struct registry *r, struct job *j, job_then then);
+void job_remove_row(struct registry *r, struct job *j, job_then then);
+/* Goes on when j->cell has no process any more. */
+void job_stop_child(struct registry *r, struct job *j, job_then then);
+/* Starts its process; nobody waits for it. */
+void cell_child_start(struct registry *r, struct cell *c);
+/* j->cell is new and has the next id: its row, its name, its process, the answer. */
+void job_make_cell(struct registry *r, struct job *j);
+/* The answer to a declare, once the cell is settled. */
+void job_answer_declare(struct registry *r, struct job *j, struct msg *m);
 
 /* registry_delete.c */
 /*
@@ -215,7 +230,6 @@ void on_exchange_declare(struct registry *r, struct msg *m);
 void on_exchange_delete(struct registry *r, struct msg *m);
 void refuse_default_exchange(struct registry *r, struct job *j);
 void refuse_missing_exchange(struct registry *r, struct job *j, const struct blob *name);
-void exchange_child_start(struct registry *r, struct cell *x);
 /* Of an exchange that was deleted while a forerunner died. */
 void exchange_child_stop(struct registry *r, uint64_t id);
 /* After a binding went: an auto-delete exchange that had some and has none goes too. */
@@ -232,8 +246,5 @@ void on_unbind(struct registry *r, struct msg *m);
 void load_begin(struct registry *r);
 bool load_on_answer(struct registry *r, struct msg *m);
 void reserve_ids(struct registry *r);
-
-/* Makes a row of a cell's for STORE_WRITE. */
-struct msg_store_rows *row_of_cell(struct cell *c, bool remove);
 
 #endif

@@ -35,44 +35,22 @@ void load_begin(struct registry *r)
     reserve_ids(r);
 }
 
-struct msg_store_rows *row_of_cell(struct cell *c, bool remove)
-{
-    struct msg_store_rows *m = store_rows_new(STORE_WRITE, 1);
-    bool is_queue = c->kind == CELL_QUEUE;
-    const char *type = exchange_type_name(c->type);
-
-    m->row[m->n++] = (struct store_row){
-        .kind = is_queue ? STORE_ROW_QUEUE : STORE_ROW_EXCHANGE,
-        .remove = remove,
-        .id = c->id,
-        .flags = c->flags,
-        .name = blob_copy(cell_name(c), c->name_len),
-        .type = is_queue ? NULL : blob_copy(type, strlen(type)),
-        .args = blob_ref(c->args),
-    };
-    return m;
-}
-
 /*
  * Rows to cells
  */
 
 static void load_queue(struct registry *r, const struct store_row *row)
 {
-    struct cell_spec spec = {.kind = CELL_QUEUE,
-                             .id = row->id,
-                             .flags = row->flags,
-                             .args = row->args,
-                             .vhost = r->vhost,
-                             .vhost_len = (uint8_t)strlen(r->vhost),
-                             .name = (const char *)blob_bytes(row->name),
-                             .name_len = (uint8_t)blob_size(row->name)};
+    struct cell_spec spec = cell_spec_of(r, CELL_QUEUE, row->name);
     struct cell *q = vhost_find_queue(&r->tables, spec.name, spec.name_len);
 
     if (q && q->id == row->id) {
         subject_add(r, q);
         return;
     }
+    spec.id = row->id;
+    spec.flags = row->flags;
+    spec.args = row->args;
     q = cell_new(&spec);
     table_put(r->tables.queues, spec.name, spec.name_len, q);
     subject_add(r, q);
@@ -139,11 +117,6 @@ static void row_is_safe(struct registry *r, struct job *j, struct msg *m)
     job_finish(r, j);
 }
 
-static void write_row(struct registry *r, struct job *j)
-{
-    job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, false)->hdr, PROC_NO_TIMEOUT));
-}
-
 /* A job, so that a store that dies over it is asked again, before the rows of bindings to it are.
  */
 static void keep_predeclared(struct registry *r, struct cell *x)
@@ -152,7 +125,7 @@ static void keep_predeclared(struct registry *r, struct cell *x)
 
     j->cell = cell_ref(x);
     subject_add(r, x);
-    job_act_with(r, j, WITH_STORE, write_row, row_is_safe);
+    job_write_row(r, j, row_is_safe);
 }
 
 /*
@@ -218,17 +191,10 @@ static int delete_unused(void *ctx, const void *key, size_t len, void *value)
     return 0;
 }
 
-static int start_queue(void *ctx, const void *key, size_t len, void *value)
+static int start_child(void *ctx, const void *key, size_t len, void *value)
 {
     (void)key, (void)len;
-    queue_child_start(ctx, value);
-    return 0;
-}
-
-static int start_exchange(void *ctx, const void *key, size_t len, void *value)
-{
-    (void)key, (void)len;
-    exchange_child_start(ctx, value);
+    cell_child_start(ctx, value);
     return 0;
 }
 
@@ -266,8 +232,8 @@ static void take_over(struct registry *r)
     predeclare(r, "amq.headers", EXCHANGE_HEADERS, 0);
     predeclare(r, "amq.match", EXCHANGE_HEADERS, 0);
     predeclare(r, "amq.rabbitmq.trace", EXCHANGE_TOPIC, CELL_INTERNAL);
-    table_each(r->tables.exchanges, start_exchange, r);
-    table_each(r->tables.queues, start_queue, r);
+    table_each(r->tables.exchanges, start_child, r);
+    table_each(r->tables.queues, start_child, r);
     snprintf(name, sizeof(name), "registry:%s", r->vhost);
     CHECK(proc_register(name) == 0);
     r->is_running = true;

@@ -5,10 +5,7 @@
 #include <string.h>
 
 #include "broker/runtime/blob.h"
-#include "broker/runtime/supervisor.h"
-#include "broker/runtime/table.h"
 #include "broker/runtime/runtime.h"
-#include "queues/queue.h"
 #include "queues/registry_impl.h"
 
 static struct msg_registry_declare *declare_of(struct job *j)
@@ -120,20 +117,6 @@ void on_release_owner(struct registry *r, struct msg *m)
  * Declaring
  */
 
-static void answer_declare(struct registry *r, struct job *j, struct msg *m)
-{
-    const struct cell_at *at = cell_at(j->cell);
-
-    (void)m;
-    if (at->state == CELL_UP)
-        job_finish(r, j);
-    else if (at->state == CELL_PARKED)
-        job_refuse(r, j, 404, "queue '%s' in vhost '%s' is down: %s", cell_name(j->cell), r->vhost,
-                   at->reason);
-    else
-        job_refuse(r, j, 404, "queue '%s' in vhost '%s' was deleted", cell_name(j->cell), r->vhost);
-}
-
 static void declare_existing(struct registry *r, struct job *j, struct cell *q)
 {
     struct msg_registry_declare *d = declare_of(j);
@@ -147,7 +130,7 @@ static void declare_existing(struct registry *r, struct job *j, struct cell *q)
         return;
     }
     j->cell = cell_ref(q);
-    job_watch(r, j, answer_declare);
+    job_watch(r, j, job_answer_declare);
 }
 
 static void declare_begin(struct registry *r, struct job *j);
@@ -177,80 +160,20 @@ static void probe_owner(struct registry *r, struct job *j)
     job_expect(r, j, rt_inspect(q->owner, PROC_NO_TIMEOUT));
 }
 
-static void child_started(struct registry *r, struct job *j, struct msg *m)
-{
-    (void)m; /* one that was parked at once is told by its cell */
-    job_watch(r, j, answer_declare);
-}
-
-static void start_child(struct registry *r, struct job *j)
-{
-    struct child_spec spec;
-    char id[32];
-
-    cell_child_spec(j->cell, &queue_ops, id, &spec);
-    job_expect(r, j, sup_start_child(r->queues, &spec, PROC_NO_TIMEOUT));
-    blob_unref(spec.arg);
-}
-
-void queue_child_start(struct registry *r, struct cell *q)
-{
-    struct child_spec spec;
-    char id[32];
-
-    cell_child_spec(q, &queue_ops, id, &spec);
-    sup_cast_start_child(r->queues, &spec);
-    blob_unref(spec.arg);
-}
-
-static void row_written(struct registry *r, struct job *j, struct msg *m)
-{
-    struct cell *q = j->cell;
-
-    (void)m;
-    table_put(r->tables.queues, cell_name(q), q->name_len, cell_ref(q));
-    owner_adopt(r, subject_add(r, q));
-    job_act_with(r, j, WITH_QUEUES, start_child, child_started);
-}
-
-static void write_row(struct registry *r, struct job *j)
-{
-    job_expect(r, j, proc_call(r->store, &row_of_cell(j->cell, false)->hdr, PROC_NO_TIMEOUT));
-}
-
 static void declare_new(struct registry *r, struct job *j)
 {
     struct msg_registry_declare *d = declare_of(j);
-    struct cell_spec spec = {.kind = CELL_QUEUE,
-                             .flags = d->flags,
-                             .args = d->args,
-                             .vhost = r->vhost,
-                             .vhost_len = (uint8_t)strlen(r->vhost),
-                             .name = (const char *)blob_bytes(d->name),
-                             .name_len = (uint8_t)blob_size(d->name)};
+    struct cell_spec spec = cell_spec_of(r, CELL_QUEUE, d->name);
 
+    spec.flags = d->flags;
+    spec.args = d->args;
     if (spec.flags & CELL_EXCLUSIVE) {
         spec.flags &= ~(uint32_t)CELL_DURABLE; /* it goes with its connection */
         spec.owner = d->owner;
     }
     spec.id = r->next_id++;
-    r->ids_left--;
-    reserve_ids(r);
     j->cell = cell_new(&spec);
-    if (spec.flags & CELL_DURABLE)
-        job_act_with(r, j, WITH_STORE, write_row, row_written);
-    else
-        row_written(r, j, NULL);
-}
-
-static void ids_are_there(struct registry *r, struct job *j)
-{
-    declare_new(r, j);
-}
-
-static bool has_reserved_prefix(const struct blob *name)
-{
-    return blob_size(name) >= 4 && memcmp(blob_bytes(name), "amq.", 4) == 0;
+    job_make_cell(r, j);
 }
 
 static void declare_begin(struct registry *r, struct job *j)
@@ -267,14 +190,14 @@ static void declare_begin(struct registry *r, struct job *j)
         declare_existing(r, j, q);
     } else if (d->passive) {
         job_refuse(r, j, 404, "no queue '%s' in vhost '%s'", name_text(text, d->name), r->vhost);
-    } else if (has_reserved_prefix(d->name) && !d->is_made) {
+    } else if (is_name_reserved(d->name) && !d->is_made) {
         job_refuse(r, j, 403, "queue name '%s' contains reserved prefix 'amq.*'",
                    name_text(text, d->name));
     } else if (check_queue_args(r->vhost, d->name, d->args, &j->refusal)) {
         job_finish(r, j);
     } else {
         job_decided(r, j);
-        job_with_ids(r, j, ids_are_there);
+        job_with_ids(r, j, declare_new);
     }
 }
 

@@ -5,7 +5,7 @@ import unittest
 
 from pika import spec
 
-from harness import SLOW, Broker, fresh, needs_own_broker, wait_for
+from harness import SLOW, OwnBrokers, fresh, needs_own_broker, wait_for
 from wire import DEADLINE
 
 B, Q, C = spec.Basic, spec.Queue, spec.Connection
@@ -14,17 +14,7 @@ MIB = 1 << 20
 
 
 @needs_own_broker
-class Alarms(unittest.TestCase):
-    def start(self, *keys):
-        broker = Broker([a for k in keys for a in ("--set", k)])
-        self.addCleanup(broker.__exit__, None, None, None)
-        return broker
-
-    def opened(self, broker, **options):
-        conn = broker.raw(**options)
-        conn.channel(1)
-        return conn
-
+class Alarms(OwnBrokers):
     def test_low_on_disk(self):
         broker = self.start("disk_free_limit.absolute=4000GiB")
         conn, queue = self.opened(broker, capabilities=CAN), fresh()

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Limits that hold without anybody setting them, and those that an operator sets."""
+import select
 import socket
 import struct
 import time
 import unittest
+from urllib.parse import quote
 
 from pika import spec
 
 import wire
-from harness import EXTERNAL, Broker, BrokerCase, fresh, wait_for
+from harness import EXTERNAL, BrokerCase, OwnBrokers, fresh, wait_for
 from wire import SLOW, Raw, frame, method_frame, raw_method
 
 ROOM = (64 << 20) * (8 if SLOW > 1 else 1)  # a sanitizer keeps what is freed
@@ -101,23 +103,10 @@ class Defaults(BrokerCase):
 
 
 @unittest.skipIf(EXTERNAL, "limits of our own")
-class Chosen(unittest.TestCase):
-    def broker(self, **settings):
-        args = []
-        for key, value in settings.items():
-            args += ["--set", "%s=%s" % (key, value)]
-        broker = Broker(args)
-        self.addCleanup(broker.__exit__, None, None, None)
-        return broker
-
-    def opened(self, broker, **options):
-        conn = broker.raw(**options)
-        conn.channel(1)
-        return conn
-
+class Chosen(OwnBrokers):
     def test_message_size(self):
         """Refused when it is declared, before a byte of the body."""
-        broker = self.broker(max_message_size=1000)
+        broker = self.start("max_message_size=1000")
         conn = self.opened(broker)
         conn.publish(1, "", "nowhere", b"x" * 1000, mandatory=True)
         conn.message(1, B.Return)
@@ -133,7 +122,7 @@ class Chosen(unittest.TestCase):
 
     def test_header_bytes(self):
         """A table of a megabyte, if frames may be so large, and not more."""
-        broker = self.broker(frame_max=4 << 20)
+        broker = self.start("frame_max=4194304")
         for size, is_fine in ((900 << 10, True), (1100 << 10, False)):
             conn = self.opened(broker, frame_max=4 << 20)
             entry = b"\x01kS" + struct.pack(">I", size) + b"x" * size
@@ -146,7 +135,7 @@ class Chosen(unittest.TestCase):
                 conn.expect_close(0, 502)
 
     def test_channels(self):
-        broker = self.broker(channel_max=5)
+        broker = self.start("channel_max=5")
         conn = broker.raw(channel_max=5)
         for number in range(1, 6):
             conn.channel(number)
@@ -154,7 +143,7 @@ class Chosen(unittest.TestCase):
         conn.expect_close(0, 530, 20, 10)
 
     def test_consumers(self):
-        broker = self.broker(consumer_max_per_channel=3)
+        broker = self.start("consumer_max_per_channel=3")
         conn, queue = self.opened(broker), fresh()
         conn.rpc(1, Q.Declare(queue=queue))
         for _ in range(3):
@@ -168,7 +157,7 @@ class Chosen(unittest.TestCase):
 
     def test_unacked(self):
         """No more are given than may be out, whatever the client asks for; acks let it go on."""
-        broker = self.broker(channel_max_unacked=4)
+        broker = self.start("channel_max_unacked=4")
         conn, queue = self.opened(broker), fresh()
         conn.rpc(1, Q.Declare(queue=queue))
         for _ in range(20):
@@ -188,7 +177,7 @@ class Chosen(unittest.TestCase):
 
     def test_handshake(self):
         """Who is not done in time is cut off, wherever he stopped."""
-        broker = self.broker(handshake_timeout=500)
+        broker = self.start("handshake_timeout=500")
         began, conns = time.monotonic(), []
         for data in (b"", b"AMQP", b"AMQP\0\0\x09\x01"):
             sock = socket.create_connection(broker.addr)
@@ -205,27 +194,29 @@ class Chosen(unittest.TestCase):
             sock.close()
         at_tune.expect_eof()
         self.assertGreater(time.monotonic() - began, 0.4)
-        conn = broker.raw()  # those that are done stay
-        time.sleep(0.8)
+        conn, late = broker.raw(), Raw(broker.addr)  # who is done stays
+        self.addCleanup(late.kill)
+        late.expect(0, C.Start)
+        late.expect_eof()
         conn.close()
 
     def test_output_of_one_that_does_not_read(self):
         """Returns fill a buffer, and then its socket is not read any more."""
-        broker = self.broker()
+        broker = self.start()
         conn, queue = self.opened(broker), fresh()
         conn.rpc(1, Q.Declare(queue=queue))
         before = resident(broker)
         conn.sock.setblocking(False)
         body = method_frame(1, B.Publish(exchange="", routing_key="nowhere", mandatory=True))
         body += wire.content_header(1, 4000) + frame(wire.BODY, 1, b"r" * 4000)
-        sent, deadline = 0, time.monotonic() + wire.DEADLINE
-        data = body * 64
-        while sent < 256 << 20 and time.monotonic() < deadline:
-            try:
+        path = "/api/processes/" + quote("%s:%d -> %s:%d" % (
+            conn.sock.getsockname() + conn.sock.getpeername()))
+        sent, data = 0, body * 64
+        while sent < 256 << 20:
+            if select.select([], [conn.sock], [], 0.1)[1]:
                 sent += conn.sock.send(data[sent % len(body):])
-                deadline = time.monotonic() + 1.5
-            except BlockingIOError:
-                time.sleep(0.005)
+            elif not broker.get(path)["inspect"]["reads"]:
+                break
         self.assertLess(sent, 64 << 20)
         self.assertLess(resident(broker) - before, ROOM)
         other = self.opened(broker)

@@ -244,5 +244,24 @@ class BrokerCase(unittest.TestCase):
         return conn
 
 
-__all__ = ["BIN", "EXTERNAL", "SEED", "SLOW", "DEADLINE", "Broker", "BrokerCase", "StartError",
+class OwnBrokers(unittest.TestCase):
+    """Tests each of which starts brokers with settings of its own."""
+
+    maxDiff = None
+
+    def start(self, *settings):
+        """A broker with these settings, each "key=value"."""
+        broker = Broker([a for setting in settings for a in ("--set", setting)])
+        self.addCleanup(broker.__exit__, None, None, None)
+        return broker
+
+    def opened(self, broker, **options):
+        """A connection with channel 1 open."""
+        conn = broker.raw(**options)
+        conn.channel(1)
+        return conn
+
+
+__all__ = ["BIN", "EXTERNAL", "SEED", "SLOW", "DEADLINE", "Broker", "BrokerCase", "OwnBrokers",
+           "StartError",
            "fresh", "needs_own_broker", "open_broker", "wait_for"]
