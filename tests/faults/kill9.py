@@ -296,6 +296,13 @@ def kill_rounds(world, kills, rng):
         world.up.set()
 
 
+def let_run(world):
+    """Until clients have published and consumed some more, behind the last kill."""
+    confirmed, seen = len(world.confirmed) + 50, len(world.seen) + 50
+    wait_for(lambda: len(world.confirmed) >= confirmed and len(world.seen) >= seen,
+             "clients that go on", 3 * DEADLINE)
+
+
 def start_clients(world, rng, grace_s):
     threads = []
     for number, queue in enumerate(QUEUES):
@@ -350,7 +357,7 @@ def main():
         threads = start_clients(world, rng, grace_s)
         try:
             kill_rounds(world, args.kills, rng)
-            time.sleep(0.5)
+            let_run(world)
         finally:
             world.up.set()
             world.ended.set()

@@ -83,7 +83,7 @@ def main():
         threads = kill9.start_clients(world, rng, grace_s)
         try:
             storm(world, args.crashes, rng, args.kinds.split(","))
-            time.sleep(1)
+            kill9.let_run(world)
         finally:
             world.ended.set()
             kill9.join_clients(world, threads)
