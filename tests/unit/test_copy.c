@@ -36,7 +36,7 @@ static void check_copy(struct model *m)
     assert_int_equal(db_close(db), 0);
 }
 
-/* Steps of both until the copy has an end: 0 or its error; *ret_step is an error of the database. */
+/* Steps of both till the copy has an end: 0 or its error; *ret_step is an error of the database. */
 static int copy_while_working(struct model *m, struct db *db, int *ret_steps, int *ret_error)
 {
     int r = db_copy_begin(db, COPY);
