@@ -4,6 +4,7 @@
  */
 #include "amqp/output.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { FIRST_BLOCK = 2048 - 64, NEXT_BLOCK = 32 * 1024 - 64 };
@@ -14,6 +15,7 @@ struct output_block {
     size_t len;
     size_t room; /* free bytes behind p + len; 0 for bytes that lie elsewhere */
     void *owner; /* released with the block */
+    bool is_referred;
     uint8_t bytes[];
 };
 
@@ -41,7 +43,9 @@ uint8_t *output_reserve(struct output *o, size_t n)
     struct output_block *b = o->last;
 
     if (!b || b->room < n) {
-        size_t room = o->pending < FIRST_BLOCK / 2 ? FIRST_BLOCK : NEXT_BLOCK;
+        /* Between bytes that lie elsewhere there are few of our own. */
+        bool is_little = o->pending < FIRST_BLOCK / 2 || b->is_referred;
+        size_t room = is_little ? FIRST_BLOCK : NEXT_BLOCK;
 
         b = add_block(o, n > room ? n : room);
     }
@@ -71,6 +75,7 @@ void output_refer(struct output *o, const uint8_t *bytes, size_t n, void *owner)
     b->p = bytes;
     b->len = n;
     b->owner = owner;
+    b->is_referred = true;
     o->pending += n;
     o->appended += n;
 }

@@ -91,10 +91,40 @@ static void test_random(void **state)
     free(source);
 }
 
+static size_t allocated;
+
+static void *sum_realloc(void *p, size_t size)
+{
+    allocated += size;
+    return count_realloc(p, size);
+}
+
+/* Between large bodies there are some bytes of ours, which do not cost a large block each. */
+static void test_little_between_large(void **state)
+{
+    enum { N = 100, LARGE = 5000 };
+    static uint8_t body[LARGE];
+    struct output o;
+
+    (void)state;
+    allocated = 0;
+    output_init(&o, sum_realloc, count_free, release);
+    for (int i = 0; i < N; i++) {
+        memcpy(output_reserve(&o, 1200), body, 60);
+        output_commit(&o, 60);
+        output_refer(&o, body, LARGE, NULL);
+        output_put(&o, body, 1);
+    }
+    assert_true(allocated < N * LARGE);
+    output_written(&o, o.pending);
+    assert_int_equal(n_blocks, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_little_between_large),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
