@@ -1,6 +1,7 @@
 /*
  * scenarios.c - all scenarios, and all bugs that can be planted in them.
  */
+#include "tests/sim/credit.h"
 #include "tests/sim/rt_scenarios.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/slice.h"
@@ -8,11 +9,20 @@
 #include <stddef.h>
 
 const struct sim_scenario sim_scenarios[] = {
-    {"mesh", "messages, calls, monitors, links, signals, timers, names", 3000, mesh_run},
-    {"tree", "supervisors of every strategy over children that crash", 3000, tree_run},
-    {"echo", "a listener and its connections over simulated sockets", 4000, echo_run},
-    {"slice", "the whole broker, its clients, its disk, crashes of all kinds", 4000, slice_run},
-    {NULL, NULL, 0, NULL},
+    {"mesh", "messages, calls, monitors, links, signals, timers, names", 3000, mesh_run, 1},
+    {"tree", "supervisors of every strategy over children that crash", 3000, tree_run, 1},
+    {"echo", "a listener and its connections over simulated sockets", 4000, echo_run, 1},
+    {"slice", "the whole broker, its clients, its disk, crashes of all kinds", 4000, slice_run, 1},
+    {"credit-socket", "publishers and consumers on one socket and one channel", 4000,
+     credit_socket_run, 8},
+    {"credit-deaf", "clients that never read, and their neighbours", 4000, credit_deaf_run, 8},
+    {"credit-firehose", "more than memory may hold, for slow consumers", 4000, credit_firehose_run,
+     20},
+    {"credit-channels", "a thousand channels on one connection", 12000, credit_channels_run, 40},
+    {"credit-blocked", "memory and disk run low", 4000, credit_blocked_run, 8},
+    {"credit-share", "a prefetch that several queues share", 4000, credit_share_run, 8},
+    {"credit-frames", "frames of all sizes, cut anywhere", 4000, credit_frames_run, 8},
+    {NULL, NULL, 0, NULL, 0},
 };
 
 const struct sim_plant sim_plants[] = {
@@ -71,5 +81,13 @@ const struct sim_plant sim_plants[] = {
     {"slice-unheard", "slice", "nothing alive at the end"},
     {"slice-leak-blob", "slice", "nothing leaked"},
     {"slice-leak-message", "slice", "nothing leaked"},
+    {"credit-hoard", "credit-firehose", "memory"},
+    {"credit-lose-ack", "credit-socket", "no deadlock"},
+    {"credit-starve", "credit-channels", "no starvation"},
+    {"credit-lose-permit", "credit-share", "permits"},
+    {"credit-forget", "credit-socket", "confirmed lasts"},
+    {"credit-read-on", "credit-deaf", "not read"},
+    {"credit-block-unsaid", "credit-blocked", "blocked"},
+    {"credit-blocked-twice", "credit-blocked", "blocked"},
     {NULL, NULL, NULL},
 };

@@ -39,6 +39,7 @@ struct sim_scenario {
     const char *what; /* one line for --list */
     uint32_t steps;   /* default number of disturbed steps */
     void (*run)(void);
+    uint32_t every; /* of a range of seeds for all scenarios it runs each so many; 1: all */
 };
 
 /* A bug put in on purpose, to show that the invariant named is able to fail. */

@@ -144,6 +144,12 @@ static bool run_seed(const struct sim_scenario *s, uint64_t seed, uint64_t *hash
     return false;
 }
 
+/* A scenario that takes long has its share of the seeds, unless it was asked for by name. */
+static bool is_left_out(const struct sim_scenario *s, uint64_t seed)
+{
+    return s->every > 1 && !opt.scenario && opt.first != opt.last && seed % s->every != 0;
+}
+
 static int run_seeds(void)
 {
     unsigned n = 0, n_failed = 0;
@@ -155,7 +161,8 @@ static int run_seeds(void)
         if (opt.scenario && strcmp(opt.scenario, s->name) != 0)
             continue;
         for (uint64_t seed = opt.first; seed <= opt.last; seed++, n++)
-            failed += !run_seed(s, seed, &hash);
+            if (!is_left_out(s, seed))
+                failed += !run_seed(s, seed, &hash);
         if (opt.first != opt.last)
             printf("%s: seeds %llu..%llu, %u failed, hash of all %016llx\n", s->name,
                    (unsigned long long)opt.first, (unsigned long long)opt.last, failed,

@@ -40,6 +40,7 @@ struct sock {
 static struct {
     struct sock *sock[MAX_FDS]; /* 0 is never used */
     uint16_t next_port;
+    uint32_t least_ring;
 } net;
 
 static struct sock *sock_of(int fd)
@@ -74,22 +75,39 @@ static void ring_set(struct sock *s, uint32_t cap)
         sim_fail("simulation", "no memory");
 }
 
+/* The next bytes that lie in one piece, from `at` in the ring, at most n. */
+static uint32_t piece(const struct sock *s, uint32_t at, size_t n)
+{
+    uint32_t left = s->cap - at;
+
+    return n < left ? (uint32_t)n : left;
+}
+
 static size_t ring_put(struct sock *s, const uint8_t *from, size_t size)
 {
-    size_t n = 0;
+    size_t n = size < s->cap - s->used ? size : s->cap - s->used;
 
-    for (; n < size && s->used < s->cap; n++, s->used++)
-        s->ring[(s->head + s->used) % s->cap] = from[n];
+    for (size_t done = 0; done < n;) {
+        uint32_t at = (s->head + s->used) % s->cap, part = piece(s, at, n - done);
+
+        memcpy(s->ring + at, from + done, part);
+        s->used += part;
+        done += part;
+    }
     return n;
 }
 
 static size_t ring_take(struct sock *s, uint8_t *to, size_t size)
 {
-    size_t n = 0;
+    size_t n = size < s->used ? size : s->used;
 
-    for (; n < size && s->used > 0; n++, s->used--) {
-        to[n] = s->ring[s->head];
-        s->head = (s->head + 1) % s->cap;
+    for (size_t done = 0; done < n;) {
+        uint32_t part = piece(s, s->head, n - done);
+
+        memcpy(to + done, s->ring + s->head, part);
+        s->head = (s->head + part) % s->cap;
+        s->used -= part;
+        done += part;
     }
     return n;
 }
@@ -315,6 +333,7 @@ void sim_net_init(void)
 {
     sim_net_fini();
     net.next_port = FIRST_PORT;
+    net.least_ring = 0;
 }
 
 void sim_net_fini(void)
@@ -326,6 +345,18 @@ void sim_net_fini(void)
         free(net.sock[i]);
         net.sock[i] = NULL;
     }
+}
+
+void sim_net_least_ring(uint32_t bytes)
+{
+    net.least_ring = bytes;
+}
+
+static uint32_t pick_ring(void)
+{
+    uint32_t n = 1 + sim_below(SIM_NET, 16384);
+
+    return n < net.least_ring ? net.least_ring : n;
 }
 
 int sim_connect(uint16_t port)
@@ -341,8 +372,8 @@ int sim_connect(uint16_t port)
     net.sock[there]->peer = here;
     net.sock[here]->port = net.sock[there]->peer_port = net.next_port++;
     net.sock[here]->peer_port = net.sock[there]->port = port;
-    ring_set(net.sock[here], 1 + sim_below(SIM_NET, 16384));
-    ring_set(net.sock[there], 1 + sim_below(SIM_NET, 16384));
+    ring_set(net.sock[here], pick_ring());
+    ring_set(net.sock[there], pick_ring());
     l->waiting[l->n_waiting++] = there;
     sim_note("connect", (uint64_t)here, port, 0);
     return SIM_FD_BASE + here;

@@ -23,6 +23,8 @@ extern const struct world_net sim_net;
 
 void sim_net_init(void);
 void sim_net_fini(void);
+/* From now on no connection's buffer is smaller, for scenarios that move much; 0: any size. */
+void sim_net_least_ring(uint32_t bytes);
 
 /* The test's side. A new connection to a port: its descriptor, or -ECONNREFUSED. */
 int sim_connect(uint16_t port);

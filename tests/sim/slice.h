@@ -181,6 +181,7 @@ struct client {
 struct slice_driver {
     void (*act)(void);        /* between two steps, and inside a sync of the disk */
     void (*was_killed)(void); /* the program has gone, and every socket with it */
+    void (*is_ready)(void);   /* the broker is, told in a process; NULL: nothing */
     bool with_alarms;
 };
 

@@ -179,6 +179,8 @@ static void on_ready(uint16_t amqp_port, uint16_t mgmt_port)
     (void)mgmt_port;
     if (!sim_is_planted("slice-unready"))
         slice.port = amqp_port;
+    if (slice.driver->is_ready)
+        slice.driver->is_ready();
 }
 
 static void check_nothing_left(void)
