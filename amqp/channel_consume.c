@@ -1,13 +1,13 @@
 /*
  * channel_consume.c - consumers of a channel: consume, cancel, and what ends them.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "amqp/channel_internal.h"
 #include "amqp/codec/table.h"
 #include "amqp/replies.h"
 #include "broker/core/config.h"
+#include "broker/core/names.h"
 
 static void unref_blob(void *blob)
 {
@@ -99,10 +99,9 @@ static int32_t priority_of(struct channel *ch, struct amqp_bytes args)
 /* 128 random bits as text, where the client leaves the choice of a tag to us. */
 struct amqp_bytes consumer_make_tag(char out[64])
 {
-    int n = snprintf(out, 64, "amq.ctag-%016llx%016llx", (unsigned long long)proc_random(),
-                     (unsigned long long)proc_random());
+    uint64_t bits[2] = {proc_random(), proc_random()};
 
-    return amqp_bytes(out, (size_t)n);
+    return amqp_bytes(out, name_of_bits(out, "amq.ctag-", bits));
 }
 
 static struct channel_consumer *consumer_new(struct channel *ch, struct link *l,

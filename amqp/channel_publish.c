@@ -142,11 +142,16 @@ static void give_to(struct channel *ch, struct link *l, struct record *r, uint64
         link_refresh(ch, l);
 }
 
+/*
+ * What can be confirmed is confirmed first: no ack that covers several messages stands around a
+ * return, whatever came in one read.
+ */
 void channel_return(struct channel *ch, struct record *r)
 {
     struct msg_conn_deliver *d = conn_deliver_new(1);
     struct conn_delivery item = {.record = record_ref(r), .kind = DELIVERY_RETURN};
 
+    channel_flush_confirms(ch);
     d->number = ch->number;
     conn_deliver_add(d, &item);
     PROC_SEND(ch->connection, d);

@@ -93,6 +93,14 @@ static void mark_up_to(struct channel *ch, const struct command *cmd, enum settl
         ch->tx.settled_to = last;
 }
 
+static void all_up_to(struct channel *ch, const struct command *cmd, enum settle_how how)
+{
+    if (ch->tx.is_on)
+        mark_up_to(ch, cmd, how);
+    else
+        settle_up_to(ch, cmd->tag, how);
+}
+
 void channel_settle(struct channel *ch, const struct command *cmd)
 {
     enum settle_how how = cmd->kind == COMMAND_ACK ? SETTLE_ACK
@@ -100,19 +108,17 @@ void channel_settle(struct channel *ch, const struct command *cmd)
                                                    : SETTLE_REJECT;
     struct tag_entry *e;
 
-    if (cmd->multiple) {
-        if (cmd->tag > ch->tags.last)
-            unknown_tag(ch, cmd);
-        if (ch->tx.is_on)
-            mark_up_to(ch, cmd, how);
-        else
-            settle_up_to(ch, cmd->tag, how);
+    if (cmd->multiple && cmd->tag == 0) {
+        all_up_to(ch, cmd, how);
         return;
     }
+    /* As with RabbitMQ, the tag itself must be unsettled, also when it stands for all before it. */
     e = tags_find(&ch->tags, cmd->tag);
     if (!e || e->tx)
         unknown_tag(ch, cmd);
-    if (ch->tx.is_on)
+    if (cmd->multiple)
+        all_up_to(ch, cmd, how);
+    else if (ch->tx.is_on)
         tx_settle(ch, e, how, method_of(cmd));
     else
         settle_entry(ch, e, how);

@@ -1,10 +1,11 @@
 /*
  * replies.c - the targets of direct replies.
  *
- * A name is the prefix, two digits of the scheduler in whose table it stands, and 128 bits of the
- * machine's entropy. What is sent and not yet written is counted in the target itself, by all who
- * send: nobody waits for a client that does not read its replies, so what is beyond a bound is
- * dropped, as is the promise of a message that needs no ack.
+ * A name is the prefix, two digits of the scheduler in whose table it stands, a dot, and 128 bits
+ * of the machine's entropy, padded as base64 (RabbitMQ's names end so, and clients' tests look at
+ * it). What is sent and not yet written is counted in the target itself, by all who send: nobody
+ * waits for a client that does not read its replies, so what is beyond a bound is dropped, as is
+ * the promise of a message that needs no ack.
  */
 #include "amqp/replies.h"
 
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "amqp/wire.h"
+#include "broker/core/names.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/region.h"
 #include "broker/runtime/runtime.h"
@@ -59,13 +61,14 @@ struct reply_target *reply_target_new(const char *vhost)
     struct reply_target *t = rt_zalloc(sizeof(*t));
     unsigned scheduler = proc_scheduler(proc_self());
     uint64_t secret[3];
+    char bits[NAME_OF_BITS + 1];
 
     proc_secret(secret, sizeof(secret));
     t->channel = proc_self();
     t->table = table_of(scheduler);
     t->key = secret[2];
-    snprintf(t->name, sizeof(t->name), REPLY_PREFIX "%02x%016llx%016llx", scheduler & 0xffu,
-             (unsigned long long)secret[0], (unsigned long long)secret[1]);
+    (void)name_of_bits(bits, "", secret);
+    snprintf(t->name, sizeof(t->name), REPLY_PREFIX "%02x.%s==", scheduler & 0xffu, bits);
     snprintf(t->vhost, sizeof(t->vhost), "%s", vhost);
     table_put(t->table, t->name, strlen(t->name), t);
     proc_at_exit(remove_target, t);

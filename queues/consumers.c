@@ -11,7 +11,7 @@ static bool has_room(const struct consumer *c)
 
 static bool has_permit(const struct consumer *c)
 {
-    return !consumer_draws(c) || c->draw->permits > 0;
+    return !consumer_shares(c) || c->draw->permits > 0;
 }
 
 static bool may_get(const struct consumer *c)
@@ -21,7 +21,7 @@ static bool may_get(const struct consumer *c)
 
 bool consumer_lacks_permit(const struct consumer *c)
 {
-    return consumer_draws(c) && has_room(c);
+    return consumer_shares(c) && has_room(c);
 }
 
 static void list_remove(struct consumers *cs, struct consumer *c)
@@ -84,6 +84,8 @@ void consumers_remove(struct consumers *cs, struct consumer *c)
 {
     if (c->is_able)
         list_remove(cs, c);
+    if (c->draw && c->draw->last == c)
+        c->draw->last = NULL;
     c->is_gone = true;
     cs->n--;
     if (c->exclusive)
@@ -100,8 +102,10 @@ struct consumer *consumers_pick(struct consumers *cs)
 
 void consumers_sent(struct consumers *cs, struct consumer *c, uint32_t bytes)
 {
-    if (consumer_draws(c))
+    if (consumer_draws(c)) {
         c->draw->permits--;
+        c->draw->last = c;
+    }
     c->sent_messages++;
     c->sent_bytes += bytes;
     if (!may_get(c)) {

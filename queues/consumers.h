@@ -15,13 +15,16 @@
 
 struct blob;
 
+struct consumer;
+
 /*
  * A prefetch that all consumers of one channel share: each delivery that must be acked uses one of
- * the permits that are here.
+ * the permits that are here; one that needs no ack waits for a permit too, and leaves it here.
  */
 struct draw {
     bool is_limited;
     uint32_t permits;
+    struct consumer *last; /* used the last permit; NULL: nobody, or it is gone */
 };
 
 struct consumer {
@@ -51,10 +54,15 @@ bool consumers_admit(const struct consumers *cs, bool exclusive);
 void consumers_add(struct consumers *cs, struct consumer *c);
 /* Takes it out of turns and counts; its holder may live on. */
 void consumers_remove(struct consumers *cs, struct consumer *c);
-/* Whether each of its messages uses a permit of a shared prefetch. */
+/* Whether it gets nothing without a permit of a shared prefetch. */
+static inline bool consumer_shares(const struct consumer *c)
+{
+    return c->draw && c->draw->is_limited;
+}
+/* Whether each of its messages uses such a permit. */
 static inline bool consumer_draws(const struct consumer *c)
 {
-    return !c->no_ack && c->draw && c->draw->is_limited;
+    return !c->no_ack && consumer_shares(c);
 }
 /* Whether it could get a message if there were a permit. */
 bool consumer_lacks_permit(const struct consumer *c);

@@ -38,6 +38,20 @@ void share_leave(struct queue *q, struct peer *p)
     p->is_listed = false;
 }
 
+/* Those behind the one that used the last permit come first: one permit at a time serves all. */
+static void settle_takers(struct queue *q, struct peer *p)
+{
+    const struct consumer *last = p->draw.last;
+    struct taker *from = p->takers, *t;
+
+    while (last && from && &from->consumer != last)
+        from = from->next;
+    for (t = last && from ? from->next : NULL; t; t = t->next)
+        consumers_settled(&q->consumers, &t->consumer);
+    for (t = p->takers; t; t = t->next)
+        consumers_settled(&q->consumers, &t->consumer);
+}
+
 void on_share(struct queue *q, struct msg *m)
 {
     const struct msg_queue_share *in = MSG_OF(struct msg_queue_share, m);
@@ -47,8 +61,7 @@ void on_share(struct queue *q, struct msg *m)
         return; /* it only looked, or publishes what has not come yet */
     share_set(q, p, in->is_limited);
     p->draw.permits += in->n;
-    for (struct taker *t = p->takers; t; t = t->next)
-        consumers_settled(&q->consumers, &t->consumer);
+    settle_takers(q, p);
 }
 
 static bool is_hungry(const struct peer *p)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/names.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/runtime.h"
 #include "queues/registry_impl.h"
@@ -201,23 +202,14 @@ static void declare_begin(struct registry *r, struct job *j)
     }
 }
 
-/* "amq.gen-" and 22 characters: 128 random bits, as RabbitMQ's clients know them. */
 static struct blob *make_name(void)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char prefix[] = "amq.gen-";
+    char name[sizeof(prefix) + NAME_OF_BITS];
     uint64_t bits[2];
-    char name[31] = "amq.gen-";
 
     proc_secret(bits, sizeof(bits));
-    for (int i = 0; i < 22; i++) {
-        unsigned at = (unsigned)i * 6;
-        uint64_t v = at < 64 ? bits[0] >> at : bits[1] >> (at - 64);
-
-        if (at < 64 && at > 58)
-            v |= bits[1] << (64 - at);
-        name[8 + i] = digits[v & 63];
-    }
-    return blob_copy(name, 30);
+    return blob_copy(name, name_of_bits(name, prefix, bits));
 }
 
 void on_queue_declare(struct registry *r, struct msg *m)

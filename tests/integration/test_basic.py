@@ -180,6 +180,21 @@ class Confirms(BasicCase):
                 acked = method.delivery_tag
                 self.assertGreaterEqual(returned, acked)
 
+    @unittest.skipIf(EXTERNAL, "RabbitMQ may confirm both at once")
+    def test_no_ack_around_a_return(self):
+        """Also of messages that are read in one go: clients count acks and returns."""
+        conn = self.opened()
+        conn.rpc(1, spec.Confirm.Select())
+        conn.gather()
+        conn.publish(1, "", "nowhere", b"m")
+        conn.publish(1, "", "nowhere", b"m", mandatory=True)
+        conn.flush()
+        ack = conn.expect(1, B.Ack)
+        self.assertEqual((ack.delivery_tag, ack.multiple), (1, False))
+        conn.message(1, B.Return)
+        ack = conn.expect(1, B.Ack)
+        self.assertEqual((ack.delivery_tag, ack.multiple), (2, False))
+
     def test_per_channel(self):
         conn, name = self.with_queue()
         conn.channel(2)

@@ -122,17 +122,44 @@ class Shared(BrokerCase):
         self.take(conn, 1)
         conn.silent()
 
-    @unittest.skipIf(EXTERNAL, "RabbitMQ does not limit those without acks, but stops them")
-    def test_not_for_get_and_no_ack(self):
-        name, free = self.queue(20), self.queue(20)
+    def test_not_for_get(self):
+        name = self.queue(20)
         conn = self.limited(1, name)
         self.take(conn, 1)
-        conn.rpc(1, B.Consume(queue=free, no_ack=True))
-        self.take(conn, 20)
         for _ in range(3):
             conn.cast(1, B.Get(queue=name))
             conn.content(1, conn.expect(1, B.GetOk))
         conn.silent()
+
+    def test_stops_those_without_acks(self):
+        """They do not count against a full limit, but wait until it is not full."""
+        name, free = self.queue(2), self.queue(20)
+        conn = self.limited(1, name)
+        got = self.take(conn, 1)[0]
+        conn.rpc(1, B.Consume(queue=free, no_ack=True, consumer_tag="free"))
+        conn.silent()
+        conn.cast(1, B.Ack(got.tag))
+        seen = {name: 0, "free": 0}
+        while seen != {name: 1, "free": 20}:
+            got = conn.message(1)
+            seen[got.method.consumer_tag] += 1
+            if got.method.consumer_tag == name:
+                conn.cast(1, B.Ack(got.tag))
+
+    def test_two_consumers_of_a_queue(self):
+        """One permit goes round among them too."""
+        name = self.queue()
+        conn = self.opened()
+        conn.rpc(1, B.Qos(prefetch_count=1, global_qos=True))
+        for tag in ("a", "b", "c"):
+            conn.rpc(1, B.Consume(queue=name, consumer_tag=tag))
+        self.fill(name, 9)
+        tags = []
+        for _ in range(9):
+            got = conn.message(1)
+            tags.append(got.method.consumer_tag)
+            conn.cast(1, B.Ack(got.tag))
+        self.assertEqual({tag: tags.count(tag) for tag in "abc"}, {"a": 3, "b": 3, "c": 3})
 
     def test_of_the_channel_alone(self):
         name = self.queue(10)

@@ -107,6 +107,36 @@ static void test_priority(void **state)
     assert_ptr_equal(deliver(&cs), &low);
 }
 
+/* One permit of a shared prefetch at a time: who needs no ack waits for it, and leaves it. */
+static void test_shared(void **state)
+{
+    struct consumers cs = {0};
+    struct draw draw = {.is_limited = true};
+    struct consumer a = make(0, 0, 100), b = make(0, 0, 100), free = make(0, 0, 3);
+
+    (void)state;
+    a.draw = b.draw = free.draw = &draw;
+    free.no_ack = true;
+    consumers_add(&cs, &a);
+    consumers_add(&cs, &b);
+    consumers_add(&cs, &free);
+    assert_null(deliver(&cs));
+    assert_true(consumer_lacks_permit(&free));
+    draw.permits = 1;
+    consumers_settled(&cs, &free);
+    for (int i = 0; i < 3; i++)
+        assert_ptr_equal(deliver(&cs), &free);
+    assert_int_equal(draw.permits, 1);
+    assert_null(draw.last);
+    assert_false(consumer_lacks_permit(&free)); /* the window is spent */
+    consumers_settled(&cs, &a);
+    assert_ptr_equal(deliver(&cs), &a);
+    assert_ptr_equal(draw.last, &a);
+    assert_null(deliver(&cs));
+    consumers_remove(&cs, &a);
+    assert_null(draw.last);
+}
+
 static void test_exclusive(void **state)
 {
     struct consumers cs = {0};
@@ -191,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_prefetch_and_window),
         cmocka_unit_test(test_no_ack_has_no_prefetch),
         cmocka_unit_test(test_priority),
+        cmocka_unit_test(test_shared),
         cmocka_unit_test(test_exclusive),
         cmocka_unit_test(test_random),
     };

@@ -115,8 +115,16 @@ static void test_shared_prefetch(void **state)
     spec = kit_consumer(2, true, 0);
     spec.is_shared = true;
     kit_consume(1, spec);
-    kit_publish(0, 6, 5, false); /* needs no ack: no permit either */
+    kit_publish(0, 6, 5, false); /* who needs no ack uses no permit, but waits for one */
+    assert_int_equal(chans[1].n_seen, 5);
+    assert_true(chans[1].wants);
+    for (uint32_t seen = 7; seen <= 9; seen += 2) {
+        kit_share(1, 1);
+        assert_int_equal(chans[1].n_seen, seen); /* each of the two got one */
+    }
+    kit_share(1, 1);
     assert_int_equal(chans[1].n_seen, 10);
+    assert_int_equal(chans[1].n_back, 11);
     kit_stop();
 }
 
