@@ -20,6 +20,7 @@
 #include "broker/tree.h"
 #include "persistence/store.h"
 #include "queues/definitions.h"
+#include "queues/restore.h"
 
 enum { SHUTDOWN_DEADLINE_S = 10 };
 
@@ -39,6 +40,8 @@ static void usage(FILE *out)
           "  --schedulers N     scheduler threads (default: one for each core)\n"
           "  --log-level L      debug, info, warning or error (default: info)\n"
           "  --set key=value    set any configuration key\n"
+          "  --restore DIR      make the data directory, which must be empty, from the backup in\n"
+          "                     DIR, and end\n"
           "  --version          print the version\n"
           "  --help             print this text\n"
           "\n"
@@ -86,6 +89,7 @@ static const struct option options[] = {
     {"schedulers", required_argument, NULL, 's'},
     {"log-level", required_argument, NULL, 'l'},
     {"set", required_argument, NULL, 'S'},
+    {"restore", required_argument, NULL, 'r'},
     {"version", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -127,6 +131,9 @@ static void read_config_option(int argc, char **argv)
     optind = 0; /* glibc: scan anew */
 }
 
+/* Options that are done instead of running, once all are read. */
+static const char *restore_from;
+
 static void read_options(int argc, char **argv)
 {
     int o;
@@ -137,6 +144,8 @@ static void read_options(int argc, char **argv)
             set_or_die(key_of(o), optarg);
         } else if (o == 'S') {
             set_pair(optarg);
+        } else if (o == 'r') {
+            restore_from = optarg;
         } else if (o == 'v') {
             puts("warren " WARREN_VERSION);
             exit(0);
@@ -185,8 +194,19 @@ static void probe_data_dir(void)
 
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         die("cannot make data directory %s: %s", dir, strerror(errno));
+    if (restore_is_half(dir))
+        die("a restore into %s did not come to its end: empty it and restore again", dir);
     if (store_probe(dir, NULL, text, sizeof(text)) < 0)
         die("%s", text);
+}
+
+static void run_restore(const char *from)
+{
+    char why[512];
+
+    if (restore(from, config()->data_dir, stdout, why, sizeof(why)) < 0)
+        die("%s", why);
+    exit(0);
 }
 
 /* All of the file is looked at, because later there is nobody to tell of a mistake but the log. */
@@ -272,6 +292,8 @@ int main(int argc, char **argv)
     sigset_t set;
 
     read_options(argc, argv);
+    if (restore_from)
+        run_restore(restore_from);
     log_set_level(config()->log_level);
     raise_open_files();
     block_signals(&set);

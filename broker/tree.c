@@ -9,6 +9,7 @@
  *     alarms       measures memory and disk; not in the simulation
  *     vhosts       supervisor: one supervisor for each vhost, which node starts
  *     node_sup     supervisor: node, its store
+ *     backup       makes backups of all stores when it is asked to
  *     connections  supervisor of temporary children: one for each socket
  *     listeners    supervisor: AMQP
  *     mgmt         supervisor: HTTP
@@ -33,6 +34,7 @@
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/supervisor.h"
 #include "mgmt/http.h"
+#include "queues/backup.h"
 #include "queues/node.h"
 
 /* Supervisors are given as long as their children take; the whole has main's deadline. */
@@ -183,6 +185,7 @@ static void build_root(const void *ctx)
     node_child_spec(config()->data_dir, &node);
     sup_add(&node);
     blob_unref(node.arg);
+    add_parkable("backup", &backup_ops);
     add_named_supervisor("connections", NULL);
     add_named_supervisor("listeners", build_listeners);
     if (options->with_mgmt)

@@ -32,8 +32,8 @@ struct msg_http_request { /* drop frees the strings and the body */
 struct msg_http_response { /* drop unrefs the body */
     struct msg hdr;
     int status;
-    enum http_method allow; /* 405: what it may be */
-    struct blob *body;      /* JSON; NULL: empty */
+    unsigned allow;    /* 405: bits of what it may be */
+    struct blob *body; /* JSON; NULL: empty */
 };
 
 /* An empty request. */

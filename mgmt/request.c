@@ -2,8 +2,8 @@
  * The process of one HTTP request.
  *
  * Duties: checks who asks, finds the view, and sends its answer to the HTTP listener, its parent.
- * In:  HTTP_REQUEST, ACCESS_LOGGED, and what the views ask for (listings, inspections).
- * Out: ACCESS_LOGIN; HTTP_RESPONSE, once, as its last message.
+ * In:  HTTP_REQUEST, ACCESS_LOGGED, and what the views ask for (listings, inspections, a backup).
+ * Out: ACCESS_LOGIN, what the views ask; HTTP_RESPONSE, once, as its last message.
  * Its parent monitors it; it links to nobody.
  *
  * Invariants:
@@ -22,6 +22,7 @@
 #include "broker/runtime/region.h"
 #include "broker/runtime/runtime.h"
 #include "mgmt/auth.h"
+#include "queues/backup.h"
 
 enum {
     LIST_US = 5 * 1000 * 1000,
@@ -29,8 +30,8 @@ enum {
 };
 
 static const struct view *const views[] = {
-    &view_overview,  &view_queues,  &view_vhost_queues, &view_queue,
-    &view_processes, &view_process, &view_crash,
+    &view_overview, &view_queues, &view_vhost_queues, &view_queue,        &view_processes,
+    &view_process,  &view_crash,  &view_backup,       &view_backup_begin,
 };
 
 static __attribute__((noreturn)) void respond(struct msg_http_response *response)
@@ -101,7 +102,7 @@ static void ask_login(struct request *r)
     r->login = access_ask_login(&login);
 }
 
-static __attribute__((noreturn)) void refuse_method(enum http_method allow)
+static __attribute__((noreturn)) void refuse_method(unsigned allow)
 {
     struct msg_http_response *response = http_error_new(405, "Method Not Allowed");
 
@@ -109,13 +110,21 @@ static __attribute__((noreturn)) void refuse_method(enum http_method allow)
     respond(response);
 }
 
-static const struct view *find_view(const struct path *path)
+/* Refuses what is there for other methods only; NULL: there is nothing. */
+static const struct view *find_view(const struct path *path, enum http_method method)
 {
+    unsigned allow = 0;
+
     for (size_t i = 0; i < sizeof(views) / sizeof(*views); i++) {
-        if (path_matches(path, views[i]->pattern) &&
-            (config()->debug_crash || !views[i]->needs_debug))
+        if (!path_matches(path, views[i]->pattern) ||
+            (views[i]->needs_debug && !config()->debug_crash))
+            continue;
+        if (views[i]->method == method)
             return views[i];
+        allow |= views[i]->method;
     }
+    if (allow)
+        refuse_method(allow);
     return NULL;
 }
 
@@ -155,11 +164,9 @@ static void on_logged(struct request *r, const struct msg *m)
     check_rights(r, m->type == ACCESS_LOGGED &&
                         ((const struct msg_access_logged *)(const void *)m)->is_right);
     if (path_split(r->m->path, &r->path))
-        r->view = find_view(&r->path);
+        r->view = find_view(&r->path, r->m->method);
     if (!r->view)
         request_fail_not_found();
-    if (r->view->method != r->m->method)
-        refuse_method(r->view->method);
     name_node(r->node, sizeof(r->node));
     r->view->start(r);
 }
@@ -189,6 +196,7 @@ static void request_handle(void *state, struct msg *m)
     case MSG_DOWN:
     case MSG_TIMEOUT:
     case MSG_CONTINUE:
+    case BACKUP_STARTED:
         CHECK(r->view && r->view->handle);
         r->view->handle(r, m);
         break;

@@ -29,7 +29,7 @@ struct view {
 };
 
 extern const struct view view_overview, view_queues, view_vhost_queues, view_queue, view_processes,
-    view_process, view_crash;
+    view_process, view_crash, view_backup, view_backup_begin;
 
 struct foreign { /* what is no process memory; given back when the process ends */
     struct text out;

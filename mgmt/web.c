@@ -223,6 +223,10 @@ static void add_headers(struct evkeyvalq *out, const struct msg_http_response *r
         {"Cache-Control", "no-store"},
         {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
     };
+    static const char *const allowed[] = {[0] = "GET, HEAD",
+                                          [HTTP_GET] = "GET, HEAD",
+                                          [HTTP_POST] = "POST",
+                                          [HTTP_GET | HTTP_POST] = "GET, HEAD, POST"};
 
     /* Adding fails only without memory or for a line break in a value. */
     for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
@@ -230,7 +234,7 @@ static void add_headers(struct evkeyvalq *out, const struct msg_http_response *r
     if (r->status == 401)
         (void)evhttp_add_header(out, "WWW-Authenticate", "Basic realm=\"RabbitMQ Management\"");
     if (r->status == 405)
-        (void)evhttp_add_header(out, "Allow", r->allow & HTTP_POST ? "POST" : "GET, HEAD");
+        (void)evhttp_add_header(out, "Allow", allowed[r->allow & (HTTP_GET | HTTP_POST)]);
 }
 
 static void unref_body(const void *bytes, size_t size, void *blob)

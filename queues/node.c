@@ -34,8 +34,6 @@
 #include "queues/node_impl.h"
 #include "queues/vhost.h"
 
-#define NODE_STORE "node_store"
-
 enum { VHOSTS_PATIENCE_US = 10 * 1000 * 1000, STORE_PATIENCE_US = 10 * 1000 * 1000 };
 
 /*
@@ -422,7 +420,7 @@ static void build(const void *ctx)
                               .shutdown_ms = 5000,
                               .scheduler = SCHED_SAME};
 
-    snprintf(store.dir, sizeof(store.dir), "%.500s/node", (const char *)ctx);
+    snprintf(store.dir, sizeof(store.dir), "%.500s/%s", (const char *)ctx, NODE_DIR);
     spec.arg = blob_copy(&store, sizeof(store));
     sup_add(&spec);
     blob_unref(spec.arg);

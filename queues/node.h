@@ -8,6 +8,9 @@
 
 struct child_spec;
 
+#define NODE_STORE "node_store" /* the name of the node's own store, */
+#define NODE_DIR   "node"       /* and of its directory below the data directory */
+
 enum {
     NODE_AWAIT = 0x180, /* call: answered when all vhosts are up, or were waited for long enough */
     NODE_READY,         /* reply */

@@ -55,15 +55,21 @@ static void build(const void *ctx)
     add("registry", VHOST_REGISTRY, v, &registry_ops, blob_copy(&registry, sizeof(registry)));
 }
 
+void vhost_dir_name(const char *name, char *out, size_t size)
+{
+    snprintf(out, size, "vhost-%016llx", (unsigned long long)registry_hash(0, name, strlen(name)));
+}
+
 void vhost_child_spec(const char *name, const char *data_dir, struct child_spec *ret)
 {
     static char id[300]; /* lent until the next call; sup_add copies it */
     struct sup_spec sup = {.strategy = ONE_FOR_ONE, .build = build};
     struct vhost_ctx v;
+    char dir[32];
 
+    vhost_dir_name(name, dir, sizeof(dir));
     snprintf(v.name, sizeof(v.name), "%s", name);
-    snprintf(v.dir, sizeof(v.dir), "%.300s/vhost-%016llx", data_dir,
-             (unsigned long long)registry_hash(0, name, strlen(name)));
+    snprintf(v.dir, sizeof(v.dir), "%.300s/%s", data_dir, dir);
     snprintf(id, sizeof(id), "vhost:%s", name);
     *ret = (struct child_spec){.id = id,
                                .ops = &supervisor_ops,

@@ -13,9 +13,12 @@
 
 #include "broker/runtime/supervisor.h"
 
+/* The name of a vhost's directory below the data directory, from the hash of its own. */
+void vhost_dir_name(const char *name, char *out, size_t size);
+
 /*
  * The child spec of a vhost's supervisor, for the `vhosts` supervisor. data_dir: the broker's; the
- * vhost's own directory below it is made from the hash of its name. The blob in spec->arg is the
+ * vhost's own directory is below it. The blob in spec->arg is the
  * caller's reference.
  */
 void vhost_child_spec(const char *name, const char *data_dir, struct child_spec *ret);
