@@ -1,5 +1,6 @@
 /*
- * The alarms process: measures memory and disk, and says which alarms stand.
+ * The alarms process: measures memory and disk, and says which alarms stand. Keeps the ballast file,
+ * and gives it up when the disk is full.
  *
  * Messages in: ALARMS_AWAIT from connections; its timer. Out: ALARMS_CLEAR.
  * Monitors nobody: an answer to a connection that has gone is dropped.
@@ -12,8 +13,10 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "broker/core/alarms_measure.h"
+#include "broker/core/ballast.h"
 #include "broker/core/config.h"
 #include "broker/core/log.h"
 #include "broker/runtime/blob.h"
@@ -21,7 +24,7 @@
 
 enum {
     MEMORY_US = 250 * 1000,
-    DISK_TURNS = 4, /* the disk is asked every so many times */
+    DISK_TURNS = 4, /* the disk is asked every so many times, unless it runs low */
 };
 
 /* Read at every publish, by thousands of connections: a fact of the program. */
@@ -117,6 +120,44 @@ static void say(const struct alarms_measured *m, unsigned before, unsigned after
                  (unsigned long long)(m->disk_limit / MIB));
 }
 
+/* After a measurement of the disk. */
+static void keep_ballast(const struct alarms *a)
+{
+    const char *dir = config()->data_dir;
+    uint64_t size = config()->disk_ballast;
+    enum ballast_step step;
+    int r;
+
+    {
+        RUNTIME_REGION();
+        step = ballast_decide(ballast_is_there(dir), a->disk_free, size, config()->disk_free_limit);
+        r = ballast_do(step, dir, size);
+    }
+    if (step == BALLAST_LEAVE)
+        return;
+    if (r < 0)
+        log_error("the ballast could not be %s: %s", step == BALLAST_MAKE ? "made" : "given up",
+                  strerror(-r));
+    else if (step == BALLAST_GIVE_UP)
+        log_warn("the disk is full: the ballast of %llu bytes was given up",
+                 (unsigned long long)size);
+    else
+        log_info("a ballast of %llu bytes was made", (unsigned long long)size);
+}
+
+static void measure_disk(struct alarms *a)
+{
+    bool is_low = a->disk_free < config()->disk_free_limit;
+
+    if (a->turn++ % DISK_TURNS != 0 && !is_low)
+        return;
+    {
+        RUNTIME_REGION();
+        a->disk_free = measure_disk_free(config()->data_dir);
+    }
+    keep_ballast(a);
+}
+
 static void answer_all(struct alarms *a)
 {
     for (uint32_t i = 0; i < a->n_waiting; i++)
@@ -136,9 +177,8 @@ static void measure(struct alarms *a)
         RUNTIME_REGION();
 
         m.memory_used = alarms_memory_used(&a->memory, measure_resident(), blob_total_bytes());
-        if (a->turn++ % DISK_TURNS == 0)
-            a->disk_free = measure_disk_free(config()->data_dir);
     }
+    measure_disk(a);
     m.disk_free = a->disk_free;
     atomic_store_explicit(&measured[0], m.memory_used, memory_order_relaxed);
     atomic_store_explicit(&measured[1], m.memory_limit, memory_order_relaxed);

@@ -79,6 +79,8 @@ static const struct key keys[] = {
          "bytes of all memory; 0: what machine and cgroup give"),
     SIZE("disk_free_limit.absolute", disk_free_limit, "50MB",
          "publishers are blocked when less is free on disk"),
+    SIZE("disk_ballast", disk_ballast, "32MB",
+         "kept as a file, and given up when the disk is full so that queues can drain; 0: none"),
     BOOL("debug.crash", debug_crash, "false", "POST /api/debug/crash may crash processes"),
     TEXT("debug.crash_in_init", debug_crash_in_init, "",
          "processes of this kind crash when they start"),

@@ -31,6 +31,7 @@ struct config {
     double memory_relative;     /* of the machine's memory, where memory_absolute is 0 */
     uint64_t memory_absolute, memory_total; /* bytes; total 0: what machine and cgroup give */
     uint64_t disk_free_limit;               /* bytes */
+    uint64_t disk_ballast;                  /* bytes; 0: none */
     bool debug_crash;                       /* POST /api/debug/crash works */
     char debug_crash_in_init[32];           /* this kind of process crashes in init */
 };
