@@ -219,6 +219,9 @@ int64_t db_record_len(struct db *db, uint64_t queue, uint64_t seq);
  * damaged on disk (other records may be whole). */
 int64_t db_read(struct db *db, uint64_t queue, uint64_t seq, void *buf);
 
+/* Copies the record of an entry that db_entries has just told. 0, or -errno as db_read. */
+int db_read_entry(struct db *db, uint64_t queue, const struct db_entry *e, void *buf);
+
 /* Bytes of the WAL that wait for a checkpoint. */
 uint64_t db_wal_bytes(const struct db *db);
 

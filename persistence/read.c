@@ -93,6 +93,25 @@ static int64_t copy_pending(const struct db_op *op, uint8_t *to)
     return (int64_t)op->record->len;
 }
 
+static int read_place(struct db *db, uint64_t segment, uint32_t off, uint32_t len, uint32_t crc,
+                      void *buf)
+{
+    int r = len > 0 ? sql_read(db->sql, segment, off, buf, len) : 0;
+
+    if (r < 0)
+        return r;
+    return crc32c(0, buf, len) == crc ? 0 : -EUCLEAN;
+}
+
+int db_read_entry(struct db *db, uint64_t queue, const struct db_entry *e, void *buf)
+{
+    if (e->segment == 0) {
+        (void)copy_pending(index_pending(index_queue(db, queue), e->seq), buf); /* its length */
+        return 0;
+    }
+    return read_place(db, e->segment, e->off, e->len, e->crc, buf);
+}
+
 int64_t db_read(struct db *db, uint64_t queue, uint64_t seq, void *buf)
 {
     struct queue_index *q = index_queue(db, queue);
@@ -105,9 +124,6 @@ int64_t db_read(struct db *db, uint64_t queue, uint64_t seq, void *buf)
     r = q ? index_find(db, q, seq, &f) : 0;
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
-    if (f.entry.len > 0)
-        r = sql_read(db->sql, f.extent->segment->id, f.entry.off, buf, f.entry.len);
-    if (r < 0)
-        return r;
-    return crc32c(0, buf, f.entry.len) == f.entry.crc ? (int64_t)f.entry.len : -EUCLEAN;
+    r = read_place(db, f.extent->segment->id, f.entry.off, f.entry.len, f.entry.crc, buf);
+    return r < 0 ? r : (int64_t)f.entry.len;
 }

@@ -18,6 +18,7 @@ struct sql {
     sqlite3 *h;
     struct gather *files;
     sqlite3_blob *blob;              /* open for reading `data` of a segment; NULL: none */
+    uint64_t blob_segment;           /* the row that it is open at */
     sqlite3_stmt *stmt[SQL_N_STMTS]; /* prepared at first use */
     sqlite3 *copy_to;                /* NULL: no copy is made */
     sqlite3_backup *copy;
@@ -380,13 +381,14 @@ int sql_run_id_blob(struct sql *s, enum sql_stmt st, uint64_t id, const void *p,
 int sql_read(struct sql *s, uint64_t segment, uint32_t off, void *buf, uint32_t len)
 {
     RUNTIME_REGION();
-    int rc;
+    int rc = SQLITE_OK;
 
-    if (s->blob)
-        rc = sqlite3_blob_reopen(s->blob, (sqlite3_int64)segment);
-    else
+    if (!s->blob)
         rc =
             sqlite3_blob_open(s->h, "main", "segment", "data", (sqlite3_int64)segment, 0, &s->blob);
+    else if (s->blob_segment != segment)
+        rc = sqlite3_blob_reopen(s->blob, (sqlite3_int64)segment);
+    s->blob_segment = segment;
     if (rc == SQLITE_OK)
         rc = sqlite3_blob_read(s->blob, buf, (int)len, (int)off);
     if (rc != SQLITE_OK) {

@@ -5,9 +5,9 @@
  * registry into a group, decides when to commit it, commits, and tells who waits. It copies the WAL
  * back in pieces of about 20 ms and gives free pages back when it is idle.
  *
- * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _TX, _TX_ABORT from queues; STORE_WRITE,
- * _LOAD, _RESERVE from the registry; STORE_BACKUP from backup; CONTINUE (recovery, the first one)
- * and TIMEOUT from itself.
+ * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _READ_ON, _FIND, _TX, _TX_ABORT from queues;
+ * STORE_WRITE, _LOAD, _RESERVE from the registry; STORE_BACKUP from backup; CONTINUE (recovery, the
+ * first one) and TIMEOUT from itself.
  *
  * Messages out: STORE_ENTRIES, _DURABLE to queues, STORE_BACKUP_PROGRESS, and the replies.
  *
@@ -281,6 +281,12 @@ static void on_handle(void *state, struct msg *m)
         break;
     case STORE_READ:
         store_on_read(st, m);
+        break;
+    case STORE_READ_ON:
+        store_on_read_on(st, m);
+        break;
+    case STORE_FIND:
+        store_on_find(st, m);
         break;
     case STORE_WRITE:
         store_on_write(st, m);

@@ -41,6 +41,10 @@ enum {
     STORE_SYNCED,             /* reply */
     STORE_READ,               /* call */
     STORE_BODIES,             /* reply */
+    STORE_READ_ON,            /* call: what follows from a seq on */
+    STORE_RUN,                /* reply */
+    STORE_FIND,               /* call: which of these seqs are there */
+    STORE_FOUND,              /* reply */
     STORE_WRITE,              /* call: definition rows */
     STORE_WRITTEN,            /* reply, once durable */
     STORE_LOAD,               /* call: all definition rows */
@@ -75,9 +79,17 @@ struct store_op {
     uint32_t part_len[2];
 };
 
-struct msg_store_open { /* STORE_OPEN_QUEUE: fences older epochs, then tells what is there */
+/*
+ * STORE_OPEN_QUEUE: fences older epochs, then tells what is there: in numbers, and one by one what
+ * is not among known_first to known_last (first > last: all is told; 0 to UINT64_MAX: nothing is),
+ * and which of `ask`, which are among them.
+ */
+struct msg_store_open {
     struct msg hdr;
     uint64_t queue_id, epoch;
+    uint64_t known_first, known_last;
+    uint32_t n_ask;
+    uint64_t ask[];
 };
 
 struct store_entry {
@@ -86,7 +98,8 @@ struct store_entry {
     struct store_place place;
 };
 
-struct msg_store_entries { /* STORE_ENTRIES: in order of seq, at most 4096 a message */
+/* STORE_ENTRIES: in order of seq, at most 4096 a message; STORE_FOUND: in the order asked */
+struct msg_store_entries {
     struct msg hdr;
     uint64_t queue_id, epoch;
     uint32_t n;
@@ -96,8 +109,8 @@ struct msg_store_entries { /* STORE_ENTRIES: in order of seq, at most 4096 a mes
 struct msg_store_opened { /* STORE_OPENED: all STORE_ENTRIES of this queue came before */
     struct msg hdr;
     uint64_t queue_id, epoch;
-    uint64_t next_seq; /* above all that the store ever knew of this queue */
-    uint64_t n_entries;
+    uint64_t next_seq;         /* above all that the store ever knew of this queue */
+    uint64_t n_entries, bytes; /* of all entries, known or not */
 };
 
 struct msg_store_ops { /* STORE_OPS; drop gives every owner back by unref */
@@ -151,6 +164,37 @@ struct msg_store_tx { /* STORE_TX, STORE_TX_ABORT */
 struct msg_store_tx_done { /* STORE_TX_DONE */
     struct msg hdr;
     bool committed; /* durable in all its parts; false: nothing of it is or will be */
+};
+
+struct msg_store_read_on { /* STORE_READ_ON: from first_seq on, no further than last_seq */
+    struct msg hdr;
+    uint64_t queue_id;
+    uint64_t first_seq, last_seq;
+    uint32_t max; /* of messages, and of their bytes; one message comes however long it is */
+    uint32_t max_bytes;
+};
+
+struct store_item {
+    uint64_t seq;
+    uint32_t flags;
+    uint32_t offset, len; /* in `bytes` */
+    bool is_damaged;      /* by its checksum */
+};
+
+struct msg_store_run { /* STORE_RUN, in order of seq; drop unrefs the bytes */
+    struct msg hdr;
+    uint64_t queue_id;
+    uint64_t next_seq;  /* all below it were told */
+    struct blob *bytes; /* NULL: there are none */
+    uint32_t n;
+    struct store_item item[];
+};
+
+struct msg_store_find { /* STORE_FIND */
+    struct msg hdr;
+    uint64_t queue_id;
+    uint32_t n;
+    uint64_t seq[];
 };
 
 /* Definition rows. Names and arguments are bytes; what they mean is the registry's. */
@@ -217,7 +261,9 @@ extern const struct proc_ops node_store_ops;
 struct msg_store_ops *store_ops_new(uint64_t queue_id, uint64_t epoch, uint32_t cap,
                                     void (*unref)(void *owner));
 struct msg_store_rows *store_rows_new(uint32_t type, uint32_t cap);
+struct msg_store_open *store_open_new(uint64_t queue_id, uint64_t epoch, uint32_t n_ask);
 struct msg_store_read *store_read_new(uint64_t queue_id, uint32_t n);
+struct msg_store_find *store_find_new(uint64_t queue_id, uint32_t n);
 
 /*
  * Before the tree starts, from main: whether `dir` can be used. 0; -EBUSY (another broker has it),

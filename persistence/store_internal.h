@@ -55,10 +55,19 @@ __attribute__((noreturn)) void store_fail(struct store *st, int r, const char *d
 
 void store_on_open(struct store *st, struct msg *m);
 void store_on_ops(struct store *st, struct msg *m);
-void store_on_read(struct store *st, struct msg *m);
 void store_on_write(struct store *st, struct msg *m);
 void store_on_load(struct store *st, struct msg *m);
 void store_on_reserve(struct store *st, struct msg *m);
+
+/* store_read.c */
+
+void store_tell_entry(const struct db_entry *e, struct store_entry *ret);
+void store_on_read(struct store *st, struct msg *m);
+void store_on_read_on(struct store *st, struct msg *m);
+void store_on_find(struct store *st, struct msg *m);
+/* A message of that type with those of the seqs that are there. */
+struct msg_store_entries *store_find(struct store *st, uint32_t type, uint64_t queue,
+                                     const uint64_t *seq, uint32_t n);
 
 /* store_backup.c */
 

@@ -69,6 +69,27 @@ struct msg_store_read *store_read_new(uint64_t queue_id, uint32_t n)
     return m;
 }
 
+struct msg_store_open *store_open_new(uint64_t queue_id, uint64_t epoch, uint32_t n_ask)
+{
+    struct msg_store_open *m;
+
+    m = msg_new(STORE_OPEN_QUEUE, sizeof(*m) + n_ask * sizeof(m->ask[0]), NULL);
+    m->queue_id = queue_id;
+    m->epoch = epoch;
+    m->n_ask = n_ask;
+    return m;
+}
+
+struct msg_store_find *store_find_new(uint64_t queue_id, uint32_t n)
+{
+    struct msg_store_find *m;
+
+    m = msg_new(STORE_FIND, sizeof(*m) + n * sizeof(m->seq[0]), NULL);
+    m->queue_id = queue_id;
+    m->n = n;
+    return m;
+}
+
 static int probe_dir(const char *dir, const char *vfs, int depth, char *ret_text, size_t size);
 
 static int probe_below(const char *dir, const char *vfs, int depth, char *ret_text, size_t size)

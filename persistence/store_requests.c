@@ -42,41 +42,67 @@ static void touch(struct store *st, struct store_queue *q, uint64_t seq)
     st->touched = q;
 }
 
-/* Sends the next piece of a queue's entries; how many it was. */
-static int send_entries(struct store *st, const struct store_queue *q, uint64_t *from,
-                        struct db_entry *entries)
+/* Sends the next piece of a queue's entries up to `last`; false: there was none. */
+static bool send_entries(struct store *st, const struct store_queue *q, uint64_t *from,
+                         uint64_t last, struct db_entry *entries)
 {
     struct msg_store_entries *m;
-    int n = db_entries(st->db, q->id, from, entries, ENTRIES_MAX);
+    int n = *from > last ? 0 : db_entries(st->db, q->id, from, entries, ENTRIES_MAX);
 
     if (n < 0)
         store_fail(st, n, "list of entries");
+    while (n > 0 && entries[n - 1].seq > last)
+        n--;
     if (n == 0)
-        return 0;
+        return false;
     m = msg_new(STORE_ENTRIES, sizeof(*m) + (size_t)n * sizeof(m->entry[0]), NULL);
     m->queue_id = q->id;
     m->epoch = q->epoch;
     m->n = (uint32_t)n;
-    for (int i = 0; i < n; i++) {
-        const struct db_entry *e = &entries[i];
-
-        m->entry[i] = (struct store_entry){
-            .seq = e->seq,
-            .flags = e->attr.flags,
-            .place = {.segment = e->segment, .offset = e->off, .len = e->len, .crc = e->crc}};
-    }
+    for (int i = 0; i < n; i++)
+        store_tell_entry(&entries[i], &m->entry[i]);
     PROC_SEND(q->pid, m);
-    return n;
+    return true;
+}
+
+/* Tells one by one what is below and above what the queue knows. */
+static void send_unknown(struct store *st, const struct store_queue *q,
+                         const struct msg_store_open *in)
+{
+    bool knows_none = in->known_first > in->known_last;
+    struct db_entry *entries = proc_alloc(ENTRIES_MAX * sizeof(*entries));
+    uint64_t from = 0;
+
+    if (knows_none || in->known_first > 0) {
+        while (send_entries(st, q, &from, knows_none ? UINT64_MAX : in->known_first - 1, entries))
+            continue;
+    }
+    from = in->known_last + 1;
+    if (!knows_none && in->known_last < UINT64_MAX) {
+        while (send_entries(st, q, &from, UINT64_MAX, entries))
+            continue;
+    }
+    proc_free(entries);
+}
+
+static void send_asked(struct store *st, const struct store_queue *q,
+                       const struct msg_store_open *in)
+{
+    struct msg_store_entries *m;
+
+    if (in->n_ask == 0)
+        return;
+    m = store_find(st, STORE_ENTRIES, q->id, in->ask, in->n_ask);
+    m->epoch = q->epoch;
+    PROC_SEND(q->pid, m);
 }
 
 void store_on_open(struct store *st, struct msg *m)
 {
     const struct msg_store_open *in = MSG_OF(struct msg_store_open, m);
     struct store_queue *q = make_queue(st, in->queue_id);
-    struct db_entry *entries;
     struct msg_store_opened *reply;
-    uint64_t from = 0, n = 0;
-    int got;
+    struct db_queue_info info;
 
     if (in->epoch < q->epoch) {
         st->n_stale++;
@@ -87,16 +113,15 @@ void store_on_open(struct store *st, struct msg *m)
     q->epoch = in->epoch;
     q->pid = m->from;
     q->up_to = 0;
-    entries = proc_alloc(ENTRIES_MAX * sizeof(*entries));
-    while ((got = send_entries(st, q, &from, entries)) > 0)
-        n += (uint64_t)got;
-    proc_free(entries);
-
+    send_unknown(st, q, in);
+    send_asked(st, q, in);
+    info = db_queue_info(st->db, q->id);
     reply = MSG_NEW(STORE_OPENED, struct msg_store_opened);
     reply->queue_id = q->id;
     reply->epoch = q->epoch;
-    reply->next_seq = db_queue_info(st->db, q->id).max_seq + 1;
-    reply->n_entries = n;
+    reply->next_seq = info.max_seq + 1;
+    reply->n_entries = info.n_live;
+    reply->bytes = info.bytes;
     proc_reply(m, &reply->hdr);
 }
 
@@ -189,59 +214,6 @@ void store_on_ops(struct store *st, struct msg *m)
         store_tx_keep(st, in);
     else
         store_take_ops(st, q, in);
-}
-
-/* NULL in *ret where the record is gone or damaged; an error where the disk can't be read. */
-static int read_body(struct store *st, uint64_t queue, uint64_t seq, struct blob **ret)
-{
-    int64_t len = db_record_len(st->db, queue, seq);
-    struct blob *b;
-    uint8_t *bytes;
-    int64_t r;
-
-    *ret = NULL;
-    if (len < 0)
-        return len == -ENOENT ? 0 : (int)len;
-    b = blob_new((size_t)len, &bytes);
-    r = db_read(st->db, queue, seq, bytes);
-    if (r >= 0) {
-        *ret = b;
-        return 0;
-    }
-    blob_unref(b);
-    return r == -EUCLEAN ? 0 : (int)r;
-}
-
-static void drop_bodies(struct msg *m)
-{
-    struct msg_store_bodies *in = MSG_OF(struct msg_store_bodies, m);
-
-    for (uint32_t i = 0; i < in->n; i++)
-        blob_unref(in->body[i].bytes);
-    msg_free(m);
-}
-
-/* Goes by seq alone: the index knows each live entry, also one that was moved or is not yet
- * written. */
-void store_on_read(struct store *st, struct msg *m)
-{
-    const struct msg_store_read *in = MSG_OF(struct msg_store_read, m);
-    struct msg_store_bodies *reply;
-
-    reply = msg_new(STORE_BODIES, sizeof(*reply) + in->n * sizeof(reply->body[0]), drop_bodies);
-    reply->queue_id = in->queue_id;
-    for (uint32_t i = 0; i < in->n; i++) {
-        uint64_t seq = in->want[i].seq;
-        int r = read_body(st, in->queue_id, seq, &reply->body[i].bytes);
-
-        if (r < 0) {
-            msg_drop(&reply->hdr);
-            store_fail(st, r, "read");
-        }
-        reply->body[i].seq = seq;
-        reply->n = i + 1;
-    }
-    proc_reply(m, &reply->hdr);
 }
 
 static struct db_bytes bytes_of(const struct blob *b)

@@ -8,7 +8,11 @@
  *   3. A READY entry is at or above cursor_seq, or its seq is in the heap (and it is HEAPED).
  *      Without a cursor chunk all READY entries are in the heap.
  *   4. The heap may also hold seqs of entries that are not READY any more; backlog_head drops them.
- *   5. n_ready, n_unacked and the bytes are the sums over the entries.
+ *   5. n_ready, n_unacked and the bytes are the sums over the entries and what is cold.
+ *   6. A seq from cold_first to cold_last without an entry, that was not warmed, is cold or nothing.
+ *      Only what lies above `top` and cold_last becomes cold, so that nothing that was settled lies
+ *      between, and nothing comes into a run that is being read.
+ *   7. No chunk before the cursor's has an entry at or above cursor_seq.
  */
 #include "queues/backlog.h"
 
@@ -92,6 +96,8 @@ static void chunk_drop(struct backlog *b, struct backlog_chunk *c)
         b->cursor = c->next;
         b->cursor_seq = c->next ? c->next->number << CHUNK_BITS : b->cursor_seq;
     }
+    if (b->warmed == c)
+        b->warmed = NULL;
     (void)u64map_del(&b->chunks, c->number + 1, NULL); /* invariant 1: it was there */
     c->magic = 0;
     if (b->spare)
@@ -126,6 +132,26 @@ static struct backlog_chunk *chunk_insert(struct backlog *b, uint64_t number,
     return c;
 }
 
+/* The chunk for that number, which may have to be made somewhere among the others. */
+static struct backlog_chunk *chunk_get(struct backlog *b, uint64_t number)
+{
+    struct backlog_chunk *c = chunk_find(b, number);
+    struct backlog_chunk *prev = NULL;
+
+    if (c)
+        return c;
+    /* Cold ones are warmed one behind the other. */
+    c = b->last && b->last->number < number       ? b->last
+        : b->warmed && b->warmed->number < number ? b->warmed
+                                                  : b->first;
+    for (; c && c->number < number; c = c->next)
+        prev = c;
+    c = chunk_insert(b, number, prev);
+    if (prev && prev->live == 0)
+        chunk_drop(b, prev); /* it was kept only because it was the last */
+    return c;
+}
+
 static struct entry *entry_fill(struct backlog *b, struct backlog_chunk *c, uint64_t seq,
                                 struct record *record, uint32_t size)
 {
@@ -146,16 +172,10 @@ struct entry *backlog_add(struct backlog *b, uint64_t seq, struct record *record
     uint64_t number = seq >> CHUNK_BITS;
     struct backlog_chunk *c = b->last;
 
-    if (!c || c->number != number) {
-        struct backlog_chunk *old = c;
-
-        /* An empty chunk was kept only because it was the last. */
-        if (old && old->live == 0)
-            chunk_drop(b, old);
-        c = chunk_insert(b, number, b->last);
-    }
-    if (b->n_ready == 0 || !b->cursor) {
-        /* Nothing waits at the cursor, so it can jump here over what is held. */
+    if (!c || c->number != number)
+        c = chunk_get(b, number);
+    if (b->n_ready == b->cold_n || !b->cursor) {
+        /* No entry waits at the cursor, so it can jump here over what is held. */
         b->cursor = c;
         b->cursor_seq = seq;
     }
@@ -204,44 +224,60 @@ static void heap_pop(struct backlog *b)
     }
 }
 
+/* The cursor finds what is at that seq, and all behind it. */
+static void cursor_back(struct backlog *b, struct backlog_chunk *c, uint64_t seq)
+{
+    if (!b->cursor || seq < b->cursor_seq)
+        b->cursor_seq = seq;
+    if (!b->cursor || c->number < b->cursor->number)
+        b->cursor = c;
+}
+
 struct entry *backlog_restore(struct backlog *b, uint64_t seq, struct record *record, uint32_t size)
 {
-    struct backlog_chunk *c = chunk_find(b, seq >> CHUNK_BITS);
-    struct backlog_chunk *prev = NULL;
-    struct entry *e;
+    struct backlog_chunk *c = chunk_get(b, seq >> CHUNK_BITS);
+    struct entry *e = entry_fill(b, c, seq, record, size);
 
-    if (!c) {
-        for (c = b->first; c && c->number < seq >> CHUNK_BITS; c = c->next)
-            prev = c;
-        c = chunk_insert(b, seq >> CHUNK_BITS, prev);
-    }
-    e = entry_fill(b, c, seq, record, size);
     if (is_behind(b, seq)) {
         e->flags |= ENTRY_HEAPED;
         heap_push(b, seq);
+    } else {
+        cursor_back(b, c, seq);
     }
     return e;
 }
 
-/* The READY entry at or above the cursor, which comes to stand on it. */
-static struct entry *cursor_head(struct backlog *b)
+/*
+ * The READY entry below `end` and at or above the cursor, which comes to stand on it, or else at
+ * the end.
+ */
+static struct entry *cursor_head(struct backlog *b, uint64_t end)
 {
-    for (struct backlog_chunk *c = b->cursor; c; c = c->next) {
+    struct backlog_chunk *c = b->cursor;
+
+    for (; c && c->number << CHUNK_BITS < end; c = c->next) {
         uint64_t base = c->number << CHUNK_BITS;
         uint32_t i = b->cursor_seq > base ? (uint32_t)(b->cursor_seq - base) : 0;
+        uint32_t n = end - base < CHUNK_ENTRIES ? (uint32_t)(end - base) : CHUNK_ENTRIES;
 
-        for (; i < CHUNK_ENTRIES; i++) {
+        for (; i < n; i++) {
             if (c->entry[i].state != ENTRY_READY)
                 continue;
             b->cursor = c;
             b->cursor_seq = base + i;
             return &c->entry[i];
         }
+        if (n < CHUNK_ENTRIES)
+            break;
     }
+    if (end > b->cursor_seq)
+        b->cursor_seq = end;
+    b->cursor = c;
     return NULL;
 }
 
-struct entry *backlog_head(struct backlog *b)
+/* The READY entry of the lowest seq in the heap. */
+static struct entry *heap_head(struct backlog *b)
 {
     while (b->heap_n > 0) {
         struct entry *e = backlog_find(b, b->heap[0]);
@@ -252,11 +288,101 @@ struct entry *backlog_head(struct backlog *b)
             e->flags &= (uint8_t)~ENTRY_HEAPED;
         heap_pop(b);
     }
-    return b->n_ready > 0 ? cursor_head(b) : NULL;
+    return NULL;
+}
+
+struct entry *backlog_head(struct backlog *b)
+{
+    uint64_t end = b->cold_n > 0 ? b->cold_first : UINT64_MAX;
+    struct entry *e = heap_head(b);
+
+    if (e && entry_seq(e) < end)
+        end = entry_seq(e);
+    else
+        e = NULL;
+    /* Nothing at or above the cursor is below the heap's, unless the cursor went back. */
+    if (b->n_ready > b->cold_n && end > b->cursor_seq) {
+        struct entry *ahead = cursor_head(b, end);
+
+        return ahead ? ahead : e;
+    }
+    return e;
+}
+
+void backlog_set_cold(struct backlog *b, uint64_t first, uint64_t last, uint64_t n, uint64_t bytes)
+{
+    b->cold_first = first;
+    b->cold_last = last;
+    b->cold_n = n;
+    b->cold_bytes = bytes;
+    b->n_ready += n;
+    b->ready_bytes += bytes;
+}
+
+/* The entry's place is free again. */
+static void entry_end(struct backlog *b, struct entry *e)
+{
+    struct backlog_chunk *c = chunk_of(e);
+
+    e->state = ENTRY_GONE;
+    e->flags = 0;
+    e->record = NULL;
+    if (--c->live == 0 && c != b->last)
+        chunk_drop(b, c);
+}
+
+bool backlog_cool(struct backlog *b, struct entry *e)
+{
+    uint64_t seq = entry_seq(e);
+
+    if (e->state != ENTRY_READY || seq <= b->top || seq <= b->cold_last)
+        return false;
+    if (b->cold_n == 0)
+        b->cold_first = seq;
+    b->cold_last = seq;
+    b->cold_n++;
+    b->cold_bytes += e->size;
+    entry_end(b, e);
+    return true;
+}
+
+struct entry *backlog_warm(struct backlog *b, uint64_t seq, struct record *record, uint32_t size)
+{
+    struct backlog_chunk *c = chunk_get(b, seq >> CHUNK_BITS);
+    struct entry *e = entry_fill(b, c, seq, record, size);
+
+    b->n_ready--; /* it was counted among the cold */
+    b->ready_bytes -= size;
+    b->cold_n--;
+    b->cold_bytes -= size;
+    b->warmed = c;
+    cursor_back(b, c, seq);
+    return e;
+}
+
+void backlog_cold_from(struct backlog *b, uint64_t seq)
+{
+    if (seq > b->cold_first)
+        b->cold_first = seq;
+}
+
+void backlog_drop_cold(struct backlog *b)
+{
+    b->n_ready -= b->cold_n;
+    b->ready_bytes -= b->cold_bytes;
+    b->cold_n = b->cold_bytes = 0;
+}
+
+/* Its end may be known to the store before long. */
+static void note_top(struct backlog *b, const struct entry *e)
+{
+    if (e->flags & ENTRY_STORED && entry_seq(e) > b->top)
+        b->top = entry_seq(e);
 }
 
 void backlog_take(struct backlog *b, struct entry *e, struct holder *h)
 {
+    note_top(b, e);
     b->n_ready--;
     b->ready_bytes -= e->size;
     b->n_unacked++;
@@ -313,8 +439,7 @@ void backlog_return(struct backlog *b, struct entry *e)
 
 void backlog_remove(struct backlog *b, struct entry *e)
 {
-    struct backlog_chunk *c = chunk_of(e);
-
+    note_top(b, e);
     if (e->state == ENTRY_UNACKED) {
         holder_remove(b, e);
     } else {
@@ -323,11 +448,7 @@ void backlog_remove(struct backlog *b, struct entry *e)
         if (b->heap_n > 0 && b->heap[0] == entry_seq(e))
             heap_pop(b);
     }
-    e->state = ENTRY_GONE;
-    e->flags = 0;
-    e->record = NULL;
-    if (--c->live == 0 && c != b->last)
-        chunk_drop(b, c);
+    entry_end(b, e);
 }
 
 struct entry *backlog_find(struct backlog *b, uint64_t seq)
@@ -411,6 +532,7 @@ bool backlog_is_sound(const struct backlog *b)
         if (live != c->live || (live == 0 && c != b->last))
             return false;
     }
-    return ready == b->n_ready && unacked == b->n_unacked && ready_bytes == b->ready_bytes &&
-           unacked_bytes == b->unacked_bytes;
+    return ready + b->cold_n == b->n_ready && unacked == b->n_unacked &&
+           ready_bytes + b->cold_bytes == b->ready_bytes && unacked_bytes == b->unacked_bytes &&
+           (b->cold_n == 0 || b->cold_first <= b->cold_last);
 }

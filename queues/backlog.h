@@ -5,6 +5,10 @@
  * search and a requeued message is back in its place by a change of state. Memory comes from the
  * two functions given; in a process's own heap it goes with the process, without backlog_fini.
  *
+ * A long backlog has no entry for most of its messages: those between two seqs are *cold*, known
+ * here by their number and bytes only, and the store tells them when their turn comes. What has an
+ * entry between these seqs, or had one, is not cold.
+ *
  * A record pointer in an entry is the caller's reference: the backlog never touches it.
  */
 #ifndef QUEUES_BACKLOG_H
@@ -28,6 +32,7 @@ enum entry_flags {
     ENTRY_DURABLE = 1 << 2,     /* the store has it on disk */
     ENTRY_READING = 1 << 3,     /* asked back from the store */
     ENTRY_HEAPED = 1 << 4,      /* the backlog's own: its seq stands in the heap */
+    ENTRY_AHEAD = 1 << 5,       /* was cold, and nobody has it yet */
 };
 
 struct entry {
@@ -49,13 +54,17 @@ struct holder { /* whoever has deliveries that are not settled; zeroed at first 
 struct backlog {
     struct backlog_chunk *first, *last; /* by seq */
     struct backlog_chunk *found;        /* where the last search ended */
+    struct backlog_chunk *warmed;       /* where backlog_warm was last; NULL: it is no more */
     struct backlog_chunk *spare;        /* one empty chunk kept against churn */
     struct u64map chunks;               /* chunk number + 1 to chunk */
     struct backlog_chunk *cursor;       /* the chunk of cursor_seq; NULL: nothing is ahead */
     uint64_t cursor_seq;                /* no entry below it is READY unless it is in the heap */
     uint64_t *heap;                     /* seqs below the cursor that became READY again */
     uint32_t heap_n, heap_cap;
-    uint64_t n_ready, n_unacked, ready_bytes, unacked_bytes;
+    uint64_t n_ready, n_unacked, ready_bytes, unacked_bytes; /* cold ones included */
+    /* READY ones without an entry; cold_n 0: there are none. cold_last only grows. */
+    uint64_t cold_first, cold_last, cold_n, cold_bytes;
+    uint64_t top; /* the highest seq of those STORED that was ever taken or removed */
     void *(*realloc)(void *, size_t);
     void (*free)(void *);
 };
@@ -68,8 +77,26 @@ struct entry *backlog_add(struct backlog *b, uint64_t seq, struct record *record
 /* A READY entry at the place of one that was removed; seq was added before and is GONE. */
 struct entry *backlog_restore(struct backlog *b, uint64_t seq, struct record *record,
                               uint32_t size);
-/* The READY entry of the lowest seq; NULL when nothing is ready. */
+/* The READY entry of the lowest seq; NULL when nothing is ready, or what is next is cold. */
 struct entry *backlog_head(struct backlog *b);
+
+/* So many cold ones between these seqs, for a backlog that has no entries. */
+void backlog_set_cold(struct backlog *b, uint64_t first, uint64_t last, uint64_t n, uint64_t bytes);
+/*
+ * Makes a READY entry cold, if it is above all that ever were and all that was ever taken. The
+ * caller has taken its record out, and e is no more when the result is true.
+ */
+bool backlog_cool(struct backlog *b, struct entry *e);
+/* A cold one gets its READY entry. */
+struct entry *backlog_warm(struct backlog *b, uint64_t seq, struct record *record, uint32_t size);
+/* No cold one is below that seq. */
+void backlog_cold_from(struct backlog *b, uint64_t seq);
+/* The cold ones are dropped. */
+void backlog_drop_cold(struct backlog *b);
+static inline bool backlog_is_in_cold(const struct backlog *b, uint64_t seq)
+{
+    return b->cold_n > 0 && seq >= b->cold_first && seq <= b->cold_last;
+}
 /* READY to UNACKED, in the hands of `h`. */
 void backlog_take(struct backlog *b, struct entry *e, struct holder *h);
 /* UNACKED to READY, at its place. */

@@ -1,12 +1,13 @@
 /*
  * invariant.h - switches of the simulation: whether queues check themselves after every message,
- * and which bug is planted to show that the checks can fail. Set before the runtime starts, by
- * tests only; else nothing reads them but one predictable branch each.
+ * how little they keep in memory, and which bug is planted to show that the checks can fail. Set
+ * before the runtime starts, by tests only.
  */
 #ifndef QUEUES_INVARIANT_H
 #define QUEUES_INVARIANT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum queue_plant {
     PLANT_NONE,
@@ -18,6 +19,15 @@ enum queue_plant {
     PLANT_TX_KEEP_ABORTED,   /* what a transaction that was given up published stays */
 };
 
+/* How much of what the store has a queue keeps in memory; a test makes it little. */
+struct queue_limits {
+    uint64_t resident_bytes; /* of durable messages; more become cold */
+    /* Of what is cold: so much is asked at a time, and asked again while less than twice that much
+       is here and not handed out. */
+    uint32_t run_messages, run_bytes;
+};
+
+extern struct queue_limits queue_limits;
 extern bool queue_check_invariants;
 extern enum queue_plant queue_plant;
 

@@ -5,10 +5,10 @@
  * Duties: takes in what channels publish, keeps it in order, hands it to consumers within their
  * permits and prefetch, gives what must last to the store, and confirms.
  * Messages in: QUEUE_* of queue.h from channels and the registry; STORE_ENTRIES, _OPENED, _DURABLE,
- * _BODIES, _SYNCED, _TX_DONE from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT, _CONSUMER_GONE,
- * _WANT, _SHARE_BACK and replies to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _TX, _TX_ABORT
- * to the store; REGISTRY_CELL_UP and _QUEUE_UNUSED to the registry. Monitors: every channel that
- * publishes, consumes or holds something; the store.
+ * _BODIES, _RUN, _FOUND, _SYNCED, _TX_DONE from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT,
+ * _CONSUMER_GONE, _WANT, _SHARE_BACK and replies to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ,
+ * _READ_ON, _FIND, _TX, _TX_ABORT to the store; REGISTRY_CELL_UP and _QUEUE_UNUSED to the registry.
+ * Monitors: every channel that publishes, consumes or holds something; the store.
  *
  * Invariants (queue_invariant checks them all)
  *   1. A message is ready, or unacked in the hands of one taker, never both.
@@ -159,10 +159,12 @@ static bool must_wait(const struct queue *q, uint32_t type)
                 type == QUEUE_ATTACH || type == QUEUE_DELETE;
     bool is_tx = type == QUEUE_TX || type == QUEUE_TX_END;
 
-    switch (q->phase) {
-    case PHASE_OPENING:
+    if (q->phase == PHASE_OPENING || q->finding)
         return asks || is_tx || type == QUEUE_PUBLISH || type == QUEUE_SETTLE ||
                type == QUEUE_PERMIT || type == QUEUE_SHARE || type == QUEUE_DETACH;
+    switch (q->phase) {
+    case PHASE_OPENING:
+        break; /* see above */
     case PHASE_ATTACHING:
         return takes;
     case PHASE_SERVING:
@@ -290,6 +292,12 @@ static void dispatch(struct queue *q, struct msg *m)
     case STORE_BODIES:
         on_store_bodies(q, m);
         break;
+    case STORE_RUN:
+        on_store_run(q, m);
+        break;
+    case STORE_FOUND:
+        on_store_found(q, m);
+        break;
     case STORE_SYNCED:
         on_store_synced(q, m);
         break;
@@ -314,7 +322,8 @@ void queue_resume(struct queue *q)
             continue;
         }
         dispatch(q, list[i]);
-        msg_drop(list[i]);
+        if (list[i] != q->finding)
+            msg_drop(list[i]);
     }
     if (list)
         proc_free(list);

@@ -29,11 +29,17 @@ static void step_purge(struct queue *q)
     struct msg_queue_reply *reply;
     struct entry *e;
 
-    for (uint32_t n = 0; (e = backlog_head(&q->backlog)); n++) {
-        if (entry_seq(e) >= q->purge.limit_seq)
-            break;
+    for (uint32_t n = 0; q->backlog.n_ready > 0; n++) {
+        e = backlog_head(&q->backlog);
         if (n == STEP)
             return;
+        if (!e) { /* what is next is cold, and nothing becomes that during a purge */
+            q->purge.n += q->backlog.cold_n;
+            cold_purge(q);
+            continue;
+        }
+        if (entry_seq(e) >= q->purge.limit_seq)
+            break;
         settle_done(q, e);
         q->purge.n++;
     }

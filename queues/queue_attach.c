@@ -91,6 +91,7 @@ static void attach_held(struct queue *q, struct peer *p, const struct held *held
     t = taker_find(p, held->cid);
     if (!t || t->consumer.no_ack)
         t = taker_got(q, p);
+    cold_taken(q, e);
     backlog_take(&q->backlog, e, &t->consumer.holder);
 }
 
@@ -105,11 +106,15 @@ static void reconsider(struct queue *q, struct peer *p)
 
 void on_attach(struct queue *q, struct msg *m)
 {
+    if (MSG_OF(struct msg_queue_attach, m)->epoch == q->epoch && !cold_find(q, m))
+        attach_now(q, m);
+}
+
+void attach_now(struct queue *q, struct msg *m)
+{
     const struct msg_queue_attach *in = MSG_OF(struct msg_queue_attach, m);
     struct peer *p;
 
-    if (in->epoch != q->epoch)
-        return;
     p = peer_get(q, m->from);
     for (uint32_t i = 0; i < in->n_consumers; i++)
         attach_consumer(q, p, &in->consumers[i]);

@@ -31,8 +31,7 @@ void deliver_entry(struct queue *q, struct consumer *c, struct entry *e)
 
     d.redelivered = e->flags & ENTRY_REDELIVERED;
     q->redelivered += d.redelivered;
-    if (q->read_left > 0)
-        q->read_left--;
+    cold_taken(q, e);
     if (c->no_ack) {
         d.record = settle_take_record(q, e);
         settle_done(q, e);
@@ -42,7 +41,7 @@ void deliver_entry(struct queue *q, struct consumer *c, struct entry *e)
         if (queue_plant == PLANT_DOUBLE_READY)
             e->state = ENTRY_READY;
         /* A body that the store has need not stay for the case that it is given back. */
-        d.record = e->flags & ENTRY_DURABLE && q->resident_bytes > RESIDENT_BYTES / 2
+        d.record = e->flags & ENTRY_DURABLE && q->resident_bytes > queue_limits.resident_bytes / 2
                        ? settle_take_record(q, e)
                        : record_ref(e->record);
         q->delivered++;
@@ -69,6 +68,8 @@ void deliver_pump(struct queue *q)
     while ((c = consumers_pick(&q->consumers))) {
         struct entry *e = backlog_head(&q->backlog);
 
+        if (q->backlog.cold_n > 0)
+            cold_read_ahead(q);
         if (!e)
             return;
         if (!e->record) {
@@ -76,8 +77,6 @@ void deliver_pump(struct queue *q)
             return;
         }
         deliver_entry(q, c, e);
-        if (q->read_left == READ_MESSAGES / 2)
-            read_ahead(q);
         if (++n % 64 == 0 && proc_is_over_budget()) {
             proc_continue();
             return;

@@ -64,6 +64,7 @@ static void answer(struct queue *q, struct reply_to to, bool no_ack)
             got->record = settle_take_record(q, e);
             settle_done(q, e);
         } else {
+            cold_taken(q, e);
             backlog_take(&q->backlog, e, &taker_got(q, peer_get(q, to.pid))->consumer.holder);
             got->record = record_ref(e->record);
         }
@@ -77,7 +78,15 @@ static bool must_read(struct queue *q)
 {
     const struct entry *e = backlog_head(&q->backlog);
 
-    return e && !e->record;
+    return e ? !e->record : q->backlog.n_ready > 0;
+}
+
+static void read_head(struct queue *q)
+{
+    if (backlog_head(&q->backlog))
+        read_ahead(q);
+    else
+        cold_read_ahead(q);
 }
 
 void on_get(struct queue *q, struct msg *m)
@@ -96,7 +105,7 @@ void on_get(struct queue *q, struct msg *m)
     ARRAY_ROOM(q->gets, q->n_gets, q->cap_gets);
     q->gets[q->n_gets] = (struct waiting_get){.to = proc_defer(m), .no_ack = in->no_ack};
     q->n_gets++;
-    read_ahead(q);
+    read_head(q);
 }
 
 void get_serve(struct queue *q)
@@ -112,7 +121,7 @@ void get_serve(struct queue *q)
     memmove(q->gets, q->gets + n, (q->n_gets - n) * sizeof(*q->gets));
     q->n_gets -= n;
     if (q->n_gets > 0)
-        read_ahead(q);
+        read_head(q);
 }
 
 void get_forget(struct queue *q, proc_id asker)

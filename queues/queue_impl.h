@@ -10,7 +10,8 @@
  *      the two leaks it and never gives it back twice (queue_give_back runs after every crash).
  *   2. An entry is ENTRY_STORED if the store was told of it, and then told of its end too.
  *   3. A STORED entry that is not DURABLE has an item in `pending`, and no other entry has.
- *   4. Of an entry without record the bytes are with the store: it is DURABLE.
+ *   4. Of an entry without record the bytes are with the store: it is DURABLE. So are the messages
+ *      that are cold (backlog.h).
  *   5. What is part of a transaction that is not decided is UNACKED in the hands of its tx_part; a
  *      message that it publishes is then neither STORED nor DURABLE.
  *   6. What a turn has for a peer is gathered there and sent by flush: at most one delivery, one
@@ -35,7 +36,6 @@
 enum {
     QUEUE_GIVEN_BACK = 0x13f, /* a dropped QUEUE_GOT to its queue: nobody has seen the message */
 
-    RESIDENT_BYTES = 1024 * 1024, /* of durable messages kept in memory; the rest is read back */
     READ_MESSAGES = 256,
     READ_BYTES = 1024 * 1024,
     STEP = 1024, /* entries that one step of a long job handles */
@@ -165,10 +165,17 @@ struct queue {
     struct store_mark *marks; /* a ring; one for each message that went to the store */
     uint32_t first_mark, n_marks, cap_marks;
     uint64_t resident_bytes; /* of durable messages whose records are here */
-    uint64_t read_from;      /* nothing paged and unasked is ready between cursor and here */
-    uint32_t read_left;      /* about how many of those read back are still to be delivered */
     uint32_t n_reading;
-    uint64_t *reading;              /* seqs of the read under way, READ_MESSAGES of them */
+    uint64_t *reading;       /* seqs of the read under way, READ_MESSAGES of them */
+    proc_ref run_ref;        /* of the STORE_READ_ON under way; 0: none */
+    bool wants_run;          /* it was asked, maybe of a store that died since */
+    uint64_t ahead_messages; /* was cold, and nobody has it yet: those that are ENTRY_AHEAD */
+    uint64_t ahead_bytes;
+    uint64_t recovered_to; /* what is below came from an earlier incarnation */
+    uint64_t *holes;       /* seqs in the midst of what is cold that got entries; rising */
+    uint32_t n_holes;
+    struct msg *finding; /* kept: an attach whose cold messages are looked for; NULL: none */
+    proc_ref find_ref;
     uint64_t sample_seq, sample_us; /* one delivery whose time to ack is measured */
     uint64_t ack_time_us;           /* smoothed */
 
@@ -264,6 +271,7 @@ void on_settle(struct queue *q, struct msg *m);
 void store_start(struct queue *q);
 void store_publish(struct queue *q, struct entry *e, uint64_t tag, struct peer *p);
 void store_ack(struct queue *q, uint64_t seq);
+void store_ack_range(struct queue *q, uint64_t first, uint64_t last);
 void store_send(struct queue *q);
 /* The entry is on disk; its body may leave the memory. */
 void store_made_durable(struct queue *q, struct entry *e);
@@ -285,6 +293,27 @@ void read_ahead(struct queue *q);
 void read_again(struct queue *q); /* what the last store did not answer */
 void on_store_bodies(struct queue *q, struct msg *m);
 
+/* queue_cold.c */
+void cold_read_ahead(struct queue *q);
+/* Somebody gets it, or it is settled: it is not ahead of anybody any more. */
+static inline void cold_taken(struct queue *q, struct entry *e)
+{
+    if (!(e->flags & ENTRY_AHEAD))
+        return;
+    e->flags &= (uint8_t)~ENTRY_AHEAD;
+    q->ahead_messages--;
+    q->ahead_bytes -= e->size;
+}
+void cold_ask_again(struct queue *q); /* what the last store did not answer */
+void on_store_run(struct queue *q, struct msg *m);
+/* Looks for what the attach holds and is cold; whether there is such, and m waits for it. */
+bool cold_find(struct queue *q, struct msg *m);
+void on_store_found(struct queue *q, struct msg *m);
+/* Settles all that is cold. */
+void cold_purge(struct queue *q);
+/* Tells a new store of the ends of what was taken out of the midst. */
+void cold_ack_again(struct queue *q);
+
 /* queue_sync.c */
 void on_sync(struct queue *q, struct msg *m);
 void sync_ask(struct queue *q);
@@ -299,6 +328,8 @@ void tx_step(struct queue *q);                    /* carries out what is decided
 void tx_forget(struct queue *q, proc_id channel); /* the channel has ended */
 void tx_store_down(struct queue *q);
 void tx_store_opened(struct queue *q);
+/* How many seqs of undecided parts lie in the midst of what is cold; writes them to ret, if any. */
+uint32_t tx_ask_cold(const struct queue *q, uint64_t *ret);
 /* The store's new run has e; whether e is a message that only a transaction knows. */
 bool tx_found(struct entry *e);
 /* Whether the ref is of a request to the store; what its end means is done then. */
@@ -311,6 +342,7 @@ uint64_t tx_held(const struct queue *q);
 void attach_begin(struct queue *q); /* the queue is recovered: UP, and a window if any is to come */
 void attach_end(struct queue *q);
 void on_attach(struct queue *q, struct msg *m);
+void attach_now(struct queue *q, struct msg *m);
 
 /* queue_admin.c */
 void on_stat(struct queue *q, struct msg *m);

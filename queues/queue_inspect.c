@@ -66,7 +66,7 @@ size_t queue_inspect(const void *state, char *out, size_t size)
                "\"ready\":%llu,\"unacked\":%llu,\"ready_bytes\":%llu,\"unacked_bytes\":%llu,"
                "\"resident_bytes\":%llu,\"consumers\":%u,\"publishers\":%u,"
                "\"store_pending\":%llu,\"store_pending_bytes\":%llu,\"store_ready\":%s,"
-               "\"reading\":%u,\"read_left\":%u,\"returned\":%u,\"ack_time_us\":%llu,"
+               "\"reading\":%u,\"cold\":%llu,\"ahead\":%llu,\"returned\":%u,\"ack_time_us\":%llu,"
                "\"lost_by_restart\":%llu,\"takers\":[",
                (unsigned long long)q->cell->id, (unsigned long long)q->epoch, phases[q->phase],
                q->is_durable ? "true" : "false", (unsigned long long)q->next_seq,
@@ -74,8 +74,9 @@ size_t queue_inspect(const void *state, char *out, size_t size)
                (unsigned long long)b->ready_bytes, (unsigned long long)b->unacked_bytes,
                (unsigned long long)q->resident_bytes, q->consumers.n, q->pool.n_channels,
                (unsigned long long)q->pending.n, (unsigned long long)q->pending.bytes,
-               q->store_ready ? "true" : "false", q->n_reading, q->read_left, b->heap_n,
-               (unsigned long long)q->ack_time_us, (unsigned long long)q->lost);
+               q->store_ready ? "true" : "false", q->n_reading, (unsigned long long)b->cold_n,
+               (unsigned long long)q->ahead_messages, b->heap_n, (unsigned long long)q->ack_time_us,
+               (unsigned long long)q->lost);
     fits = fits && say_consumers(q, out, size, &at) && say(out, size, &at, "]}");
     return fits ? at : 0;
 }

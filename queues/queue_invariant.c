@@ -5,6 +5,8 @@
 
 #include "queues/queue_impl.h"
 
+struct queue_limits queue_limits = {
+    .resident_bytes = 1024 * 1024, .run_messages = 1024, .run_bytes = 1024 * 1024};
 bool queue_check_invariants;
 enum queue_plant queue_plant;
 
@@ -56,7 +58,7 @@ static void check_holders(const struct queue *q)
 /* Rules 2 to 4 of queue_impl.h, and what counts as resident. */
 static void check_entries(struct queue *q)
 {
-    uint64_t pending = 0, resident = 0;
+    uint64_t pending = 0, resident = 0, ahead = 0;
 
     for (struct entry *e = backlog_from(&q->backlog, 0); e; e = backlog_after(e)) {
         bool waits = e->flags & ENTRY_STORED && !(e->flags & ENTRY_DURABLE);
@@ -66,10 +68,12 @@ static void check_entries(struct queue *q)
         CHECK(entry_seq(e) < q->next_seq || !q->was_opened);
         CHECK(!waits || pending_at(&q->pending, e->pending)->seq == entry_seq(e));
         pending += waits;
+        ahead += (e->flags & ENTRY_AHEAD) != 0;
         resident += e->record && e->flags & ENTRY_DURABLE ? e->size : 0;
     }
     CHECK(pending == q->pending.n);
     CHECK(resident == q->resident_bytes);
+    CHECK(ahead == q->ahead_messages);
 }
 
 static void check_pending(const struct queue *q)

@@ -1,5 +1,6 @@
 /*
- * Reading back bodies that only the store has, in batches ahead of their delivery.
+ * Reading back bodies of entries that have lost them: they were unacked and are ready again, or
+ * became durable when there was no room for them.
  */
 #include "broker/runtime/blob.h"
 #include "queues/queue_impl.h"
@@ -35,13 +36,11 @@ static void want_returned(struct queue *q, struct batch *b)
 
 static void want_ahead(struct queue *q, struct batch *b)
 {
-    uint64_t from = q->read_from > q->backlog.cursor_seq ? q->read_from : q->backlog.cursor_seq;
-    struct entry *e = backlog_from(&q->backlog, from);
+    struct entry *e = backlog_head(&q->backlog);
 
     for (uint32_t n = 0; e && n < 4 * STEP; n++) {
         if (!want(q, b, e))
             return;
-        q->read_from = entry_seq(e) + 1;
         e = backlog_after(e);
     }
 }
@@ -58,16 +57,12 @@ static void ask(struct queue *q)
 void read_ahead(struct queue *q)
 {
     struct batch b = {0};
-    const struct entry *head;
 
     if (q->n_reading > 0 || !q->was_opened)
         return;
     if (!q->reading)
         q->reading = proc_alloc(READ_MESSAGES * sizeof(*q->reading));
     want_returned(q, &b);
-    head = backlog_head(&q->backlog);
-    if (head && !head->record && !(head->flags & ENTRY_READING))
-        q->read_from = 0; /* it became durable behind the last read and was dropped since */
     want_ahead(q, &b);
     q->n_reading = b.n;
     if (b.n > 0 && q->store_ready)
@@ -86,7 +81,6 @@ void on_store_bodies(struct queue *q, struct msg *m)
 
     q->read_ref = 0;
     q->n_reading = 0;
-    q->read_left += in->n;
     for (uint32_t i = 0; i < in->n; i++) {
         const struct store_body *body = &in->body[i];
         struct entry *e = backlog_find(&q->backlog, body->seq);

@@ -38,6 +38,7 @@ void settle_done(struct queue *q, struct entry *e)
     struct consumer *c = e->state == ENTRY_UNACKED ? consumer_of(e->holder) : NULL;
     uint64_t seq = entry_seq(e);
 
+    cold_taken(q, e);
     record_unref(settle_take_record(q, e));
     if (e->flags & ENTRY_STORED) {
         if (!(e->flags & ENTRY_DURABLE))

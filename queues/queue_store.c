@@ -6,7 +6,7 @@
  * request on acks may be sent, for they come behind it; publishes only once it is answered, because
  * STORE_DURABLE speaks of all seqs up to one, so that what the last store did not confirm goes
  * first. Acks that the last store may have lost are found by comparing: what a store has and the
- * queue has not was settled.
+ * queue has not was settled, but for what is cold, of which none was.
  */
 #include <stdio.h>
 #include <string.h>
@@ -76,18 +76,24 @@ void store_publish(struct queue *q, struct entry *e, uint64_t tag, struct peer *
 
 void store_ack(struct queue *q, uint64_t seq)
 {
+    store_ack_range(q, seq, seq);
+}
+
+void store_ack_range(struct queue *q, uint64_t first, uint64_t end)
+{
     struct store_op *op, *last = q->ops && q->ops->n > 0 ? &q->ops->op[q->ops->n - 1] : NULL;
 
     if (!q->store || q->phase == PHASE_DELETING)
         return; /* the comparison at the next opening finds it; a deleted queue's go with its row */
-    if (last && last->kind != STORE_OP_PUBLISH && last->last_seq + 1 == seq) {
+    if (last && last->kind != STORE_OP_PUBLISH && last->last_seq + 1 == first) {
         last->kind = STORE_OP_ACK_RANGE;
-        last->last_seq = seq;
+        last->last_seq = end;
         return;
     }
     op = next_op(q);
-    op->kind = STORE_OP_ACK;
-    op->seq = op->last_seq = seq;
+    op->kind = first == end ? STORE_OP_ACK : STORE_OP_ACK_RANGE;
+    op->seq = first;
+    op->last_seq = end;
     q->ops->n++;
 }
 
@@ -191,14 +197,27 @@ void store_start(struct queue *q)
 
 void on_store_named(struct queue *q, struct msg *m)
 {
-    struct msg_store_open *open = MSG_NEW(STORE_OPEN_QUEUE, struct msg_store_open);
+    const struct backlog *b = &q->backlog;
+    struct msg_store_open *open = store_open_new(q->cell->id, q->epoch, tx_ask_cold(q, NULL));
 
     q->await_ref = 0;
     q->store = m->from;
     q->store_monitor = proc_monitor(q->store);
-    open->queue_id = q->cell->id;
-    open->epoch = q->epoch;
+    /* At first all is taken as it is, in numbers. Later what it knows of is compared. */
+    open->known_first = !q->was_opened ? 0 : b->cold_n > 0 ? b->cold_first : 1;
+    open->known_last = !q->was_opened ? UINT64_MAX : b->cold_n > 0 ? b->cold_last : 0;
+    (void)tx_ask_cold(q, open->ask); /* as many as before */
     q->open_ref = proc_call(q->store, &open->hdr, PROC_NO_TIMEOUT);
+}
+
+/* There is no room for the record, which the store has; mostly for the entry neither. */
+static void make_cold(struct queue *q, struct entry *e)
+{
+    struct record *record = settle_take_record(q, e);
+
+    if (!(e->flags & ENTRY_REDELIVERED) && !q->purge.is_on)
+        (void)backlog_cool(&q->backlog, e); /* e stays where that can't be */
+    record_unref(record);
 }
 
 void store_made_durable(struct queue *q, struct entry *e)
@@ -206,11 +225,11 @@ void store_made_durable(struct queue *q, struct entry *e)
     e->flags |= ENTRY_STORED | ENTRY_DURABLE;
     if (e->record)
         q->resident_bytes += e->size;
-    if (q->resident_bytes > RESIDENT_BYTES)
-        record_unref(settle_take_record(q, e));
+    if (q->resident_bytes > queue_limits.resident_bytes)
+        make_cold(q, e);
 }
 
-/* A publish became durable: confirmed, and its body may leave the memory. */
+/* A publish became durable: confirmed, and it may leave the memory. */
 static void made_durable(struct queue *q, const struct pending_item *item)
 {
     struct entry *e = backlog_find(&q->backlog, item->seq);
@@ -221,15 +240,6 @@ static void made_durable(struct queue *q, const struct pending_item *item)
     if (queue_plant != PLANT_CONFIRM_EARLY)
         peer_confirm(q, p, item->tag);
     peer_unpend(q, p);
-}
-
-static void recover_entry(struct queue *q, const struct store_entry *s)
-{
-    struct entry *e = backlog_add(&q->backlog, s->seq, NULL, s->place.len);
-
-    /* Nobody knows any more whether it was delivered, and an unset flag promises that it was not.
-     */
-    e->flags |= ENTRY_STORED | ENTRY_DURABLE | ENTRY_REDELIVERED;
 }
 
 /* What the new incarnation of the store has of a queue that was open before. */
@@ -251,12 +261,8 @@ void on_store_entries(struct queue *q, struct msg *m)
 
     if (m->from != q->store || in->epoch != q->epoch)
         return;
-    for (uint32_t i = 0; i < in->n; i++) {
-        if (q->was_opened)
-            compare_entry(q, &in->entry[i]);
-        else
-            recover_entry(q, &in->entry[i]);
-    }
+    for (uint32_t i = 0; i < in->n; i++)
+        compare_entry(q, &in->entry[i]);
 }
 
 void on_store_opened(struct queue *q, struct msg *m)
@@ -269,14 +275,18 @@ void on_store_opened(struct queue *q, struct msg *m)
     q->store_ready = true;
     if (!q->was_opened) {
         q->was_opened = true;
-        q->next_seq = in->next_seq;
+        q->next_seq = q->recovered_to = in->next_seq;
+        if (in->n_entries > 0)
+            backlog_set_cold(&q->backlog, 0, in->next_seq - 1, in->n_entries, in->bytes);
         attach_begin(q);
         return;
     }
     while ((item = pending_next(&q->pending, &at)))
         put_publish(q, backlog_find(&q->backlog, item->seq));
     tx_store_opened(q);
+    cold_ack_again(q);
     read_again(q);
+    cold_ask_again(q);
     sync_ask(q);
     intake_raise_all(q); /* what turned out to be durable is announced by nobody else */
 }
@@ -297,7 +307,8 @@ void on_store_durable(struct queue *q, struct msg *m)
 
 bool store_owns_ref(const struct queue *q, proc_ref ref)
 {
-    if (ref == q->store_monitor || ref == q->open_ref || ref == q->read_ref)
+    if (ref == q->store_monitor || ref == q->open_ref || ref == q->read_ref || ref == q->run_ref ||
+        ref == q->find_ref)
         return true;
     for (uint32_t i = 0; i < q->n_syncs; i++) {
         if (q->syncs[i].ref == ref)
@@ -323,13 +334,8 @@ void on_store_down(struct queue *q, struct msg *m)
     forget_given(q);
     q->store = 0;
     q->store_ready = false;
-    q->store_monitor = q->open_ref = q->read_ref = 0;
+    q->store_monitor = q->open_ref = q->read_ref = q->run_ref = q->find_ref = 0;
     sync_forget_store(q);
     tx_store_down(q);
-    if (!q->was_opened) {
-        /* What was heard of a recovery that did not end is heard again. */
-        backlog_fini(&q->backlog);
-        backlog_init(&q->backlog, proc_realloc, proc_free);
-    }
     store_start(q);
 }

@@ -290,6 +290,22 @@ bool tx_found(struct entry *e)
     return true;
 }
 
+uint32_t tx_ask_cold(const struct queue *q, uint64_t *ret)
+{
+    uint32_t n = 0;
+
+    for (const struct tx_part *t = q->txs; t; t = t->next) {
+        for (uint32_t i = t->n_done; i < t->n_ops; i++) {
+            if (!backlog_is_in_cold(&q->backlog, t->op[i].seq))
+                continue;
+            if (ret)
+                ret[n] = t->op[i].seq;
+            n++;
+        }
+    }
+    return n;
+}
+
 /* Rules 1 and 2. */
 void tx_store_opened(struct queue *q)
 {

@@ -152,6 +152,10 @@ void slice_disk_new(void)
         sim_fail("simulation", "%s", text);
     log_threshold = LOG_LEVEL_ERROR + 1; /* nothing is said */
     queue_check_invariants = true;
+    /* In most runs only a few messages stay in memory. */
+    queue_limits.resident_bytes = sim_below(SIM_DISK, 4) * 100;
+    queue_limits.run_messages = 1 + sim_below(SIM_DISK, 8);
+    queue_limits.run_bytes = sim_chance(SIM_DISK, 500000) ? 1 : 1 << 20;
     if (sim.plant)
         (void)queue_plant_set(sim.plant); /* other bugs are planted elsewhere */
 }

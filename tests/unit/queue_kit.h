@@ -41,7 +41,7 @@ static struct kit {
     struct blob *arg;
     proc_id queue, store;
     bool commits; /* the store commits by itself; else only at kit_commit */
-    uint32_t n_reads, n_opens;
+    uint32_t n_reads, n_runs, n_opens;
     struct blob *disk[MAX_SEQ]; /* committed */
 } kit;
 
@@ -76,161 +76,7 @@ static struct record *kit_record(uint32_t value, bool persistent, uint32_t size)
     return r;
 }
 
-/* The store. */
-
-static void staged_clear(void)
-{
-    for (uint32_t i = 0; i < staged.n; i++)
-        blob_unref(staged.bytes[i]);
-    staged.n = 0;
-    staged.n_sync = 0; /* the process drops them with itself */
-    staged.up_to = 0;
-}
-
-static void store_commit(void)
-{
-    struct msg_store_durable *m;
-
-    for (uint32_t i = 0; i < staged.n; i++) {
-        const struct store_op *op = &staged.op[i];
-
-        if (op->kind == STORE_OP_PUBLISH) {
-            if (!kit.disk[op->seq])
-                kit.disk[op->seq] = blob_ref(staged.bytes[i]);
-            continue;
-        }
-        for (uint64_t s = op->seq; s <= op->last_seq; s++) {
-            blob_unref(kit.disk[s]);
-            kit.disk[s] = NULL;
-        }
-    }
-    for (uint32_t i = 0; i < staged.n; i++)
-        blob_unref(staged.bytes[i]);
-    if (staged.up_to > 0) {
-        m = MSG_NEW(STORE_DURABLE, struct msg_store_durable);
-        m->queue_id = QUEUE_ID;
-        m->epoch = staged.epoch;
-        m->up_to_seq = staged.up_to;
-        PROC_SEND(staged.queue, m);
-    }
-    for (uint32_t i = 0; i < staged.n_sync; i++) {
-        proc_reply(staged.sync[i], msg_new(STORE_SYNCED, sizeof(struct msg), NULL));
-        msg_drop(staged.sync[i]);
-    }
-    staged.n = 0;
-    staged.n_sync = 0;
-}
-
-static void store_open(struct msg *m)
-{
-    const struct msg_store_open *in = MSG_OF(struct msg_store_open, m);
-    struct msg_store_entries *e;
-    struct msg_store_opened *opened = MSG_NEW(STORE_OPENED, struct msg_store_opened);
-
-    store_commit();
-    kit.n_opens++;
-    staged.up_to = 0;
-    staged.epoch = in->epoch;
-    staged.queue = m->from;
-    opened->epoch = in->epoch;
-    opened->next_seq = 1;
-    e = msg_new(STORE_ENTRIES, sizeof(*e) + 4096 * sizeof(e->entry[0]), NULL);
-    e->queue_id = QUEUE_ID;
-    e->epoch = in->epoch;
-    e->n = 0;
-    for (uint64_t s = 0; s < MAX_SEQ; s++) {
-        if (!kit.disk[s])
-            continue;
-        CHECK(e->n < 4096);
-        e->entry[e->n].seq = s;
-        e->entry[e->n++].place.len = (uint32_t)blob_size(kit.disk[s]);
-        opened->next_seq = s + 1;
-    }
-    PROC_SEND(m->from, e);
-    proc_reply(m, &opened->hdr);
-}
-
-static void store_ops_in(const struct msg_store_ops *in)
-{
-    if (in->epoch != staged.epoch)
-        return;
-    for (uint32_t i = 0; i < in->n; i++) {
-        struct store_op *op = &staged.op[staged.n];
-        uint8_t *bytes;
-
-        CHECK(staged.n < MAX_SEQ && in->op[i].last_seq < MAX_SEQ);
-        *op = in->op[i];
-        staged.bytes[staged.n] = NULL;
-        if (op->kind == STORE_OP_PUBLISH) {
-            staged.bytes[staged.n] = blob_new(op->part_len[0] + op->part_len[1], &bytes);
-            memcpy(bytes, op->part[0], op->part_len[0]);
-            if (op->part_len[1] > 0)
-                memcpy(bytes + op->part_len[0], op->part[1], op->part_len[1]);
-            CHECK(op->seq > staged.up_to);
-            staged.up_to = op->seq;
-        }
-        staged.n++;
-    }
-}
-
-static void drop_bodies(struct msg *m)
-{
-    struct msg_store_bodies *b = MSG_OF(struct msg_store_bodies, m);
-
-    for (uint32_t i = 0; i < b->n; i++)
-        blob_unref(b->body[i].bytes);
-    msg_free(m);
-}
-
-static void store_read_in(struct msg *m)
-{
-    const struct msg_store_read *in = MSG_OF(struct msg_store_read, m);
-    struct msg_store_bodies *b =
-        msg_new(STORE_BODIES, sizeof(*b) + in->n * sizeof(b->body[0]), drop_bodies);
-
-    kit.n_reads++;
-    b->n = in->n;
-    for (uint32_t i = 0; i < in->n; i++)
-        b->body[i] = (struct store_body){in->want[i].seq, blob_ref(kit.disk[in->want[i].seq])};
-    proc_reply(m, &b->hdr);
-}
-
-static void store_init(void *state, const void *arg)
-{
-    (void)state, (void)arg;
-    staged_clear();
-    CHECK(proc_register("store:/") == 0);
-}
-
-static void store_handle(void *state, struct msg *m)
-{
-    (void)state;
-    switch (m->type) {
-    case STORE_OPEN_QUEUE:
-        store_open(m);
-        break;
-    case STORE_OPS:
-        store_ops_in(MSG_OF(struct msg_store_ops, m));
-        break;
-    case STORE_READ:
-        store_read_in(m);
-        break;
-    case STORE_SYNC:
-        proc_keep(m);
-        staged.sync[staged.n_sync++] = m;
-        break;
-    case CHAN_RUN:
-        store_commit();
-        break;
-    default:
-        CHECK(!"a message that a store gets");
-    }
-    if (kit.commits)
-        store_commit();
-}
-
-static const struct proc_ops fake_store_ops = {
-    .kind = "store", .state_size = 1, .init = store_init, .handle = store_handle};
+#include "tests/unit/played_store.h"
 
 /* Channels. */
 
@@ -424,6 +270,7 @@ static void kit_start(uint64_t seed, uint32_t flags)
     kit.commits = true;
     queue_check_invariants = true;
     queue_plant = PLANT_NONE;
+    queue_limits = (struct queue_limits){1 << 20, 1024, 1 << 20};
     tw_start(seed);
     arg.cell = kit.cell = cell_new(&spec);
     kit.arg = blob_copy(&arg, sizeof(arg));

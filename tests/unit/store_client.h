@@ -64,7 +64,7 @@ static struct {
     /* Arguments for what the client is to do. */
     uint64_t queue, tx;
     uint32_t n_parts;
-    uint64_t epoch, ack_time_us;
+    uint64_t epoch, ack_time_us, known_first, known_last;
     const char *text;
     uint64_t do_seq, do_last;
     bool ack_too;
@@ -245,11 +245,11 @@ static void kill_store(void)
 
 static void open_queue(void)
 {
-    struct msg_store_open *m = MSG_NEW(STORE_OPEN_QUEUE, struct msg_store_open);
+    struct msg_store_open *m = store_open_new(t.queue, t.epoch, 0);
 
     t.n_seq = 0;
-    m->queue_id = t.queue;
-    m->epoch = t.epoch;
+    m->known_first = t.known_first;
+    m->known_last = t.known_last;
     (void)proc_call(t.store, &m->hdr, PROC_NO_TIMEOUT); /* answers are known by their type */
 }
 
@@ -385,6 +385,7 @@ static int start(void **state)
     t.now_ns = 1000000000;
     t.epoch = 1;
     t.queue = 5;
+    t.known_first = 1; /* all is told */
     t.fs = crash_fs_new(VFS);
     if (rt_start(&config) < 0)
         return -1;

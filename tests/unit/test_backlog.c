@@ -16,6 +16,7 @@ enum { SEQS = 3000, HOLDERS = 4 };
 struct naive {
     uint8_t state[SEQS];
     uint8_t holder[SEQS];
+    bool is_cold[SEQS]; /* READY, and without an entry */
 };
 
 static uint64_t rng;
@@ -49,13 +50,15 @@ static uint64_t naive_head(const struct naive *m)
 
 static void same(struct backlog *b, const struct naive *m, const struct holder *h)
 {
-    uint64_t ready = 0, unacked = 0, held[HOLDERS] = {0};
+    uint64_t ready = 0, unacked = 0, cold = 0, held[HOLDERS] = {0}, first;
     struct entry *head;
 
     for (uint64_t s = 0; s < SEQS; s++) {
         struct entry *e = backlog_find(b, s);
 
-        assert_int_equal(e ? e->state : ENTRY_GONE, m->state[s]);
+        assert_int_equal(e ? e->state : m->is_cold[s] ? ENTRY_READY : ENTRY_GONE, m->state[s]);
+        assert_true(!m->is_cold[s] || (!e && backlog_is_in_cold(b, s)));
+        cold += m->is_cold[s];
         ready += m->state[s] == ENTRY_READY;
         unacked += m->state[s] == ENTRY_UNACKED;
         if (m->state[s] == ENTRY_UNACKED)
@@ -66,25 +69,79 @@ static void same(struct backlog *b, const struct naive *m, const struct holder *
     for (int i = 0; i < HOLDERS; i++)
         assert_int_equal(h[i].n, held[i]);
     assert_true(backlog_is_sound(b));
+    assert_int_equal(b->cold_n, cold);
     head = backlog_head(b);
-    assert_int_equal(head ? entry_seq(head) : 0, naive_head(m));
+    first = naive_head(m);
+    /* From the first that may be cold on, the store is asked. */
+    assert_true(!m->is_cold[first] || first >= b->cold_first);
+    if (b->cold_n > 0 && first >= b->cold_first)
+        first = 0;
+    assert_int_equal(head ? entry_seq(head) : 0, first);
+}
+
+/* What nobody has had may become cold. */
+static void cool(struct backlog *b, struct naive *m, uint64_t s)
+{
+    struct entry *e = backlog_find(b, s);
+
+    if (e && backlog_cool(b, e))
+        m->is_cold[s] = true;
+}
+
+/* The first few cold ones come back in a run, or one of them by itself. */
+static void warm(struct backlog *b, struct naive *m, bool is_run)
+{
+    uint64_t s = b->cold_first, n = is_run ? 1 + below(100) : 1;
+
+    if (b->cold_n == 0)
+        return;
+    if (!is_run)
+        s += below((uint32_t)(b->cold_last - b->cold_first + 1));
+    for (; n > 0 && s < SEQS; s++, n--) {
+        if (m->is_cold[s])
+            backlog_warm(b, s, NULL, 3)->flags |= ENTRY_STORED;
+        m->is_cold[s] = false;
+    }
+    if (is_run)
+        backlog_cold_from(b, s);
+}
+
+/* All that is cold goes; what has an entry stays. */
+static void drop_cold(struct backlog *b, struct naive *m)
+{
+    backlog_drop_cold(b);
+    for (uint64_t s = 0; s < SEQS; s++) {
+        if (m->is_cold[s])
+            m->state[s] = ENTRY_GONE;
+        m->is_cold[s] = false;
+    }
 }
 
 /* One random operation on both. */
-static void step(struct backlog *b, struct naive *m, struct holder *h, uint64_t *next)
+static void step(struct backlog *b, struct naive *m, struct holder *h, uint64_t *next, bool cools)
 {
     uint64_t s = 1 + below(SEQS - 1);
     struct entry *e = backlog_find(b, s);
     uint32_t who = below(HOLDERS);
 
-    switch (below(7)) {
+    switch (below(cools ? 10 : 7)) {
+    case 7:
+    case 8:
+        cool(b, m, below(2) && *next < SEQS ? *next : s);
+        return;
+    case 9:
+        if (below(200) == 0)
+            drop_cold(b, m);
+        else
+            warm(b, m, below(3) > 0);
+        return;
     case 0:
     case 1:
         *next += below(10) == 0 ? 1 + below(150) : 1;
         if (*next >= SEQS)
             return;
         assert_ptr_equal(backlog_find(b, *next), NULL);
-        (void)backlog_add(b, *next, NULL, 3);
+        backlog_add(b, *next, NULL, 3)->flags |= ENTRY_STORED;
         m->state[*next] = ENTRY_READY;
         return;
     case 2:
@@ -97,8 +154,8 @@ static void step(struct backlog *b, struct naive *m, struct holder *h, uint64_t 
     case 4: /* a delivery out of turn, as re-attaching makes it */
         break;
     case 5:
-        if (!e && s < *next) {
-            (void)backlog_restore(b, s, NULL, 5);
+        if (m->state[s] == ENTRY_GONE && s < *next && s <= b->top) {
+            backlog_restore(b, s, NULL, 5)->flags |= ENTRY_STORED;
             m->state[s] = ENTRY_READY;
         }
         return;
@@ -133,7 +190,7 @@ static void test_random(void **state)
         rng = first + round * 77 + 1;
         backlog_init(&b, realloc, free);
         for (int i = 0; i < 4000; i++) {
-            step(&b, &m, h, &next);
+            step(&b, &m, h, &next, round % 2);
             if (i % 16 == 0)
                 same(&b, &m, h);
         }

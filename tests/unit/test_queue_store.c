@@ -239,7 +239,7 @@ static void test_read_back(void **state)
     assert_true(blob_total_bytes() < 2 * N * SIZE); /* one copy is on the played disk */
     kit_consume(1, kit_consumer(1, false, 0));
     assert_int_equal(chans[1].n_seen, N);
-    assert_true(kit.n_reads > 5);
+    assert_true(kit.n_runs > 100);
     for (uint32_t i = 0; i < N; i++) {
         assert_int_equal(chans[1].seen[i].value, i);
         assert_false(chans[1].seen[i].redelivered);
@@ -257,6 +257,49 @@ static void test_read_back(void **state)
     assert_int_equal(chans[2].got_value, 701);
     assert_int_equal(kit_ask(2, QUEUE_PURGE).messages, N - 702);
     assert_int_equal(on_disk(), 0);
+    kit_stop();
+}
+
+/*
+ * Of a long backlog only the head has entries. What a channel holds out of its midst stays its own,
+ * in purge and store's death; the rest comes in order, once.
+ */
+static void test_cold(void **state)
+{
+    struct do_attach back = {.consumer = kit_consumer(1, false, 3), .n_held = 3};
+
+    (void)state;
+    kit_start(12, CELL_DURABLE);
+    queue_limits = (struct queue_limits){.run_messages = 5, .run_bytes = 1 << 20};
+    kit_consume(1, back.consumer);
+    for (uint32_t v = 1; v <= 200; v += 10)
+        kit_publish(0, v, 10, true);
+    assert_int_equal(chans[1].n_seen, 3);
+    kit_restart_queue();
+    back.held = chans[1].seen;
+    chan_do(1, send_attach, &back);
+    chan_do(1, chan_cancel, &(uint32_t){1});
+    assert_int_equal(kit_ask(0, QUEUE_STAT).messages, 197);
+
+    kit.commits = false;
+    kit_settle(1, SETTLE_ACK, chans[1].seen[1].seq); /* lost with the store */
+    kit_kill(kit.store);
+    kit_settle(1, SETTLE_REQUEUE, chans[1].seen[0].seq);
+    kit.commits = true;
+    tw_do(spawn_store, NULL);
+    assert_int_equal(on_disk(), 199);
+    kit_consume(2, kit_consumer(1, false, 10));
+    for (uint32_t i = 0; i < 20; i++)
+        kit_settle(2, SETTLE_ACK, chans[2].seen[i].seq);
+    assert_int_equal(chans[2].n_seen, 30);
+    for (uint32_t i = 0; i < 30; i++)
+        assert_int_equal(chans[2].seen[i].value, i == 0 ? 1 : i + 3);
+
+    kit_kill(chans[2].pid);
+    assert_int_equal(kit_ask(0, QUEUE_PURGE).messages, 199 - 20 - 1);
+    kit_settle(1, SETTLE_REQUEUE, chans[1].seen[2].seq);
+    assert_int_equal(on_disk(), 1);
+    assert_int_equal(kit_ask(0, QUEUE_STAT).messages, 1);
     kit_stop();
 }
 
@@ -308,6 +351,7 @@ int main(void)
         cmocka_unit_test(test_credit_after_store_died),
         cmocka_unit_test(test_settled_needs_credit_too),
         cmocka_unit_test(test_read_back),
+        cmocka_unit_test(test_cold),
         cmocka_unit_test(test_many_recovered),
         cmocka_unit_test(test_transient_restart),
     };

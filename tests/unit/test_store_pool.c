@@ -64,11 +64,11 @@ static void end_queue(struct queue *q)
 
 static void on_named(struct queue *q, struct msg *m)
 {
-    struct msg_store_open *open = MSG_NEW(STORE_OPEN_QUEUE, struct msg_store_open);
+    struct msg_store_open *open = store_open_new(q->id, 1, 0);
 
     q->store = m->from;
-    open->queue_id = q->id;
-    open->epoch = 1;
+    open->known_first = 1; /* all is told */
+    open->known_last = 0;
     (void)proc_call(q->store, &open->hdr, PROC_NO_TIMEOUT); /* its answer is known by its type */
 }
 
