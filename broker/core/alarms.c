@@ -1,6 +1,6 @@
 /*
- * The alarms process: measures memory and disk, and says which alarms stand. Keeps the ballast file,
- * and gives it up when the disk is full.
+ * The alarms process: measures memory and disk, and says which alarms stand. Keeps the ballast
+ * file, and gives it up when the disk is full.
  *
  * Messages in: ALARMS_AWAIT from connections; its timer. Out: ALARMS_CLEAR.
  * Monitors nobody: an answer to a connection that has gone is dropped.
@@ -37,6 +37,7 @@ struct alarms {
     unsigned turn;
     uint64_t memory_limit, disk_free;
     struct alarms_memory memory;
+    int ballast_error; /* of the last step, told once */
 };
 
 unsigned alarms_now(void)
@@ -120,8 +121,8 @@ static void say(const struct alarms_measured *m, unsigned before, unsigned after
                  (unsigned long long)(m->disk_limit / MIB));
 }
 
-/* After a measurement of the disk. */
-static void keep_ballast(const struct alarms *a)
+/* Once the alarm stands, so that nobody fills what is given up. */
+static void keep_ballast(struct alarms *a)
 {
     const char *dir = config()->data_dir;
     uint64_t size = config()->disk_ballast;
@@ -135,27 +136,23 @@ static void keep_ballast(const struct alarms *a)
     }
     if (step == BALLAST_LEAVE)
         return;
-    if (r < 0)
+    if (r < 0 && r != a->ballast_error)
         log_error("the ballast could not be %s: %s", step == BALLAST_MAKE ? "made" : "given up",
                   strerror(-r));
-    else if (step == BALLAST_GIVE_UP)
+    if (r == 0 && step == BALLAST_GIVE_UP)
         log_warn("the disk is full: the ballast of %llu bytes was given up",
                  (unsigned long long)size);
-    else
+    if (r == 0 && step == BALLAST_MAKE)
         log_info("a ballast of %llu bytes was made", (unsigned long long)size);
+    a->ballast_error = r;
 }
 
 static void measure_disk(struct alarms *a)
 {
-    bool is_low = a->disk_free < config()->disk_free_limit;
+    RUNTIME_REGION();
 
-    if (a->turn++ % DISK_TURNS != 0 && !is_low)
-        return;
-    {
-        RUNTIME_REGION();
+    if (a->turn++ % DISK_TURNS == 0 || a->disk_free < config()->disk_free_limit)
         a->disk_free = measure_disk_free(config()->data_dir);
-    }
-    keep_ballast(a);
 }
 
 static void answer_all(struct alarms *a)
@@ -187,6 +184,7 @@ static void measure(struct alarms *a)
     after = alarms_decide(&m);
     atomic_store_explicit(&standing, after, memory_order_relaxed);
     say(&m, before, after);
+    keep_ballast(a);
     if (!after)
         answer_all(a);
     (void)proc_timer(MEMORY_US); /* the one that is under way has come */
