@@ -4,6 +4,10 @@
  * Exchanges are gone through in the order in which they are reached, each once, so that cycles end.
  * What one set of bindings holds is in the order of its cells: doubles stand side by side there,
  * and only a second set needs to be compared with what was found before.
+ *
+ * What a topic exchange finds for a key takes a look-up for each node of its trie, and is remembered
+ * for the version of its table. Only what depends on that table alone is: neither what goes on
+ * through other exchanges, nor that nothing was found where there may be an alternate.
  */
 #include "queues/route.h"
 
@@ -12,6 +16,7 @@
 
 #include "amqp/codec/table.h"
 #include "broker/runtime/blob.h"
+#include "broker/runtime/memo.h"
 #include "broker/runtime/table.h"
 #include "queues/headers.h"
 #include "queues/route_set.h"
@@ -176,16 +181,51 @@ static void route_in(struct router *r, const struct cell *x)
         route_alternate(r, x);
 }
 
+static void route_anew(struct router *r)
+{
+    struct ptrset *exchanges = &r->out->exchanges;
+
+    for (uint32_t i = 0; i < exchanges->n; i++)
+        route_in(r, exchanges->item[i]);
+}
+
+static bool may_remember(const struct route_query *q)
+{
+    return q->exchange && q->exchange->type == EXCHANGE_TOPIC && q->more_keys[0].len == 0 &&
+           q->more_keys[1].len == 0;
+}
+
+static void route_remembered(struct router *r, struct memo *memo)
+{
+    const struct cell *x = r->q->exchange;
+    const struct amqp_bytes *key = &r->q->key;
+    uint64_t version = table_version(x->routes); /* asked for before anything is looked up */
+    const struct memo_entry *e = memo_get(memo, version, key->p, key->len);
+    struct ptrset *queues = &r->out->queues;
+
+    if (e) {
+        for (unsigned i = 0; i < e->n; i++)
+            ptrset_push(queues, e->item[i]);
+        return;
+    }
+    route_anew(r);
+    if (r->out->exchanges.n == 1 && (queues->n > 0 || !x->args))
+        memo_put(memo, version, key->p, key->len, queues->item, queues->n);
+}
+
 void route(const struct vhost_tables *t, const struct route_query *q, struct routed *ret,
            void *(*realloc_fn)(void *, size_t), void (*free_fn)(void *))
 {
     struct router r = {.tables = t, .q = q, .out = ret};
+    struct memo *memo = may_remember(q) ? memo_here() : NULL;
 
     ptrset_init(&ret->queues, realloc_fn, free_fn);
     ptrset_init(&ret->exchanges, realloc_fn, free_fn);
     ptrset_push(&ret->exchanges, q->exchange);
-    for (uint32_t i = 0; i < ret->exchanges.n; i++)
-        route_in(&r, ret->exchanges.item[i]);
+    if (memo)
+        route_remembered(&r, memo);
+    else
+        route_anew(&r);
 }
 
 void routed_fini(struct routed *r)

@@ -243,6 +243,7 @@ struct worker {
     timer_t watchdog;
     bool has_watchdog;
     uint8_t *scratch;
+    struct memo *memo;
     char *inspect_text;
     pthread_t thread;
     void *signal_stack;

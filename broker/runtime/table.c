@@ -7,7 +7,8 @@
  * Invariants:
  *   1. A version's nodes are written before its root is stored (release), and read after it is
  *      loaded (acquire).
- *   2. What a change took out is retired after the new root is stored, never before.
+ *   2. What a change took out is retired after the new root and then the new version's number are
+ *      stored, never before; so who sees the old number may use what he finds until his turn ends.
  *   3. One process writes a table at a time; the lock guards only the register of names.
  */
 #include "broker/runtime/table.h"
@@ -25,6 +26,7 @@
 
 struct table {
     _Atomic(hamt_ref) root;
+    _Atomic uint64_t version;
     atomic_size_t count;
     uint64_t seed; /* of the keys' hashes */
     void (*free_value)(void *);
@@ -43,13 +45,19 @@ enum { BUCKETS = 1024 };
 
 static struct {
     pthread_mutex_t lock;
-    bool is_ending; /* tables_fini frees all that there is: nobody closes any more */
+    bool is_ending;                /* tables_fini frees all that there is: nobody closes any more */
+    _Atomic uint64_t last_version; /* of any table */
     struct table_list bucket[BUCKETS];
 } tables = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct table_list *bucket_of(const char *name)
 {
     return &tables.bucket[hamt_hash(0, name, strlen(name)) % BUCKETS];
+}
+
+static uint64_t version_next(void)
+{
+    return atomic_fetch_add_explicit(&tables.last_version, 1, memory_order_relaxed) + 1;
 }
 
 static struct table *table_new(const char *name, void (*free_value)(void *))
@@ -59,6 +67,7 @@ static struct table *table_new(const char *name, void (*free_value)(void *))
 
     t->seed = world()->random ? world()->random() : 1; /* 1: before rt_start */
     t->free_value = free_value;
+    atomic_init(&t->version, version_next());
     memcpy(t->name, name, len);
     return t;
 }
@@ -138,6 +147,7 @@ static void publish(struct table *t, hamt_ref root, const struct hamt_garbage *g
     struct trash *trash;
 
     atomic_store_explicit(&t->root, root, memory_order_release);
+    atomic_store_explicit(&t->version, version_next(), memory_order_release);
     if (!garbage->nodes && !garbage->leaf)
         return;
     trash = rt_alloc(sizeof(*trash));
@@ -174,6 +184,11 @@ int table_del(struct table *t, const void *key, size_t len)
     atomic_fetch_sub_explicit(&t->count, 1, memory_order_relaxed);
     publish(t, root, &garbage, t->free_value);
     return 1;
+}
+
+uint64_t table_version(const struct table *t)
+{
+    return atomic_load_explicit(&t->version, memory_order_acquire);
 }
 
 size_t table_count(const struct table *t)

@@ -29,6 +29,11 @@ void table_put(struct table *t, const void *key, size_t len, void *value);
 /* Writer only. Returns whether it was there. */
 int table_del(struct table *t, const void *key, size_t len);
 size_t table_count(const struct table *t);
+/*
+ * Names what the table holds now: another number after each change, and never that of any other
+ * table. What was read after it was asked for is of this version or a later one.
+ */
+uint64_t table_version(const struct table *t);
 /* Calls fn for each entry of the present version, in no order; stops when fn returns nonzero. */
 int table_each(const struct table *t, int (*fn)(void *ctx, const void *key, size_t len, void *v),
                void *ctx);

@@ -205,6 +205,35 @@ static void test_random_graph(void **state)
     kit_run(random_graph, NULL);
 }
 
+/* An alternate exchange that comes later gets what found nothing before, though nothing was bound. */
+static void late_alternate(void *arg)
+{
+    struct ftable_builder b;
+    struct blob *args;
+    struct cell *x, *late;
+    uint8_t buf[64];
+
+    (void)arg;
+    ftable_build(&b, buf, sizeof(buf));
+    ftable_put_string(&b, "alternate-exchange", "late");
+    args = blob_copy(buf, b.len);
+    x = kit_exchange(EXCHANGE_TOPIC, "x", args);
+    blob_unref(args);
+    CHECK(kit_count(x, "a") == 0);
+    CHECK(kit_count(x, "a") == 0);
+    late = kit_exchange(EXCHANGE_FANOUT, "late", NULL);
+    CHECK(kit_bind(late, kit_queue("q"), ""));
+    CHECK(kit_count(x, "a") == 1);
+    CHECK(kit_unbind(late, kit.cell[2], ""));
+    CHECK(kit_count(x, "a") == 0);
+}
+
+static void test_late_alternate(void **state)
+{
+    (void)state;
+    kit_run(late_alternate, NULL);
+}
+
 /*
  * Large sets: many queues under one key, each by several bindings, put and taken in random order.
  */
@@ -352,9 +381,8 @@ static void test_strip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_graph),
-        cmocka_unit_test(test_large_set),
-        cmocka_unit_test(test_more_keys),
+        cmocka_unit_test(test_random_graph), cmocka_unit_test(test_late_alternate),
+        cmocka_unit_test(test_large_set),    cmocka_unit_test(test_more_keys),
         cmocka_unit_test(test_strip),
     };
 
