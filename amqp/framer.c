@@ -8,9 +8,8 @@
 #include "amqp/framer.h"
 
 /*
- * Next to the own place of what is left of a large body, little is read elsewhere, so that not much
- * of the next one has to be copied. Small bodies are many to a read: another copy costs them less
- * than another read.
+ * Next to a large body's own place little is read elsewhere, so that not much of the next one has to
+ * be copied. Small bodies are many to a read: another copy costs them less than another read.
  */
 enum { LARGE_BODY = 16384, BESIDE_LARGE = 4096 };
 
@@ -43,7 +42,7 @@ int framer_places(const struct framer *f, uint8_t *scratch, size_t size, struct 
 
     if (f->in_body && f->body && f->body_left > 0) {
         ret[n++] = (struct iovec){f->body, f->body_left};
-        if (f->body_left >= LARGE_BODY && size > BESIDE_LARGE)
+        if (f->is_large && size > BESIDE_LARGE)
             size = BESIDE_LARGE;
     } else if (f->part) {
         ret[n++] = (struct iovec){f->part + f->have, f->need - f->have};
@@ -58,6 +57,7 @@ static int begin_body(struct framer *f, const struct framer_ops *ops, void *ctx,
 {
     f->body = NULL;
     f->body_left = head->size;
+    f->is_large = head->size >= LARGE_BODY;
     f->channel = head->channel;
     f->in_body = true;
     return ops->body(ctx, head->channel, head->size, &f->body);

@@ -23,6 +23,7 @@ struct framer {
     uint32_t body_left;  /* of that payload */
     uint16_t channel;    /* of that frame */
     bool in_body;        /* its end octet has not come */
+    bool is_large;       /* it is a large one, and the next ones are likely to be */
     bool hold;           /* set by a callback: what follows is kept and not looked at */
     uint8_t *held;       /* that */
     uint32_t n_held;

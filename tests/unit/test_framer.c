@@ -165,7 +165,7 @@ static int take_body(void *ctx, uint16_t channel, uint32_t size, uint8_t **ret_a
     return 0;
 }
 
-/* Small bodies do not make small reads; beside a large one little is read. */
+/* Small bodies do not make small reads; beside a large one, down to its end, little is read. */
 static void test_places(void **state)
 {
     static const struct framer_ops taking = {on_frame, take_body, on_body_end};
@@ -181,6 +181,10 @@ static void test_places(void **state)
         assert_int_equal(framer_feed(&f, &taking, NULL, head, sizeof(head)), 0);
         assert_int_equal(framer_places(&f, scratch, sizeof(scratch), places), 2);
         assert_int_equal(places[0].iov_len, len);
+        assert_int_equal(places[1].iov_len, len == 100 ? sizeof(scratch) : 4096);
+        assert_int_equal(framer_feed(&f, &taking, NULL, scratch, len - 50), 0);
+        assert_int_equal(framer_places(&f, scratch, sizeof(scratch), places), 2);
+        assert_int_equal(places[0].iov_len, 50);
         assert_int_equal(places[1].iov_len, len == 100 ? sizeof(scratch) : 4096);
         framer_fini(&f);
     }
