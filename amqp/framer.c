@@ -8,8 +8,8 @@
 #include "amqp/framer.h"
 
 /*
- * Next to a large body's own place little is read elsewhere, so that not much of the next one has to
- * be copied. Small bodies are many to a read: another copy costs them less than another read.
+ * Next to a large body's own place little is read elsewhere, so that not much of the next one has
+ * to be copied. Small bodies are many to a read: another copy costs them less than another read.
  */
 enum { LARGE_BODY = 16384, BESIDE_LARGE = 4096 };
 

@@ -5,9 +5,9 @@
  * What one set of bindings holds is in the order of its cells: doubles stand side by side there,
  * and only a second set needs to be compared with what was found before.
  *
- * What a topic exchange finds for a key takes a look-up for each node of its trie, and is remembered
- * for the version of its table. Only what depends on that table alone is: neither what goes on
- * through other exchanges, nor that nothing was found where there may be an alternate.
+ * What a topic exchange finds for a key takes a look-up for each node of its trie, and is
+ * remembered for the version of its table. Only what depends on that table alone is: neither what
+ * goes on through other exchanges, nor that nothing was found where there may be an alternate.
  */
 #include "queues/route.h"
 

@@ -3,7 +3,8 @@
  *
  * Internal to table.c, and the hash to memo.c. A version of the trie is one word, its root; whoever
  * holds a root may walk it while a writer makes the next version. A change returns the new root and
- * tells what the old version alone holds, so that the caller can free it when no reader can be left.
+ * tells what the old version alone holds, so that the caller can free it when no reader can be
+ * left.
  */
 #ifndef BROKER_RUNTIME_HAMT_H
 #define BROKER_RUNTIME_HAMT_H

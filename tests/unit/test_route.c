@@ -205,7 +205,7 @@ static void test_random_graph(void **state)
     kit_run(random_graph, NULL);
 }
 
-/* An alternate exchange that comes later gets what found nothing before, though nothing was bound. */
+/* An alternate exchange that comes later gets what found nothing before, with nothing bound. */
 static void late_alternate(void *arg)
 {
     struct ftable_builder b;
