@@ -24,6 +24,8 @@
 #include <string.h>
 
 #include "amqp/channel_internal.h"
+#include "broker/core/access.h"
+#include "broker/core/limits.h"
 #include "queues/vhost_state.h"
 
 enum { CLOSE_TIMEOUT_US = 8 * 1000 * 1000 };
@@ -33,6 +35,7 @@ static void channel_init(void *state, const void *arg)
     struct channel *ch = state;
     const struct channel_arg *a = arg;
     const char *down;
+    int64_t most;
 
     ch->connection = a->connection;
     ch->number = a->number;
@@ -49,6 +52,12 @@ static void channel_init(void *state, const void *arg)
     confirms_init(&ch->confirms, proc_realloc, proc_free);
     asks_init(&ch->asks);
     channel_set_share(ch, 0);
+    most = access_limit_of_user(ch->user, ACCESS_CHANNELS);
+    if (!limit_take(LIMIT_CHANNELS_OF_USER, ch->user, a->user_len, most))
+        channel_fail(ch, AMQP_CODE_NOT_ALLOWED, AMQP_CHANNEL_OPEN,
+                     "number of channels opened for user '%s' has reached the maximum allowed user "
+                     "limit of (%lld)",
+                     ch->user, (long long)most);
     down = vhost_down_reason(ch->vhost);
     if (down)
         channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, AMQP_CHANNEL_OPEN, "%s", down);

@@ -196,6 +196,9 @@ enum method_result get_start(struct channel *ch, const struct amqp_method *m)
 
     if (!cell)
         return r;
+    if (!share_has_room(&ch->share) && !m->u.basic_get.no_ack)
+        channel_fail(ch, AMQP_CODE_PRECONDITION_FAILED, m->id,
+                     "reached maximum (%u) of unacknowledged messages per channel", ch->share.most);
     l = link_to(ch, cell);
     if (l->state != LINK_UP)
         return op_await_cell(ch, cell, l->pid);
@@ -225,6 +228,7 @@ static void get_ok(struct channel *ch, struct link *l, struct msg_queue_got *got
         e->lasts = is_lasting(l, item.record);
         item.tag = e->tag;
         l->n_held++;
+        share_use_other(&ch->share);
     }
     out->number = ch->number;
     conn_deliver_add(out, &item);

@@ -24,6 +24,8 @@ void settle_take(struct channel *ch, struct tag_entry *e)
     l->n_held--;
     if (e->cid != 0) /* of a consumer, not of a get */
         share_release(&ch->share);
+    else
+        share_release_other(&ch->share);
     tags_take(&ch->tags, e);
     link_drop_if_unused(ch, l);
 }

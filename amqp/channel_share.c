@@ -23,6 +23,7 @@ void channel_set_share(struct channel *ch, uint16_t asked)
     uint32_t most = (uint32_t)config()->channel_max_unacked;
     uint32_t limit = asked && (most == 0 || asked < most) ? asked : most;
 
+    ch->share.most = most;
     share_set_limit(&ch->share, limit);
     if (was_limited == (limit > 0))
         return; /* a raise is given out when the turn ends, a cut takes effect by itself */

@@ -30,6 +30,7 @@
 #include "broker/core/access.h"
 #include "broker/core/alarms.h"
 #include "broker/core/config.h"
+#include "broker/core/limits.h"
 #include "broker/core/log.h"
 #include "queues/registry.h"
 #include "queues/vhost_state.h"
@@ -129,6 +130,21 @@ static const char *address_text(const struct sockaddr_storage *a, char *out, siz
     return out;
 }
 
+/* Who has many sockets that do not log in is cut off before he is read. */
+static void take_handshake(struct connection *c)
+{
+    uint64_t most = config()->handshakes_max;
+
+    c->handshake = limit_take(LIMIT_HANDSHAKES_FROM_ADDRESS, &c->origin, sizeof(c->origin),
+                              most ? (int64_t)most : LIMIT_NONE);
+    if (c->handshake)
+        return;
+    if (limit_may_tell(LIMIT_HANDSHAKES_FROM_ADDRESS, &c->origin, sizeof(c->origin)))
+        log_warn("%s: refused, %llu connections from its address have not logged in", c->name,
+                 (unsigned long long)most);
+    proc_exit(EXIT_NORMAL, 0, "too many handshakes");
+}
+
 static void on_fd(struct connection *c, struct msg_fd *m)
 {
     char peer[INET6_ADDRSTRLEN + 8], local[INET6_ADDRSTRLEN + 8];
@@ -138,6 +154,7 @@ static void on_fd(struct connection *c, struct msg_fd *m)
     snprintf(c->name, sizeof(c->name), "%s -> %s", address_text(&m->peer, peer, sizeof(peer)),
              address_text(&m->local, local, sizeof(local)));
     proc_set_name(c->name);
+    take_handshake(c);
     c->io = io_open(io_take(m));
     connection_move(c, CONN_HEADER);
     connection_read(c); /* most clients have sent the header by now */
@@ -191,6 +208,7 @@ void connection_end(struct connection *c, bool by_client)
 /* The last state: what is left is written, then the socket closes. */
 static void linger(struct connection *c)
 {
+    connection_give_places(c); /* who has heard close-ok may come again */
     if (c->closes_by_client && !c->eof) {
         const struct amqp_method ok = {.id = AMQP_CONNECTION_CLOSE_OK};
 

@@ -9,6 +9,7 @@
 #include "amqp/sasl.h"
 #include "broker/core/access.h"
 #include "broker/core/config.h"
+#include "broker/core/limits.h"
 #include "broker/core/log.h"
 
 enum { SILENT_CLOSE_US = 3 * 1000 * 1000 };
@@ -149,6 +150,8 @@ void connection_on_logged(struct connection *c, const struct msg *m)
     c->login = 0;
     if (conn_state(c) == CONN_START) {
         if (is_right) {
+            limit_give(c->handshake);
+            c->handshake = NULL;
             send_tune(c);
             connection_move(c, CONN_TUNE);
             connection_resume(c);
@@ -229,6 +232,43 @@ void connection_open(struct connection *c)
     log_info("%s: open, user %s, vhost %s", c->name, c->user, c->vhost);
 }
 
+void connection_give_places(struct connection *c)
+{
+    for (unsigned i = 0; i < sizeof(c->places) / sizeof(c->places[0]); i++) {
+        limit_give(c->places[i]);
+        c->places[i] = NULL;
+    }
+}
+
+/* Its places among the connections that are open; false: it was refused. */
+static bool take_places(struct connection *c)
+{
+    int64_t of_node = config()->connection_max ? (int64_t)config()->connection_max : LIMIT_NONE;
+    int64_t of_vhost = access_limit_of_vhost(c->vhost, ACCESS_CONNECTIONS);
+    int64_t of_user = access_limit_of_user(c->user, ACCESS_CONNECTIONS);
+
+    c->places[0] = limit_take(LIMIT_CONNECTIONS, "", 0, of_node);
+    c->places[1] = limit_take(LIMIT_CONNECTIONS_OF_VHOST, c->vhost, strlen(c->vhost), of_vhost);
+    c->places[2] = limit_take(LIMIT_CONNECTIONS_OF_USER, c->user, strlen(c->user), of_user);
+    if (c->places[0] && c->places[1] && c->places[2])
+        return true;
+    if (!c->places[0])
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
+                        "connection refused: node connection limit (%lld) is reached",
+                        (long long)of_node);
+    else if (!c->places[1])
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
+                        "access to vhost '%s' refused for user '%s': connection limit (%lld) is "
+                        "reached",
+                        c->vhost, c->user, (long long)of_vhost);
+    else
+        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
+                        "connection refused for user '%s': user connection limit (%lld) is reached",
+                        c->user, (long long)of_user);
+    connection_give_places(c);
+    return false;
+}
+
 static void on_open(struct connection *c, const struct amqp_connection_open *o)
 {
     if (!access_has_vhost((const char *)o->virtual_host.p, o->virtual_host.len)) {
@@ -242,7 +282,8 @@ static void on_open(struct connection *c, const struct amqp_connection_open *o)
                         "access to vhost '%s' refused for user '%s'", c->vhost, c->user);
         return;
     }
-    connection_await_vhost(c);
+    if (take_places(c))
+        connection_await_vhost(c);
 }
 
 /* One at a time; the answer, or another refusal, is connection_on_logged. */

@@ -79,6 +79,8 @@ struct connection {
     proc_ref login;                         /* an answer of `access` that is awaited */
     proc_ref alarm;                         /* the end of the alarms, or their process */
     uint64_t origin;                        /* what `access` counts tries by */
+    struct limit_place *places[3];          /* among the connections that are open */
+    struct limit_place *handshake;          /* of its address, until it is logged in */
     uint64_t hard_bytes; /* output that could not be refused, since it was last empty */
     uint64_t beat_position, beat_appended; /* of the output at the last beat, this beat included */
     uint32_t frame_max;
@@ -145,6 +147,8 @@ void connection_on_alarm(struct connection *c, const struct msg *m);
 
 /* connection_handshake.c */
 void connection_on_header(struct connection *c);
+/* It is open no more, as far as limits go. */
+void connection_give_places(struct connection *c);
 /* The vhost is there: the connection is open. */
 void connection_open(struct connection *c);
 /* `access` has answered, or cannot. */

@@ -63,9 +63,12 @@ struct share_member *share_give(struct share *s, uint32_t left, uint32_t *ret_n)
     uint32_t busy = s->used + s->out, n;
     struct share_member *m = s->turn;
 
-    if (!m || busy >= s->limit)
+    if (!m || busy >= s->limit || !share_has_room(s))
         return NULL;
-    n = (s->limit - busy + left - 1) / left;
+    n = s->limit - busy;
+    if (s->most > 0 && n > s->most - busy - s->others)
+        n = s->most - busy - s->others;
+    n = (n + left - 1) / left;
     s->turn = m->next;
     m->out += n;
     s->out += n;

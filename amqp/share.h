@@ -7,6 +7,10 @@
  * has used it or the queue gives it back; a delivery uses the limit until it is settled.
  *
  *   used + out <= limit, unless the limit was lowered or set while there were deliveries.
+ *
+ * What is in the hands of the client by other ways counts for a bound of its own only:
+ *
+ *   used + out + others <= most, likewise.
  */
 #ifndef AMQP_SHARE_H
 #define AMQP_SHARE_H
@@ -25,6 +29,7 @@ struct share {                 /* zeroed at first */
     uint32_t n_wanting;
     uint32_t limit; /* 0: none */
     uint32_t used, out;
+    uint32_t most, others; /* most 0: no bound */
 };
 
 /* A new limit; 0: none, and nobody wants any more. */
@@ -52,6 +57,22 @@ static inline void share_use(struct share *s)
 static inline void share_release(struct share *s)
 {
     s->used--;
+}
+
+/* The same of what draws no permits. */
+static inline void share_use_other(struct share *s)
+{
+    s->others++;
+}
+static inline void share_release_other(struct share *s)
+{
+    s->others--;
+}
+
+/* Whether the bound on all leaves room for one more. */
+static inline bool share_has_room(const struct share *s)
+{
+    return s->most == 0 || s->used + s->out + s->others < s->most;
 }
 
 #endif

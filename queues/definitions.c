@@ -111,6 +111,24 @@ static int hash_password(struct reader *r, json_t *o, struct password *ret)
     return 0;
 }
 
+/* Limits as RabbitMQ writes them: an object of names and numbers, -1 for none. */
+static int take_limits(struct reader *r, const json_t *o, struct access_limit *ret)
+{
+    static const char *const names[] = {[ACCESS_CONNECTIONS] = "max-connections",
+                                        [ACCESS_CHANNELS] = "max-channels",
+                                        [ACCESS_QUEUES] = "max-queues"};
+
+    for (int i = 0; i < ACCESS_LIMITS; i++) {
+        const json_t *v = json_object_get(o, names[i]);
+
+        if (v && !json_is_integer(v))
+            return refuse(r, "'%s' is no number", names[i]);
+        if (v)
+            ret[i] = (struct access_limit){true, json_integer_value(v)};
+    }
+    return 0;
+}
+
 static int take_user(struct reader *r, json_t *o, struct definition *d)
 {
     const char *hash = json_string_value(json_object_get(o, "password_hash"));
@@ -120,6 +138,8 @@ static int take_user(struct reader *r, json_t *o, struct definition *d)
     d->fact.kind = ACCESS_FACT_USER;
     if (error == 0)
         error = take_tags(r, json_object_get(o, "tags"), &d->fact.tags);
+    if (error == 0)
+        error = take_limits(r, json_object_get(o, "limits"), d->fact.limit);
     if (error < 0)
         return error;
     if (json_object_get(o, "password")) {
@@ -180,7 +200,8 @@ static int take_permission(struct reader *r, json_t *o, struct definition *d)
     return error;
 }
 
-/* Policies, parameters: their name, and their vhost where they have one. */
+/* Policies, parameters: their name, and their vhost where they have one. Of the parameters the
+ * limits of vhosts mean something. */
 static int take_other(struct reader *r, json_t *o, struct definition *d)
 {
     const char *vhost = json_string_value(json_object_get(o, "vhost"));
@@ -191,7 +212,13 @@ static int take_other(struct reader *r, json_t *o, struct definition *d)
     d->kind = DEFINITION_OTHER;
     if (error == 0)
         d->key = key_of(name, vhost ? vhost : "", component);
-    return error;
+    if (error < 0 || strcmp(r->section, "parameters") != 0 || !component ||
+        strcmp(component, "vhost-limits") != 0)
+        return error;
+    d->kind = DEFINITION_FACT;
+    d->fact.kind = ACCESS_FACT_VHOST_LIMITS;
+    error = get_text(r, o, "vhost", 1, d->fact.vhost);
+    return error < 0 ? error : take_limits(r, json_object_get(o, "value"), d->fact.limit);
 }
 
 /*

@@ -163,6 +163,7 @@ static void row_written(struct registry *r, struct job *j, struct msg *m)
     struct cell *c = j->cell;
 
     (void)m;
+    r->n_queues -= is_queue(c); /* the subject counts for it now */
     table_put(names_of(r, c), cell_name(c), c->name_len, cell_ref(c));
     owner_adopt(r, subject_add(r, c));
     job_act_with(r, j, supervisor_with(c), start_child, child_started);
@@ -170,6 +171,7 @@ static void row_written(struct registry *r, struct job *j, struct msg *m)
 
 void job_make_cell(struct registry *r, struct job *j)
 {
+    r->n_queues += is_queue(j->cell);
     r->ids_left--;
     reserve_ids(r);
     job_write_row(r, j, row_written);

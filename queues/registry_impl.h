@@ -131,6 +131,7 @@ struct registry {
     struct lane_line granted; /* jobs that may begin */
     unsigned nesting;         /* deletions begun inside others */
     TAILQ_HEAD(, job) jobs;
+    int64_t n_queues; /* subjects that are queues, and those that are being declared */
     TAILQ_HEAD(, watcher) watchers;
 };
 

@@ -30,6 +30,7 @@ struct subject *subject_add(struct registry *r, struct cell *c)
     LIST_INIT(&s->as_source);
     LIST_INIT(&s->as_dest);
     u64map_put(&r->by_id, c->id, (uintptr_t)s);
+    r->n_queues += c->kind == CELL_QUEUE;
     return s;
 }
 
@@ -46,6 +47,7 @@ void subject_remove(struct registry *r, struct cell *c)
     if (s->is_owned)
         LIST_REMOVE(s, by_owner);
     u64map_del(&r->by_id, c->id, NULL);
+    r->n_queues -= c->kind == CELL_QUEUE;
     proc_free_owned(s);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/access.h"
 #include "broker/core/names.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/runtime.h"
@@ -177,6 +178,18 @@ static void declare_new(struct registry *r, struct job *j)
     job_make_cell(r, j);
 }
 
+static bool refuse_too_many(struct registry *r, struct job *j)
+{
+    int64_t most = access_limit_of_vhost(r->vhost, ACCESS_QUEUES);
+    char text[256];
+
+    if (r->n_queues < most)
+        return false;
+    job_refuse(r, j, 406, "cannot declare queue '%s': queue limit in vhost '%s' (%lld) is reached",
+               name_text(text, declare_of(j)->name), r->vhost, (long long)most);
+    return true;
+}
+
 static void declare_begin(struct registry *r, struct job *j)
 {
     struct msg_registry_declare *d = declare_of(j);
@@ -196,7 +209,7 @@ static void declare_begin(struct registry *r, struct job *j)
                    name_text(text, d->name));
     } else if (check_queue_args(r->vhost, d->name, d->args, &j->refusal)) {
         job_finish(r, j);
-    } else {
+    } else if (!refuse_too_many(r, j)) {
         job_decided(r, j);
         job_with_ids(r, j, declare_new);
     }

@@ -48,6 +48,13 @@ bool access_check_topic(const char *user, const char *vhost, const void *exchang
                         enum access_right right, const void *key, size_t key_len);
 /* Bits of enum access_tag; 0 for a user that is not there. */
 unsigned access_tags(const char *user, size_t len);
+
+/* What a user or a vhost may have at most. */
+enum access_limited { ACCESS_CONNECTIONS, ACCESS_CHANNELS, ACCESS_QUEUES, ACCESS_LIMITS };
+
+/* What was set for it, or else for all of its kind; LIMIT_NONE: nothing. */
+int64_t access_limit_of_user(const char *user, enum access_limited what);
+int64_t access_limit_of_vhost(const char *vhost, enum access_limited what);
 /* The bit that a tag's name stands for; 0: none that means anything here. */
 unsigned access_tag_of(const char *name, size_t len);
 /* Calls fn for each vhost, in no order. */
@@ -68,14 +75,22 @@ enum access_fact_kind {
     ACCESS_FACT_USER,
     ACCESS_FACT_PERMISSION,       /* user, vhost */
     ACCESS_FACT_TOPIC_PERMISSION, /* user, vhost, exchange; pattern[ACCESS_CONFIGURE] is unused */
+    ACCESS_FACT_VHOST_LIMITS,     /* vhost */
+    ACCESS_FACTS
+};
+
+struct access_limit {
+    bool is_set;
+    int64_t most; /* < 0: without end */
 };
 
 struct access_fact {
     enum access_fact_kind kind;
     bool remove; /* by its names */
     char user[256], vhost[256], exchange[256];
-    unsigned tags;                /* USER */
-    struct password password;     /* USER */
+    unsigned tags;                            /* USER */
+    struct password password;                 /* USER */
+    struct access_limit limit[ACCESS_LIMITS]; /* USER, VHOST_LIMITS */
     char *pattern[ACCESS_RIGHTS]; /* permissions: of rt_alloc, the message's; NULL: empty */
 };
 

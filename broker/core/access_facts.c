@@ -12,6 +12,7 @@
 #include "broker/core/access_impl.h"
 #include "broker/core/access_pattern.h"
 #include "broker/core/config.h"
+#include "broker/core/limits.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/table.h"
 
@@ -24,6 +25,11 @@ enum { KEY_MAX = 3 * 256 };
 
 struct vhost {
     uint32_t mark;
+};
+
+struct vhost_limits {
+    uint32_t mark;
+    struct access_limit limit[ACCESS_LIMITS];
 };
 
 struct permission { /* also of topics */
@@ -49,6 +55,8 @@ static struct table *table_of(enum access_fact_kind kind)
         return table_open("access/users", rt_free);
     case ACCESS_FACT_PERMISSION:
         return table_open("access/permissions", free_permission);
+    case ACCESS_FACT_VHOST_LIMITS:
+        return table_open("access/vhost_limits", rt_free);
     default:
         return table_open("access/topic_permissions", free_permission);
     }
@@ -145,6 +153,35 @@ unsigned access_tag_of(const char *name, size_t len)
     return 0;
 }
 
+static int64_t limit_of(const struct access_limit *set, uint64_t else_most)
+{
+    if (set && set->is_set)
+        return set->most < 0 ? LIMIT_NONE : set->most;
+    return else_most ? (int64_t)else_most : LIMIT_NONE;
+}
+
+int64_t access_limit_of_user(const char *user, enum access_limited what)
+{
+    const struct access_user *u = facts_user(user, strlen(user));
+    const struct config *c = config();
+
+    return limit_of(u ? &u->limit[what] : NULL, what == ACCESS_CONNECTIONS ? c->user_max_connections
+                                                : what == ACCESS_CHANNELS  ? c->user_max_channels
+                                                                           : 0);
+}
+
+int64_t access_limit_of_vhost(const char *vhost, enum access_limited what)
+{
+    const struct vhost_limits *v =
+        table_get(table_of(ACCESS_FACT_VHOST_LIMITS), vhost, strlen(vhost));
+    const struct config *c = config();
+
+    return limit_of(v ? &v->limit[what] : NULL, what == ACCESS_CONNECTIONS
+                                                    ? c->vhost_max_connections
+                                                : what == ACCESS_QUEUES ? c->vhost_max_queues
+                                                                        : 0);
+}
+
 struct each_vhost {
     void (*fn)(void *ctx, const char *vhost);
     void *ctx;
@@ -228,13 +265,14 @@ static struct access_user *user_new(const struct access_fact *f, uint32_t mark)
     u->mark = mark;
     u->tags = f->tags;
     u->password = f->password;
+    memcpy(u->limit, f->limit, sizeof(u->limit));
     u->loopback_only = config()->guest_from_loopback_only && strcmp(f->user, "guest") == 0;
     return u;
 }
 
 static size_t key_of(const struct access_fact *f, char out[KEY_MAX])
 {
-    const char *name = f->kind == ACCESS_FACT_VHOST ? f->vhost : f->user;
+    const char *name = f->kind == ACCESS_FACT_USER ? f->user : f->vhost;
 
     if (f->kind == ACCESS_FACT_PERMISSION)
         return make_key(out, f->user, f->vhost, NULL, 0);
@@ -255,6 +293,7 @@ int facts_set(const struct access_fact *f, uint32_t mark, char *ret_text, size_t
 {
     struct table *t = table_of(f->kind);
     struct permission *p;
+    struct vhost_limits *limits;
     struct vhost *v;
     char key[KEY_MAX];
     size_t len = key_of(f, key);
@@ -268,6 +307,11 @@ int facts_set(const struct access_fact *f, uint32_t mark, char *ret_text, size_t
         table_put(t, key, len, v);
     } else if (f->kind == ACCESS_FACT_USER) {
         table_put(t, key, len, user_new(f, mark));
+    } else if (f->kind == ACCESS_FACT_VHOST_LIMITS) {
+        limits = rt_zalloc(sizeof(*limits));
+        limits->mark = mark;
+        memcpy(limits->limit, f->limit, sizeof(limits->limit));
+        table_put(t, key, len, limits);
     } else {
         r = permission_new(f, mark, &p, ret_text, size);
         if (r == 0)
@@ -303,7 +347,7 @@ unsigned facts_sweep(uint32_t mark)
 {
     struct sweep s = {.mark = mark};
 
-    for (int kind = ACCESS_FACT_VHOST; kind <= ACCESS_FACT_TOPIC_PERMISSION; kind++) {
+    for (int kind = ACCESS_FACT_VHOST; kind < ACCESS_FACTS; kind++) {
         s.table = table_of((enum access_fact_kind)kind);
         table_each(s.table, sweep_one, &s); /* of the version that it began with */
     }

@@ -12,6 +12,7 @@ struct access_user { /* immutable; the value of a user's name */
     unsigned tags;
     bool loopback_only;
     struct password password;
+    struct access_limit limit[ACCESS_LIMITS];
 };
 
 /* access_facts.c: the writer's side; only the access process may call these. */

@@ -61,6 +61,18 @@ static const struct key keys[] = {
          "unacknowledged deliveries for each channel; 0: no limit"),
     UINT("consumer_max_per_channel", consumer_max_per_channel, 0, 1000000000, "10000",
          "consumers for each channel; 0: no limit"),
+    UINT("connection_max", connection_max, 0, 1000000000, "0",
+         "open connections; 0 or infinity: no limit"),
+    UINT("handshakes_per_address", handshakes_max, 0, 1000000000, "5000",
+         "connections from one address before they are logged in; 0: no limit"),
+    UINT("default_limits.vhosts.max_connections", vhost_max_connections, 0, 1000000000, "0",
+         "open connections for each vhost without a limit of its own; 0: no limit"),
+    UINT("default_limits.vhosts.max_queues", vhost_max_queues, 0, 1000000000, "0",
+         "queues, likewise"),
+    UINT("default_limits.users.max_connections", user_max_connections, 0, 1000000000, "0",
+         "open connections for each user without a limit of its own; 0: no limit"),
+    UINT("default_limits.users.max_channels", user_max_channels, 0, 1000000000, "0",
+         "channels, likewise"),
     UINT("transaction_max_operations", tx_max_operations, 1, 10000000, "131072",
          "publishes and acks in one transaction"),
     SIZE("transaction_max_bytes", tx_max_bytes, "268435456", "of the messages of one transaction"),
@@ -94,6 +106,8 @@ static int set_uint(const struct key *k, const char *value, char *ret_text, size
     char *end;
     unsigned long long v;
 
+    if (k->min == 0 && !strcmp(value, "infinity")) /* as RabbitMQ says that there is no limit */
+        value = "0";
     errno = 0;
     v = strtoull(value, &end, 10);
     if (!isdigit((unsigned char)*value) || *end || errno || v < k->min || v > k->max) {

@@ -22,8 +22,12 @@ struct config {
     uint64_t handshake_timeout_ms;
     uint64_t frame_max, channel_max, heartbeat_s;
     uint64_t max_message_size;
-    uint64_t channel_max_unacked;             /* for each channel; 0: no limit */
-    uint64_t consumer_max_per_channel;        /* 0: no limit */
+    uint64_t channel_max_unacked;      /* for each channel; 0: no limit */
+    uint64_t consumer_max_per_channel; /* 0: no limit */
+    uint64_t connection_max;           /* open connections of the node; 0: no limit */
+    uint64_t handshakes_max;           /* connections of one address not logged in; 0: no limit */
+    /* Where nothing else is said of a vhost or user; 0: no limit */
+    uint64_t vhost_max_connections, vhost_max_queues, user_max_connections, user_max_channels;
     uint64_t tx_max_operations, tx_max_bytes; /* of what a transaction gathers */
     bool guest_from_loopback_only;
     char default_user[256], default_pass[256], default_vhost[256]; /* of a first start */

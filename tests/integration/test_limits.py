@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Limits that hold without anybody setting them, and those that an operator sets."""
+import json
 import select
 import socket
 import struct
+import tempfile
 import time
 import unittest
 from urllib.parse import quote
@@ -174,6 +176,147 @@ class Chosen(OwnBrokers):
         for _ in range(2):
             conn.message(1)
         conn.silent()
+
+    def test_unacked_gets(self):
+        """Messages that were got count too, and leave less to consumers."""
+        broker = self.start("channel_max_unacked=4")
+        conn, queue = self.opened(broker), fresh()
+        conn.rpc(1, Q.Declare(queue=queue))
+        for i in range(20):
+            conn.publish(1, "", queue, b"%d" % i)
+        got = []
+        for _ in range(3):
+            conn.cast(1, B.Get(queue=queue))
+            got.append(conn.message(1, B.GetOk))
+        conn.rpc(1, B.Consume(queue=queue))
+        conn.message(1)
+        conn.silent()
+        conn.cast(1, B.Get(queue=queue, no_ack=True))  # needs no ack: is not counted
+        conn.message(1, B.GetOk)
+        conn.cast(1, B.Ack(got[0].tag))
+        conn.message(1)
+        conn.cast(1, B.Get(queue=queue))
+        conn.expect_close(1, 406, 60, 70, "reached maximum (4) of unacknowledged messages")
+
+    def test_connections(self):
+        broker = self.start("connection_max=3", "default_limits.vhosts.max_connections=infinity")
+        conns = [broker.raw() for _ in range(3)]
+        self.refused_to_open(broker, "connection refused: node connection limit (3) is reached")
+        conns.pop().close()
+        conns.append(broker.raw())
+        conns.pop().kill()  # without a word
+        wait_for(lambda: self.may_open(broker), "room after a connection's end")
+
+    def may_open(self, broker):
+        conn = Raw(broker.addr)
+        self.addCleanup(conn.kill)
+        conn.start_ok()
+        conn.expect(0, C.Tune)
+        conn.cast(0, C.TuneOk(2047, 131072, 0))
+        conn.cast(0, C.Open("/"))
+        return isinstance(conn.expect_one_of(0, (C.OpenOk, C.Close)), C.OpenOk)
+
+    def refused_to_open(self, broker, text, vhost="/", **auth):
+        conn = Raw(broker.addr)
+        conn.start_ok(**auth)
+        conn.expect(0, C.Tune)
+        conn.cast(0, C.TuneOk(2047, 131072, 0))
+        conn.cast(0, C.Open(vhost))
+        conn.expect_close(0, 530, 10, 40, "NOT_ALLOWED - " + text)
+        conn.expect_eof()
+        conn.kill()
+
+    def test_connections_of_vhosts_and_users(self):
+        """By the configuration, or else by definitions; a refusal takes no place."""
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        definitions = {
+            "vhosts": [{"name": name} for name in ("/", "few", "many", "none")],
+            "users": [dict({"name": name, "password": name, "tags": ""}, **more) for name, more in (
+                ("guest", {}), ("one", {"limits": {"max-connections": 1, "max-channels": 2}}),
+                ("all", {"limits": {"max-connections": -1}}))],
+            "permissions": [dict(everything, user=user, vhost=vhost)
+                            for user in ("guest", "one", "all")
+                            for vhost in ("/", "few", "many", "none")],
+            "parameters": [{"component": "vhost-limits", "name": "limits", "vhost": vhost,
+                            "value": {"max-connections": n, "max-queues": 2}}
+                           for vhost, n in (("few", 2), ("many", -1), ("none", 0))]}
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
+            json.dump(definitions, f)
+            f.flush()
+            broker = self.start("load_definitions=" + f.name,
+                                "default_limits.vhosts.max_connections=4",
+                                "default_limits.users.max_connections=5")
+        one, everybody = {"user": "one", "password": "one"}, {"user": "all", "password": "all"}
+        first = broker.raw(**one)
+        for _ in range(3):
+            self.refused_to_open(broker, "connection refused for user 'one': user connection limit "
+                                 "(1) is reached", **one)
+        for _ in range(3):
+            broker.raw()
+        self.refused_to_open(broker, "access to vhost '/' refused for user 'guest': connection "
+                             "limit (4) is reached")
+        self.refused_to_open(broker, "access to vhost 'none' refused for user 'all': connection "
+                             "limit (0) is reached", "none", **everybody)
+        few = [broker.raw(vhost="few", **everybody) for _ in range(2)][0]
+        self.refused_to_open(broker, "access to vhost 'few' refused for user 'all': connection "
+                             "limit (2) is reached", "few", **everybody)
+        for _ in range(2):
+            broker.raw(vhost="many")
+        self.refused_to_open(broker, "connection refused for user 'guest': user connection limit "
+                             "(5) is reached", "many")
+        for _ in range(6):
+            broker.raw(vhost="many", **everybody)
+        for number in (1, 2):
+            first.channel(number)
+        first.cast(3, spec.Channel.Open())
+        first.expect_close(0, 530, 20, 10, "user limit of (2)")
+        self.queue_limit(few)
+
+    def queue_limit(self, conn):
+        """Two queues; passive and equal declares are no new ones, and a deleted one is none."""
+        names = [fresh(), fresh(), fresh()]
+        conn.channel(1)
+        for name, durable in zip(names[:2], (True, False)):
+            conn.rpc(1, Q.Declare(queue=name, durable=durable))
+        conn.rpc(1, Q.Declare(queue=names[0], durable=True))
+        conn.cast(1, Q.Declare(queue=names[2]))
+        conn.expect_close(1, 406, 50, 10, "cannot declare queue '%s': queue limit in vhost 'few' "
+                          "(2) is reached" % names[2])
+        conn.channel(1)
+        conn.rpc(1, Q.Delete(queue=names[1]))
+        conn.gather()
+        for name in names[1:]:
+            conn.cast(1, Q.Declare(queue=name, durable=True))
+        conn.flush()
+        conn.expect(1, Q.DeclareOk)
+        conn.expect_close(1, 406, 50, 10)
+
+    def test_handshakes_of_one_address(self):
+        """Who has logged in is not counted."""
+        broker = self.start("handshakes_per_address=3")
+        open_ones = [broker.raw() for _ in range(4)]
+        waiting = [Raw(broker.addr) for _ in range(3)]
+        for conn in waiting:
+            self.addCleanup(conn.kill)
+            conn.expect(0, C.Start)
+        late = Raw(broker.addr)
+        self.addCleanup(late.kill)
+        self.assertEqual(late.expect_eof(), b"")
+        waiting.pop().kill()
+        wait_for(lambda: self.gets_start(broker), "room after a handshake's end")
+        open_ones[0].close()
+        wait_for(lambda: "3 connections from its address have not logged in" in broker.log(),
+                 "a line of the log")
+
+    def gets_start(self, broker):
+        conn = Raw(broker.addr)
+        self.addCleanup(conn.kill)
+        try:
+            conn.expect(0, C.Start)
+        except wire.Eof:
+            return False
+        conn.kill()
+        return True
 
     def test_handshake(self):
         """Who is not done in time is cut off, wherever he stopped."""
