@@ -35,6 +35,8 @@ static void bytes_resize(struct bytes *b, size_t len)
 
 static void bytes_write(struct bytes *b, size_t at, const uint8_t *p, size_t len)
 {
+    if (len == 0) /* a write of which nothing went down */
+        return;
     if (at + len > b->len)
         bytes_resize(b, at + len);
     memcpy(b->p + at, p, len);
