@@ -128,20 +128,21 @@ void queue_delete_run(struct registry *r, struct job *j)
 }
 
 /* For the registry's own reasons. The name may mean another queue by now. */
-static void own_begin(struct registry *r, struct job *j)
+static void own_run(struct registry *r, struct job *j, struct msg *m)
 {
     struct cell *q = j->cell;
 
+    (void)m;
     if (vhost_find_queue(&r->tables, cell_name(q), q->name_len) != q)
         job_finish(r, j);
     else
         queue_delete_run(r, j);
 }
 
-static void own_start(struct registry *r, struct job *j, struct msg *m)
+/* The name is taken at once, so that whoever asks for it from now on waits for the deletion. */
+static void own_begin(struct registry *r, struct job *j)
 {
-    (void)m;
-    job_start(r, j);
+    job_later(r, j, own_run);
 }
 
 void queue_delete_job(struct registry *r, struct cell *q, bool if_unused, struct job *waiter)
@@ -154,7 +155,7 @@ void queue_delete_job(struct registry *r, struct cell *q, bool if_unused, struct
     j->waiter = waiter;
     job_claim(j, lane_of(CELL_QUEUE, name), false);
     blob_unref(name);
-    job_later(r, j, own_start);
+    job_start(r, j);
 }
 
 static void delete_begin(struct registry *r, struct job *j)

@@ -188,10 +188,16 @@ static void own_begin(struct registry *r, struct job *j)
         job_finish(r, j);
 }
 
-static void own_start(struct registry *r, struct job *j, struct msg *m)
+static void own_run(struct registry *r, struct job *j, struct msg *m)
 {
     (void)m;
-    job_start(r, j);
+    own_begin(r, j);
+}
+
+/* The name is taken at once, so that whoever asks for it from now on waits for the deletion. */
+static void own_begin_later(struct registry *r, struct job *j)
+{
+    job_later(r, j, own_run);
 }
 
 /*
@@ -208,7 +214,8 @@ static void own_delete(struct registry *r, struct cell *x, bool with_bindings)
     job_claim(j, lane_of(CELL_EXCHANGE, name), false);
     blob_unref(name);
     if (with_bindings || r->nesting == NESTING_MAX) {
-        job_later(r, j, own_start);
+        j->begin = own_begin_later;
+        job_start(r, j);
         return;
     }
     r->nesting++;

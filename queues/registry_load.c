@@ -138,6 +138,12 @@ static int adopt_cell(void *ctx, const void *key, size_t len, void *value)
     struct cell *c = value;
 
     (void)key, (void)len;
+    if (cell_at(c)->state == CELL_DELETED) { /* its messages have gone: the rest goes too */
+        if (!subject_find(r, c->id))
+            subject_add(r, c);
+        queue_delete_job(r, c, false, NULL);
+        return 0;
+    }
     if (subject_find(r, c->id)) {
         owner_adopt(r, subject_find(r, c->id));
         return 0;
@@ -194,7 +200,8 @@ static int delete_unused(void *ctx, const void *key, size_t len, void *value)
 static int start_child(void *ctx, const void *key, size_t len, void *value)
 {
     (void)key, (void)len;
-    cell_child_start(ctx, value);
+    if (cell_at(value)->state != CELL_DELETED) /* an exchange out of sight is not in the table */
+        cell_child_start(ctx, value);
     return 0;
 }
 
