@@ -67,6 +67,7 @@ const struct sim_plant sim_plants[] = {
     {"wire-cancel-unsaid", "slice", "after cancel"},
     {"wire-prefetch", "slice", "prefetch"},
     {"wire-ack-unsaid", "slice", "acked stays acked"},
+    {"wire-unconditional", "slice", "conditions"},
     {"slice-undeleted", "slice", "topology lasts"},
     {"wire-delete-recalled", "slice", "deleted stays deleted"},
     {"wire-purge-unsaid", "slice", "purged stays purged"},

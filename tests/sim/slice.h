@@ -22,10 +22,19 @@
 struct amqp_frame;
 
 enum {
-    N_QUEUES = 6,
-    N_DURABLE_QUEUES = 4, /* the first ones */
-    N_EXCHANGES = 4,      /* 0 is the default one, the last is not durable */
-    N_KEYS = 4,
+    N_QUEUES = 9,
+    N_DURABLE_QUEUES = 4, /* the first ones; then two that are not durable, then */
+    AUTO_QUEUE = 6,
+    EXCLUSIVE_QUEUE = 7,
+    SERVER_NAMED_QUEUE = 8, /* and exclusive */
+    N_EXCHANGES = 10,       /* 0 is the default one */
+    N_DESTS = N_QUEUES + N_EXCHANGES,
+    N_KEYS = 6,
+    N_PATTERNS = 6, /* of bindings: by the type of the exchange keys, patterns or arguments */
+    N_HEADERS = 8,  /* a set of three */
+    N_SERVER_NAMES = 64,
+    MAX_HOLDERS = 64,
+    PROPS_MAX = 192,
     N_CLIENTS = 5,
     N_CHANNELS = 3,  /* of a client; numbers from 1 */
     N_CONSUMERS = 3, /* of a channel */
@@ -33,8 +42,19 @@ enum {
     NO_QUEUE = -1,
 };
 
-/* What is known of a name. */
 enum existence { GONE, EXISTS, UNKNOWN };
+
+/*
+ * What is known of a name or a binding. Several may change it at a time: then, and when one of them
+ * will never be answered, it is one or the other, until somebody changes it alone.
+ */
+struct fact {
+    enum existence state;
+    uint8_t asked;   /* bits of GONE and EXISTS: the changes under way, and what overlapped them */
+    uint8_t n_asked; /* how many are under way */
+    bool is_lost;    /* one has no answer any more: it may happen until all is calm */
+    uint64_t asked_at; /* stamp of the last one */
+};
 
 /* How far a message has to be there: not at all; while no process fails; whatever happens. */
 enum duty { DUTY_NONE, DUTY_SOFT, DUTY_HARD };
@@ -61,26 +81,46 @@ struct message {
     bool persistent, mandatory, confirming;
     bool is_over; /* it is on no way any more */
     bool was_returned;
+    bool is_out_of_reach; /* it may be in a queue whose name nobody knows any more */
+    bool is_risky;        /* its exchange may be missing, which fails the channel */
     uint8_t exchange;
     uint8_t key;      /* of the default exchange: the queue */
+    uint8_t name;     /* of a server-named queue: which name */
+    int8_t cc, bcc;   /* as key; -1: none */
+    uint8_t headers;  /* bits: which of the three it has */
+    uint8_t patterns; /* bits: which of its exchange's patterns match it */
+    uint8_t match[4]; /* the same for each type of exchange */
     uint64_t sent_at; /* stamp */
     uint64_t over_at; /* of its confirm, 0: none */
     struct copy copy[N_QUEUES];
 };
 
 struct queue_fact {
-    enum existence state;
-    bool is_busy;        /* somebody changes it, or may still: no other change meanwhile */
-    bool is_new;         /* since the last calm nobody consumed */
-    bool is_leaking;     /* one who acks by himself went, and the broker may not know it yet */
-    uint64_t changed_at; /* stamp of the last change asked for */
-    uint64_t deleted_at; /* of the last deletion asked for */
+    struct fact fact;
+    bool may_vanish;      /* by itself, any time: its last consumer or its owner went */
+    bool may_be_purged;   /* until the next calm: a purge was lost */
+    bool is_new;          /* since the last calm nobody consumed */
+    bool is_leaking;      /* one who acks by himself went, and the broker may not know it yet */
+    bool is_unused;       /* auto-delete: its last consumer went, and nothing failed since */
+    uint32_t epoch;       /* grows with each deletion that there may have been */
+    uint64_t vanished_at; /* stamp since when it may have gone by itself */
+    uint32_t owner;       /* exclusive: uid of the client */
+    uint64_t changed_at;  /* stamp of the last change asked for, but for bindings */
+    uint64_t deleted_at;  /* of the last deletion asked for */
+    uint32_t n_holders;
+    struct {
+        uint32_t client;
+        uint64_t ended_at; /* stamp since when its connection is surely no more; 0: may be */
+    } holder[MAX_HOLDERS]; /* exclusive: who has asked for it since the last calm */
 };
 
 struct exchange_fact {
-    enum existence state;
-    bool is_busy;
-    uint64_t changed_at;
+    struct fact fact;
+    bool may_vanish;
+    uint8_t n_removing;       /* changes under way that may take its last binding */
+    enum existence was_bound; /* auto-delete: whether anything was, ever */
+    uint32_t epoch;
+    uint64_t deleted_at;
 };
 
 struct unacked {
@@ -121,8 +161,15 @@ struct chan_end { /* a client's channel */
     uint32_t calm_failures;            /* at the last calm */
     uint32_t op;                       /* the method that waits for its answer, 0: none */
     int8_t op_queue;                   /* NO_QUEUE: none */
-    uint8_t op_exchange, op_key;
-    bool op_sure; /* what it names is there and stays there */
+    int8_t op_dest;                    /* of a binding: a queue, or N_QUEUES and an exchange */
+    uint8_t op_exchange, op_key;       /* 0: none; of a binding its pattern */
+    bool op_sure;                      /* what it names is there and stays there */
+    bool op_passive;
+    bool op_alone;        /* nobody deletes the queue, nor has asked for it */
+    bool op_conditions;   /* a deletion that may be refused */
+    bool op_nowait;       /* answered with another question behind it */
+    uint32_t op_removing; /* bits of the exchanges whose last binding it may take */
+    uint32_t op_epoch;    /* of both ends of a binding */
     bool op_no_ack;
     int8_t op_consumer;
     uint64_t op_at;       /* stamp */
@@ -149,7 +196,7 @@ struct chan_end { /* a client's channel */
         uint64_t tag;
         uint8_t *body;
         uint32_t cap_body;
-        uint8_t props[64];
+        uint8_t props[PROPS_MAX];
         uint32_t props_len;
     } in;
 };
@@ -174,7 +221,39 @@ struct client {
     uint32_t uid;
     uint32_t front_failures, listener_failures; /* when it connected */
     uint64_t since_us;                          /* the same */
+    uint64_t closed_us;
+    uint64_t closed_at; /* stamp of when it began to close in peace */
     struct chan_end channel[N_CHANNELS];
+};
+
+enum slice_act {
+    ACT_PUBLISH,
+    ACT_SETTLE,
+    ACT_CONSUME,
+    ACT_GET,
+    ACT_CANCEL,
+    ACT_PREFETCH,
+    ACT_RECOVER,
+    ACT_CLOSE_CHANNEL,
+    ACT_DECLARE_QUEUE,
+    ACT_DELETE_QUEUE,
+    ACT_PURGE,
+    ACT_BIND,
+    ACT_UNBIND,
+    ACT_DECLARE_EXCHANGE,
+    ACT_DELETE_EXCHANGE,
+    ACT_BIND_EXCHANGE,
+    ACT_UNBIND_EXCHANGE,
+    N_ACTS,
+};
+
+/* What a scenario is made of: the whole, or names few enough that everybody meets at them. */
+struct slice_profile {
+    uint32_t queues, exchanges; /* bits: those that are used; the default exchange always is */
+    uint32_t patterns;          /* how many of each exchange are used */
+    uint32_t overlap;           /* per million: a name is changed though somebody changes it */
+    uint32_t leave;             /* per thousand acts: a connection ends */
+    uint16_t weight[N_ACTS];
 };
 
 /* What another scenario that runs the whole broker does in the slice's place. */
@@ -200,10 +279,13 @@ struct slice {
     uint32_t supervisor_failures; /* since the last calm */
     uint32_t next_channel, next_client, next_consumer, audit;
     struct message message[MAX_MESSAGES]; /* by uid; 0 is none */
-    uint32_t n_messages;
+    uint32_t n_messages, first_open;      /* before that one all are over */
     struct queue_fact queue[N_QUEUES];
     struct exchange_fact exchange[N_EXCHANGES];
-    enum existence binding[N_EXCHANGES][N_KEYS][N_QUEUES];
+    struct fact binding[N_EXCHANGES][N_PATTERNS][N_DESTS];
+    uint32_t n_server_names; /* the last is that of the queue */
+    char server_name[N_SERVER_NAMES][32];
+    const struct slice_profile *profile;
     struct client client[N_CLIENTS];
     struct {
         uint32_t confirms, deliveries, redeliveries, calms, audits, ends, found;
@@ -211,9 +293,29 @@ struct slice {
 };
 
 extern struct slice slice;
-extern const char *const slice_queues[N_QUEUES];
-extern const char *const slice_exchanges[N_EXCHANGES];
+
+/* slice_names.c: names, and what matches what. */
+enum slice_type { EX_DIRECT, EX_FANOUT, EX_TOPIC, EX_HEADERS };
+
+struct exchange_spec {
+    const char *name;
+    enum slice_type type;
+    bool durable, auto_delete, internal;
+    int8_t alternate; /* 0: none */
+};
+
+extern const struct exchange_spec slice_exchanges[N_EXCHANGES];
+extern const char *const slice_types[];
 extern const char *const slice_keys[N_KEYS];
+/* Empty: it has no name yet. */
+const char *slice_queue(int queue);
+const char *slice_key_of(const struct message *m, int key);
+/* The binding key that goes with a pattern. */
+const char *slice_pattern(int exchange, int pattern);
+bool slice_matches(enum slice_type type, int pattern, const struct message *m);
+struct amqp_bytes slice_binding_args(int exchange, int pattern, uint8_t buf[PROPS_MAX]);
+struct amqp_bytes slice_exchange_args(int exchange, uint8_t buf[PROPS_MAX]);
+uint32_t slice_props(const struct message *m, bool with_bcc, uint8_t out[PROPS_MAX]);
 
 static inline bool slice_is_durable(int queue)
 {
@@ -222,6 +324,7 @@ static inline bool slice_is_durable(int queue)
 
 /* slice_run.c */
 void slice_run(void);
+void slice_run_as(const struct slice_profile *profile);
 /* One step of the runtime; false: nothing was ready. Ends the program when it has to die. */
 bool slice_step(void);
 
@@ -236,7 +339,8 @@ void slice_disk_fail(void);
 void slice_crash_rates(void);
 
 /* slice_model.c: what clients did and were told. */
-struct message *model_publish(const struct chan_end *ch, int exchange, int key);
+/* Of a message of which all is said but its number; NULL: there is no room. */
+struct message *model_publish(const struct chan_end *ch, const struct message *like);
 void model_returned(const struct chan_end *ch, uint32_t uid);
 void model_confirmed(const struct chan_end *ch, uint32_t uid, bool nack);
 /* A client was given a message. */
@@ -245,14 +349,51 @@ void model_delivered(struct chan_end *ch, struct consumer_end *c, uint32_t uid, 
 void model_settled(uint32_t uid, int queue);
 /* It is known to be settled for good. */
 void model_settled_for_good(uint32_t uid, int queue);
-/* A change of topology is asked for, answered, or nobody will ever say. */
-void model_asked(const struct chan_end *ch);
-void model_answered(const struct chan_end *ch);
-void model_op_lost(const struct chan_end *ch);
+
+/* slice_topology.c: names and bindings. */
+/* A change is asked for, answered, refused, or nobody will ever say. */
+void model_asked(const struct client *c, struct chan_end *ch);
+void model_answered(const struct client *c, struct chan_end *ch);
+void model_refused(struct chan_end *ch);
+void model_op_lost(struct chan_end *ch);
 /* A consumer that acks by itself has gone with what it was sent, and may still be sent. */
 void model_queue_leaks(int queue);
-/* Whether the queue is there for whoever asks now, unless it is deleted later. */
+/* Whether it is there for whoever asks now, unless it is deleted later. */
 bool model_is_there(int queue);
+bool model_is_exchange_there(int exchange);
+/* Whether all that the channel's operation names was there all the time. */
+bool model_names_are_there(const struct chan_end *ch);
+/* Whether the queue may belong to another connection, or may have since the operation began. */
+bool model_may_be_locked(const struct client *c, const struct chan_end *ch);
+/* An auto-delete or exclusive queue may go from now on. */
+void topology_queue_vanishes(int queue);
+/* The next one gets another name: what the last one had is out of reach. False: not now. */
+bool topology_queue_is_renamed(int queue);
+/* Whoever consumes from an auto-delete queue on a channel that may fail does not keep it. */
+void topology_check_users(void);
+/* Somebody consumes from it, so it is there and stays. */
+void topology_queue_is_used(int queue);
+/* The client goes; it was told that it is gone (in peace), or its connection ended. */
+void topology_owner_leaves(const struct client *c);
+void topology_owner_closed(const struct client *c, bool is_peaceful);
+/* What the audit found, of all that is calm. */
+void topology_found(int dest, bool is_there);
+void topology_calm(void);
+void topology_program_loss(void);
+
+/* slice_route.c: facts, and where a message goes. */
+void fact_ask(struct fact *f, enum existence to);
+void fact_answer(struct fact *f, enum existence to);
+void fact_refuse(struct fact *f);
+void fact_lose(struct fact *f, enum existence to);
+void fact_calm(struct fact *f);
+bool fact_is_sure(const struct fact *f);
+bool fact_is_possible(const struct fact *f);
+bool is_dest_sure(int dest);
+bool is_dest_possible(int dest);
+void topology_route(struct message *m, bool is_first);
+/* Something has changed, or may have: what is on its way is routed anew. */
+void topology_changed(void);
 
 /* slice_facts.c: what follows for all messages. */
 void facts_of_queue_loss(void);
@@ -280,20 +421,28 @@ void channel_ask(struct client *c, struct chan_end *ch, const struct amqp_method
 /* Whatever was under way in it has no end that anybody will hear of. */
 void channel_forget(struct chan_end *ch);
 void channel_open(struct client *c, int place);
-uint32_t slice_props(const struct message *m, uint8_t out[64]);
+/* Its consumers are to go: what only they kept may go too. */
+void channel_consumers_leave(const struct chan_end *ch);
 
 /* slice_channel.c: what comes in for a channel. */
 void channel_on_method(struct client *c, struct chan_end *ch, const struct amqp_method *m);
 void channel_on_content(struct client *c, struct chan_end *ch, const struct amqp_frame *f);
 
+/* slice_change.c: what clients do to names and bindings. */
+void act_change(struct client *c, struct chan_end *ch, enum slice_act what);
+void act_declare_queue(struct client *c, struct chan_end *ch, int queue, bool passive);
+void act_declare_exchange(struct client *c, struct chan_end *ch, int exchange, bool passive);
+
 /* slice_act.c: what clients do. */
 void act(void);
-void act_publish(struct client *c, struct chan_end *ch, int exchange, int key, bool persistent);
+/* One of the bits below n. */
+int act_pick(uint32_t of, int n);
+/* Publishes what is said of `like`: exchange, key, headers, persistence. */
+void act_publish(struct client *c, struct chan_end *ch, const struct message *like);
 void act_get(struct client *c, struct chan_end *ch, int queue, bool no_ack);
 void act_consume(struct client *c, struct chan_end *ch, int queue, bool no_ack);
 /* One that the client held is no more its own; `keeps`: it went back. */
 void act_settle_one(struct chan_end *ch, uint32_t i, bool keeps);
-void act_declare_queue(struct client *c, struct chan_end *ch, int queue, bool passive);
 
 /* slice_audit.c: nothing moves any more: all that must be there is, and nothing else. */
 void slice_calm(void);

@@ -1,8 +1,7 @@
 /*
  * slice_act.c - what clients do by themselves: one of them, one thing at a time, by the seed.
  *
- * A channel asks one thing at a time that is answered; meanwhile it publishes and settles on. Names
- * are changed by one client at a time, so that the model knows in which order that happened.
+ * A channel asks one thing at a time that is answered; meanwhile it publishes and settles on.
  */
 #include <stdio.h>
 #include <string.h>
@@ -32,15 +31,14 @@ static uint32_t pick_size(void)
     return r < 850 ? below(200) : r < 970 ? below(5000) : r < 995 ? below(40000) : below(120000);
 }
 
-void act_publish(struct client *c, struct chan_end *ch, int exchange, int key, bool persistent)
+void act_publish(struct client *c, struct chan_end *ch, const struct message *like)
 {
     struct amqp_method pub = {.id = AMQP_BASIC_PUBLISH};
-    struct message *m = model_publish(ch, exchange, key);
-    uint8_t props[64];
+    struct message *m = model_publish(ch, like);
+    uint8_t props[PROPS_MAX];
 
     if (!m)
         return;
-    m->persistent = persistent;
     m->mandatory = slice.is_auditing || chance(200000);
     m->size = slice.is_auditing ? 8 : pick_size();
     ch->published++;
@@ -50,26 +48,63 @@ void act_publish(struct client *c, struct chan_end *ch, int exchange, int key, b
         ch->waiting[ch->next_confirm++ - 1] = m->uid;
         ch->n_waiting++;
     }
-    pub.u.basic_publish = (struct amqp_basic_publish){
-        .exchange = amqp_str(slice_exchanges[exchange]),
-        .routing_key = amqp_str(exchange ? slice_keys[key] : slice_queues[key]),
-        .mandatory = m->mandatory};
+    pub.u.basic_publish =
+        (struct amqp_basic_publish){.exchange = amqp_str(slice_exchanges[m->exchange].name),
+                                    .routing_key = amqp_str(slice_key_of(m, m->key)),
+                                    .mandatory = m->mandatory};
     client_method(c, ch->number, &pub);
-    sim_peer_put_content(&c->peer, ch->number, amqp_bytes(props, slice_props(m, props)), m->uid,
-                         m->size);
+    sim_peer_put_content(&c->peer, ch->number, amqp_bytes(props, slice_props(m, true, props)),
+                         m->uid, m->size);
     sim_note("publish", m->uid, m->size, ch->uid);
+    sim_note("to", m->exchange * 10u + m->key, (uint64_t)(m->cc + 1) * 10 + (uint64_t)(m->bcc + 1),
+             m->headers);
+}
+
+/* One of the names in a set. */
+int act_pick(uint32_t of, int n)
+{
+    uint32_t k = below((uint32_t)__builtin_popcount(of));
+
+    for (int i = 0; i < n; i++)
+        if (of & 1u << i && k-- == 0)
+            return i;
+    return 0;
+}
+
+static uint8_t pick_key(int exchange)
+{
+    return (uint8_t)(exchange ? below(slice.profile->patterns)
+                              : (uint32_t)act_pick(slice.profile->queues, N_QUEUES));
+}
+
+/* Another key in its headers: of a queue that always has the same name. */
+static int8_t pick_more(int exchange)
+{
+    uint8_t key = pick_key(exchange);
+
+    return !chance(80000) || (exchange == 0 && key == SERVER_NAMED_QUEUE) ? -1 : (int8_t)key;
 }
 
 static void publish_some(struct client *c, struct chan_end *ch)
 {
-    int x = chance(500000) ? 0 : 1 + (int)below(N_EXCHANGES - 1);
-    int key = (int)below(x ? N_KEYS : N_QUEUES);
+    int x = chance(400000) ? 0 : act_pick(slice.profile->exchanges, N_EXCHANGES);
+    struct message like = {.exchange = (uint8_t)x,
+                           .key = pick_key(x),
+                           .cc = pick_more(x),
+                           .bcc = pick_more(x),
+                           .name = (uint8_t)slice.n_server_names};
 
-    if (ch->op == AMQP_CONFIRM_SELECT || slice.exchange[x].state != EXISTS ||
-        slice.exchange[x].is_busy)
+    if (ch->op == AMQP_CONFIRM_SELECT || slice_exchanges[x].internal ||
+        (x && slice.exchange[x].fact.state != EXISTS && !chance(10000)) ||
+        (x == 0 && like.key == SERVER_NAMED_QUEUE && !*slice_queue(like.key)))
         return; /* the numbers begin with its answer; a missing exchange is an error */
-    for (uint32_t n = 1 + below(chance(50000) ? 60 : 6); n > 0; n--)
-        act_publish(c, ch, x, key, chance(700000));
+    for (uint32_t n = 1 + below(chance(50000) ? 60 : 6); n > 0; n--) {
+        like.persistent = chance(700000);
+        like.headers = x && chance(slice_exchanges[x].type == EX_HEADERS ? 900000 : 100000)
+                           ? (uint8_t)below(N_HEADERS)
+                           : 0;
+        act_publish(c, ch, &like);
+    }
 }
 
 void act_get(struct client *c, struct chan_end *ch, int queue, bool no_ack)
@@ -78,9 +113,8 @@ void act_get(struct client *c, struct chan_end *ch, int queue, bool no_ack)
 
     ch->op_queue = (int8_t)queue;
     ch->op_no_ack = no_ack;
-    ch->op_sure = model_is_there(queue);
     m.u.basic_get =
-        (struct amqp_basic_get){.queue = amqp_str(slice_queues[queue]), .no_ack = no_ack};
+        (struct amqp_basic_get){.queue = amqp_str(slice_queue(queue)), .no_ack = no_ack};
     channel_ask(c, ch, &m);
 }
 
@@ -106,10 +140,13 @@ void act_consume(struct client *c, struct chan_end *ch, int queue, bool no_ack)
     ch->op_queue = (int8_t)queue;
     ch->op_consumer = (int8_t)i;
     ch->op_no_ack = no_ack;
-    ch->op_sure = model_is_there(queue);
+    ch->op_nowait = chance(150000);
+    e->is_on = ch->op_nowait; /* what it is given may come before the answer */
     snprintf(tag, sizeof(tag), "c%u", e->uid);
-    m.u.basic_consume = (struct amqp_basic_consume){
-        .queue = amqp_str(slice_queues[queue]), .consumer_tag = amqp_str(tag), .no_ack = no_ack};
+    m.u.basic_consume = (struct amqp_basic_consume){.queue = amqp_str(slice_queue(queue)),
+                                                    .consumer_tag = amqp_str(tag),
+                                                    .no_ack = no_ack,
+                                                    .nowait = ch->op_nowait};
     channel_ask(c, ch, &m);
 }
 
@@ -127,7 +164,11 @@ static void cancel_some(struct client *c, struct chan_end *ch)
     }
     ch->op_consumer = (int8_t)i;
     snprintf(tag, sizeof(tag), "c%u", ch->consumer[i].uid);
-    m.u.basic_cancel.consumer_tag = amqp_str(tag);
+    ch->op_nowait = chance(150000);
+    m.u.basic_cancel =
+        (struct amqp_basic_cancel){.consumer_tag = amqp_str(tag), .nowait = ch->op_nowait};
+    if (ch->consumer[i].queue == AUTO_QUEUE)
+        topology_queue_vanishes(AUTO_QUEUE);
     channel_ask(c, ch, &m);
 }
 
@@ -139,131 +180,6 @@ static void set_prefetch(struct client *c, struct chan_end *ch)
     m.u.basic_qos.prefetch_count = ch->prefetch;
     if (sim_is_planted("wire-prefetch") && ch->prefetch > 1)
         ch->prefetch--;
-    channel_ask(c, ch, &m);
-}
-
-void act_declare_queue(struct client *c, struct chan_end *ch, int queue, bool passive)
-{
-    struct amqp_method m = {.id = AMQP_QUEUE_DECLARE};
-
-    ch->op_queue = (int8_t)queue;
-    ch->op_sure = !passive;
-    m.u.queue_declare = (struct amqp_queue_declare){.queue = amqp_str(slice_queues[queue]),
-                                                    .durable = slice_is_durable(queue),
-                                                    .passive = passive};
-    channel_ask(c, ch, &m);
-}
-
-/* A planted bug: it is answered, and nothing was done. */
-static bool is_unsaid(struct chan_end *ch, uint32_t op, const char *plant)
-{
-    if (!sim_is_planted(plant))
-        return false;
-    ch->op = op;
-    ch->op_at = ++slice.stamp;
-    ch->op_failures = slice.failures;
-    model_asked(ch);
-    model_answered(ch);
-    ch->op = 0;
-    return true;
-}
-
-static void delete_queue(struct client *c, struct chan_end *ch, int queue)
-{
-    struct amqp_method m = {.id = AMQP_QUEUE_DELETE};
-
-    if (is_unsaid(ch, m.id, "wire-delete-recalled")) {
-        (void)is_unsaid(ch, AMQP_QUEUE_DECLARE, "wire-delete-recalled"); /* it is planted */
-        return;
-    }
-    m.u.queue_delete.queue = amqp_str(slice_queues[queue]);
-    channel_ask(c, ch, &m);
-}
-
-static void purge_queue(struct client *c, struct chan_end *ch, int queue)
-{
-    struct amqp_method m = {.id = AMQP_QUEUE_PURGE};
-
-    if (is_unsaid(ch, m.id, "wire-purge-unsaid"))
-        return;
-    m.u.queue_purge.queue = amqp_str(slice_queues[queue]);
-    channel_ask(c, ch, &m);
-}
-
-static void bind_queue(struct client *c, struct chan_end *ch, int queue, bool remove)
-{
-    struct amqp_method m = {.id = remove ? AMQP_QUEUE_UNBIND : AMQP_QUEUE_BIND};
-    struct amqp_bytes name = amqp_str(slice_queues[queue]), source, key;
-
-    ch->op_exchange = (uint8_t)(1 + below(N_EXCHANGES - 1));
-    ch->op_key = (uint8_t)below(N_KEYS);
-    if (slice.exchange[ch->op_exchange].state != EXISTS || slice.exchange[ch->op_exchange].is_busy)
-        return;
-    source = amqp_str(slice_exchanges[ch->op_exchange]);
-    key = amqp_str(slice_keys[ch->op_key]);
-    if (remove)
-        m.u.queue_unbind =
-            (struct amqp_queue_unbind){.queue = name, .exchange = source, .routing_key = key};
-    else
-        m.u.queue_bind =
-            (struct amqp_queue_bind){.queue = name, .exchange = source, .routing_key = key};
-    channel_ask(c, ch, &m);
-}
-
-/* One change of a queue's name, if nobody else is at it. */
-static void change_queue(struct client *c, struct chan_end *ch)
-{
-    int q = (int)below(N_QUEUES);
-    uint32_t r = below(100);
-
-    if (slice.queue[q].is_busy)
-        return;
-    ch->op_queue = (int8_t)q;
-    ch->op_sure = slice.queue[q].state == EXISTS;
-    if (slice.queue[q].state != EXISTS)
-        act_declare_queue(c, ch, q, false);
-    else if (r < 8)
-        delete_queue(c, ch, q);
-    else if (r < 16)
-        purge_queue(c, ch, q);
-    else if (r < 30)
-        act_declare_queue(c, ch, q, chance(500000));
-    else
-        bind_queue(c, ch, q, r >= 85);
-    if (!ch->op)
-        ch->op_queue = NO_QUEUE;
-}
-
-static bool is_exchange_in_use(int exchange)
-{
-    for (int i = 0; i < N_CLIENTS; i++)
-        for (int k = 0; k < N_CHANNELS; k++)
-            if (slice.client[i].channel[k].op && slice.client[i].channel[k].op_exchange == exchange)
-                return true;
-    return false;
-}
-
-static void change_exchange(struct client *c, struct chan_end *ch)
-{
-    int x = 2 + (int)below(N_EXCHANGES - 2);
-    struct exchange_fact *e = &slice.exchange[x];
-    struct amqp_method m = {.id = AMQP_EXCHANGE_DECLARE};
-
-    if (e->is_busy || is_exchange_in_use(x))
-        return;
-    ch->op_exchange = (uint8_t)x;
-    ch->op_sure = e->state == EXISTS;
-    /* Not deleted while anybody may still publish to it. */
-    if (e->state == EXISTS && slice.in_calm && chance(500000)) {
-        m.id = AMQP_EXCHANGE_DELETE;
-        m.u.exchange_delete.exchange = amqp_str(slice_exchanges[x]);
-    } else {
-        ch->op_sure = true;
-        m.u.exchange_declare =
-            (struct amqp_exchange_declare){.exchange = amqp_str(slice_exchanges[x]),
-                                           .type = amqp_str("direct"),
-                                           .durable = x < N_EXCHANGES - 1};
-    }
     channel_ask(c, ch, &m);
 }
 
@@ -328,50 +244,70 @@ static void close_channel(struct client *c, struct chan_end *ch)
     m.u.channel_close =
         (struct amqp_channel_close){.reply_code = 200, .reply_text = amqp_str("ok")};
     ch->phase = CHAN_CLOSING;
+    channel_consumers_leave(ch);
     client_method(c, ch->number, &m);
 }
 
-static void ask_some(struct client *c, struct chan_end *ch)
+/* A queue that is there as far as anybody knows; others seldom. */
+static int pick_queue(void)
+{
+    int q = act_pick(slice.profile->queues, N_QUEUES);
+    bool may = slice.queue[q].fact.state != GONE || chance(30000);
+
+    return may && *slice_queue(q) ? q : NO_QUEUE;
+}
+
+static void ask_some(struct client *c, struct chan_end *ch, enum slice_act what)
 {
     struct amqp_method confirm = {.id = AMQP_CONFIRM_SELECT};
-    int q = (int)below(N_QUEUES);
-    uint32_t r = below(100);
+    int q = pick_queue();
 
     ch->op_exchange = 0;
-    ch->op_sure = true;
+    ch->op_passive = ch->op_conditions = ch->op_nowait = false;
     if (ch->published == 0 && !ch->confirming && chance(800000))
         channel_ask(c, ch, &confirm);
-    else if (r < 25)
-        change_queue(c, ch);
-    else if (r < 27)
-        change_exchange(c, ch);
-    else if (r < 45 && slice.queue[q].state == EXISTS)
-        act_consume(c, ch, q, chance(60000));
-    else if (r < 70 && slice.queue[q].state == EXISTS)
-        act_get(c, ch, q, chance(60000));
-    else if (r < 82)
+    else if (what == ACT_CANCEL)
         cancel_some(c, ch);
-    else if (r < 92)
+    else if (what == ACT_PREFETCH)
         set_prefetch(c, ch);
-    else if (r < 94)
+    else if (what == ACT_RECOVER)
         recover(c, ch);
-    else if (r < 98)
+    else if (what == ACT_CLOSE_CHANNEL)
         close_channel(c, ch);
+    else if (what >= ACT_DECLARE_QUEUE)
+        act_change(c, ch, what);
+    else if (q != NO_QUEUE && what == ACT_CONSUME)
+        act_consume(c, ch, q, chance(60000));
+    else if (q != NO_QUEUE && what == ACT_GET)
+        act_get(c, ch, q, chance(60000));
+}
+
+static enum slice_act pick_act(void)
+{
+    const uint16_t *weight = slice.profile->weight;
+    uint32_t sum = 0, r;
+    int i = 0;
+
+    for (int k = 0; k < N_ACTS; k++)
+        sum += weight[k];
+    for (r = below(sum); r >= weight[i]; i++)
+        r -= weight[i];
+    return (enum slice_act)i;
 }
 
 static void act_channel(struct client *c, struct chan_end *ch)
 {
-    uint32_t r = below(100);
+    enum slice_act what = pick_act();
 
     if (ch->phase == CHAN_NONE) {
         channel_open(c, ch->number - 1);
     } else if (ch->phase == CHAN_READY) {
-        if (r < 40)
+        if (what == ACT_PUBLISH)
             publish_some(c, ch);
-        else if (r < 70)
+        else if (what == ACT_SETTLE)
             settle_some(c, ch);
         else if (!ch->op)
-            ask_some(c, ch);
+            ask_some(c, ch, what);
     }
 }
 
@@ -408,9 +344,9 @@ void act(void)
         client_read(c, !c->is_slow);
     } else if (r < 650 || c->peer.n_out > 100000) {
         client_write(c, false);
-    } else if (c->phase == CLIENT_RUNNING && r < 994) {
+    } else if (c->phase == CLIENT_RUNNING && r < 1000 - slice.profile->leave) {
         act_channel(c, &c->channel[below(N_CHANNELS)]);
-    } else if (r >= 994) {
+    } else if (r >= 1000 - slice.profile->leave) {
         leave(c);
     }
 }

@@ -59,7 +59,7 @@ static void check_channel(const struct chan_end *ch)
         return;
     if (ch->op)
         sim_fail("answers", "channel %u still waits for the answer to %s of %s", ch->uid,
-                 amqp_method_name(ch->op), ch->op_queue >= 0 ? slice_queues[ch->op_queue] : "-");
+                 amqp_method_name(ch->op), ch->op_queue >= 0 ? slice_queue(ch->op_queue) : "-");
     if (ch->phase == CHAN_CLOSING)
         sim_fail("answers", "channel %u still waits for close-ok", ch->uid);
     if (ch->n_waiting > 0)
@@ -140,8 +140,7 @@ static void wait_for(struct chan_end *ch, enum channel_phase phase)
     for (uint32_t n = 0; ch->phase != phase || ch->op || ch->n_waiting > 0 || ch->in.id; n++) {
         if (n == ANSWER_LIMIT)
             sim_fail("answers", "the auditor waits for ever, asking %s of %s",
-                     amqp_method_name(ch->op),
-                     ch->op_queue >= 0 ? slice_queues[ch->op_queue] : "-");
+                     amqp_method_name(ch->op), ch->op_queue >= 0 ? slice_queue(ch->op_queue) : "-");
         all_talk();
         (void)slice_step();
         if (ch->phase == CHAN_NONE && phase != CHAN_NONE)
@@ -167,31 +166,45 @@ static struct chan_end *auditor_channel(void)
     return ch;
 }
 
-static void audit_name(int queue)
+/* Asks for a name; whether it is there. What the model knew has to be so. */
+static bool ask_for(int dest)
 {
-    struct queue_fact *q = &slice.queue[queue];
     struct chan_end *ch = auditor_channel();
-    enum existence was = sim_is_planted("slice-undeleted") ? GONE : q->state;
+    const struct fact *f =
+        dest < N_QUEUES ? &slice.queue[dest].fact : &slice.exchange[dest - N_QUEUES].fact;
+    enum existence was = sim_is_planted("slice-undeleted") ? GONE : f->state;
+    const char *name = dest < N_QUEUES ? slice_queue(dest) : slice_exchanges[dest - N_QUEUES].name;
+    bool is_there;
 
-    act_declare_queue(AUDITOR, ch, queue, true);
+    if (dest < N_QUEUES)
+        act_declare_queue(AUDITOR, ch, dest, true);
+    else
+        act_declare_exchange(AUDITOR, ch, dest - N_QUEUES, true);
     wait_for(ch, CHAN_READY);
-    if (ch->phase == CHAN_READY) {
-        if (was == GONE)
-            sim_fail("topology lasts", "queue %s is there, and was deleted", slice_queues[queue]);
-        return; /* the model has been told that it exists */
-    }
-    if (was == EXISTS)
-        sim_fail("topology lasts", "queue %s is gone", slice_queues[queue]);
-    q->state = GONE;
-    q->is_busy = false;
-    for (int x = 1; x < N_EXCHANGES; x++)
-        for (int k = 0; k < N_KEYS; k++)
-            slice.binding[x][k][queue] = GONE;
+    is_there = ch->phase == CHAN_READY;
+    if (was != UNKNOWN && is_there != (was == EXISTS))
+        sim_fail("topology lasts", "%s is %s", name, is_there ? "there, and was deleted" : "gone");
+    return is_there;
+}
+
+static void audit_queue_name(int queue)
+{
+    bool is_there;
+
+    is_there = *slice_queue(queue) && ask_for(queue);
+    if (is_there && queue >= EXCLUSIVE_QUEUE)
+        sim_fail("what is unused goes", "%s is there, and its owner is not", slice_queue(queue));
+    if (is_there && slice.queue[queue].is_unused)
+        sim_fail("what is unused goes", "%s has no consumers any more", slice_queue(queue));
+    topology_found(queue, is_there);
+    if (is_there)
+        return;
     facts_audit_begin();
     facts_audit_end(queue);
 }
 
-/* A message through each binding; where it came is seen when the queues are looked through. */
+/* Many messages through each exchange; where they came is seen when the queues are looked through.
+ */
 static void audit_bindings(void)
 {
     struct amqp_method confirm = {.id = AMQP_CONFIRM_SELECT};
@@ -201,8 +214,22 @@ static void audit_bindings(void)
         channel_ask(AUDITOR, ch, &confirm);
     wait_for(ch, CHAN_READY);
     for (int x = 0; x < N_EXCHANGES; x++) {
-        for (int k = 0; slice.exchange[x].state == EXISTS && k < (x ? N_KEYS : N_QUEUES); k++)
-            act_publish(AUDITOR, ch, x, k, true);
+        bool is_headers = slice_exchanges[x].type == EX_HEADERS;
+        int n = x == 0 ? N_QUEUES : is_headers ? N_HEADERS : N_KEYS;
+
+        if (x && (!model_is_exchange_there(x) || slice_exchanges[x].internal))
+            continue;
+        for (int k = 0; k < n; k++) {
+            struct message like = {.persistent = true,
+                                   .exchange = (uint8_t)x,
+                                   .key = is_headers ? 0 : (uint8_t)k,
+                                   .headers = is_headers ? (uint8_t)k : 0,
+                                   .cc = -1,
+                                   .bcc = -1};
+
+            if (x || model_is_there(k))
+                act_publish(AUDITOR, ch, &like);
+        }
         wait_for(ch, CHAN_READY);
     }
 }
@@ -218,7 +245,7 @@ static void audit_queue(int queue)
         act_get(AUDITOR, ch, queue, false);
         wait_for(ch, CHAN_READY);
         if (ch->phase != CHAN_READY)
-            sim_fail("topology lasts", "queue %s is gone", slice_queues[queue]);
+            sim_fail("topology lasts", "queue %s is gone", slice_queue(queue));
         if (ch->n_unacked > before)
             facts_audit_found(queue, ch->unacked[before].uid);
         if (ch->n_unacked > before && sim_is_planted("slice-twice"))
@@ -232,10 +259,12 @@ void slice_audit(void)
     slice_calm();
     slice.is_auditing = true;
     for (int q = 0; q < N_QUEUES; q++)
-        audit_name(q);
+        audit_queue_name(q);
+    for (int x = 2; x < N_EXCHANGES; x++)
+        topology_found(N_QUEUES + x, ask_for(N_QUEUES + x));
     audit_bindings();
     for (int q = 0; q < N_QUEUES; q++)
-        if (slice.queue[q].state == EXISTS)
+        if (slice.queue[q].fact.state == EXISTS)
             audit_queue(q);
     slice.did.audits++;
     client_close(AUDITOR);

@@ -26,7 +26,16 @@ void channel_ask(struct client *c, struct chan_end *ch, const struct amqp_method
     ch->op_at = ++slice.stamp;
     ch->op_failures = slice.failures;
     client_method(c, ch->number, m);
-    model_asked(ch);
+    ch->op_sure = model_names_are_there(ch);
+    ch->op_alone = ch->op_queue < 0 || !(slice.queue[ch->op_queue].fact.asked & 1u << GONE);
+    model_asked(c, ch);
+    topology_check_users();
+    if (ch->op_nowait) {
+        struct amqp_method behind = {.id = AMQP_BASIC_QOS};
+
+        behind.u.basic_qos.prefetch_count = ch->prefetch;
+        client_method(c, ch->number, &behind);
+    }
 }
 
 void channel_open(struct client *c, int place)
@@ -34,6 +43,7 @@ void channel_open(struct client *c, int place)
     struct chan_end *ch = &c->channel[place];
     struct amqp_method m = {.id = AMQP_CHANNEL_OPEN};
 
+    ch->op_exchange = 0;
     ch->phase = CHAN_OPENING;
     ch->uid = ++slice.next_channel;
     ch->failures = ch->calm_failures = slice.failures;
@@ -43,8 +53,22 @@ void channel_open(struct client *c, int place)
     channel_ask(c, ch, &m);
 }
 
+/* The last one of an auto-delete queue may have been it. */
+static void consumer_leaves(const struct consumer_end *e)
+{
+    if (e->uid && e->queue == AUTO_QUEUE)
+        topology_queue_vanishes(AUTO_QUEUE);
+}
+
+void channel_consumers_leave(const struct chan_end *ch)
+{
+    for (int i = 0; i < N_CONSUMERS; i++)
+        consumer_leaves(&ch->consumer[i]);
+}
+
 static void consumer_clear(struct consumer_end *e)
 {
+    consumer_leaves(e);
     free(e->order);
     *e = (struct consumer_end){0};
 }
@@ -88,22 +112,52 @@ static void on_close_ok(struct chan_end *ch)
     channel_forget(ch); /* what was on its way to a consumer that acks by itself was dropped */
 }
 
-static bool is_excused(const struct chan_end *ch, uint16_t code)
+static bool has_risky_publish(const struct chan_end *ch)
 {
+    for (uint32_t i = slice.first_open; i <= slice.n_messages; i++)
+        if (slice.message[i].channel == ch->uid && slice.message[i].is_risky)
+            return true;
+    return false;
+}
+
+/* Whether this was the answer to the operation: what it asked for was not done. */
+static bool is_refused(const struct chan_end *ch, const struct amqp_channel_close *m)
+{
+    return ch->op && (uint32_t)m->class_id << 16 == (ch->op & 0xffff0000u) &&
+           m->method_id == (ch->op & 0xffff);
+}
+
+static bool is_excused(const struct client *c, const struct chan_end *ch,
+                       const struct amqp_channel_close *m)
+{
+    uint16_t code = m->reply_code;
+
     if (slice.front_failures != ch->front_failures || slice.supervisor_failures > 0)
-        return code == 541 || code == 404;
-    return code == 404 && (!ch->op_sure ||
-                           (ch->op_queue >= 0 && slice.queue[ch->op_queue].deleted_at > ch->op_at));
+        if (code == 541 || code == 404)
+            return true;
+    if (!is_refused(ch, m))
+        return code == 404 && m->method_id == (AMQP_BASIC_PUBLISH & 0xffff) &&
+               has_risky_publish(ch);
+    if (code == 404)
+        return (ch->op != AMQP_QUEUE_DECLARE || ch->op_passive) &&
+               (!ch->op_sure || !model_names_are_there(ch));
+    return code == 405 ? model_may_be_locked(c, ch) : code == 406 && ch->op_conditions;
 }
 
 static void on_closed(struct client *c, struct chan_end *ch, const struct amqp_channel_close *m)
 {
     struct amqp_method ok = {.id = AMQP_CHANNEL_CLOSE_OK};
 
-    if (!is_excused(ch, m->reply_code))
-        sim_fail("errors", "client %u, channel %u is told %u: %.*s", c->uid, ch->number,
-                 m->reply_code, (int)m->reply_text.len, (const char *)m->reply_text.p);
+    if (!is_excused(c, ch, m))
+        sim_fail("errors", "client %u, channel %u is told %u over method %u.%u: %.*s", c->uid,
+                 ch->number, m->reply_code, m->class_id, m->method_id, (int)m->reply_text.len,
+                 (const char *)m->reply_text.p);
     client_method(c, ch->number, &ok);
+    if (is_refused(ch, m) && m->reply_code != 541 && ch->op != AMQP_QUEUE_DECLARE) {
+        model_refused(ch);
+        ch->op = 0;
+    }
+    ch->n_acked = 0;               /* they may have come behind what was refused */
     if (ch->phase != CHAN_CLOSING) /* else both closes cross, and ours is still answered */
         channel_forget(ch);
 }
@@ -197,32 +251,52 @@ static uint32_t answer_of(uint32_t op)
     return op == AMQP_EXCHANGE_UNBIND ? AMQP_EXCHANGE_UNBIND_OK : op + 1;
 }
 
-static void on_consume_ok(struct chan_end *ch)
+static void on_consume_ok(const struct client *c, struct chan_end *ch)
 {
     struct consumer_end *e = &ch->consumer[ch->op_consumer];
 
     e->is_on = true;
+    e->is_sure |= ch->op_alone && !(slice.queue[e->queue].fact.asked & 1u << GONE);
+    if (e->queue == AUTO_QUEUE && c->phase == CLIENT_RUNNING && ch->phase == CHAN_READY)
+        topology_queue_is_used(e->queue);
 }
 
-static void on_answer(struct chan_end *ch, const struct amqp_method *m)
+static void on_declared(const struct chan_end *ch, const struct amqp_queue_declare_ok *m)
 {
-    if (!ch->op || (m->id != answer_of(ch->op) &&
-                    !(ch->op == AMQP_BASIC_GET && m->id == AMQP_BASIC_GET_EMPTY)))
+    if (ch->op_queue == SERVER_NAMED_QUEUE && !ch->op_passive) {
+        if (m->queue.len >= sizeof(slice.server_name[0]))
+            sim_fail("bytes", "a server-named queue has a name of %u bytes", m->queue.len);
+        memcpy(slice.server_name[slice.n_server_names], m->queue.p, m->queue.len);
+    } else if (!amqp_bytes_is(m->queue, slice_queue(ch->op_queue))) {
+        sim_fail("answers", "queue %s is declared as %.*s", slice_queue(ch->op_queue),
+                 (int)m->queue.len, (const char *)m->queue.p);
+    }
+}
+
+static void on_answer(struct client *c, struct chan_end *ch, const struct amqp_method *m)
+{
+    uint32_t expected = ch->op_nowait ? AMQP_BASIC_QOS_OK : answer_of(ch->op);
+
+    if (!ch->op ||
+        (m->id != expected && !(ch->op == AMQP_BASIC_GET && m->id == AMQP_BASIC_GET_EMPTY)))
         sim_fail("answers", "channel %u waits for the answer to %s and is told %s", ch->uid,
                  ch->op ? amqp_method_name(ch->op) : "nothing", amqp_method_name(m->id));
     if (ch->op == AMQP_CHANNEL_OPEN)
         ch->phase = CHAN_READY;
     else if (ch->op == AMQP_BASIC_CONSUME)
-        on_consume_ok(ch);
+        on_consume_ok(c, ch);
     else if (ch->op == AMQP_BASIC_CANCEL)
         consumer_clear(&ch->consumer[ch->op_consumer]);
     else if (ch->op == AMQP_CONFIRM_SELECT)
         ch->confirming = true;
+    else if (ch->op == AMQP_QUEUE_DECLARE && !ch->op_nowait)
+        on_declared(ch, &m->u.queue_declare_ok);
     while (ch->op == AMQP_BASIC_RECOVER && ch->n_unacked > 0)
         act_settle_one(ch, 0, true);
-    model_answered(ch);
+    model_answered(c, ch);
     ch->op = 0;
     ch->op_queue = NO_QUEUE;
+    ch->op_nowait = false;
 }
 
 /* The queue has gone, and its consumer with it. */
@@ -236,7 +310,7 @@ static void on_server_cancel(struct chan_end *ch, struct amqp_bytes tag)
     e = &ch->consumer[i];
     if (e->is_sure && slice.queue[e->queue].deleted_at < e->since &&
         slice.front_failures == ch->front_failures)
-        sim_fail("errors", "consumer %u of %s is cancelled", e->uid, slice_queues[e->queue]);
+        sim_fail("errors", "consumer %u of %s is cancelled", e->uid, slice_queue(e->queue));
     if (ch->op == AMQP_BASIC_CANCEL && ch->op_consumer == i)
         return; /* its answer comes all the same */
     consumer_clear(e);
@@ -272,7 +346,7 @@ void channel_on_method(struct client *c, struct chan_end *ch, const struct amqp_
         on_server_cancel(ch, m->u.basic_cancel.consumer_tag);
         break;
     default:
-        on_answer(ch, m);
+        on_answer(c, ch, m);
         break;
     }
 }
@@ -284,7 +358,7 @@ static uint32_t check_bytes(const struct chan_end *ch)
     struct amqp_bytes exchange = amqp_bytes(ch->in.exchange, ch->in.exchange_len);
     struct amqp_bytes key = amqp_bytes(ch->in.key, ch->in.key_len);
     const struct message *m;
-    uint8_t expected[64];
+    uint8_t expected[PROPS_MAX];
     uint32_t uid;
 
     if (!props_find(props, PROP_MESSAGE_ID, &id) || id.len != 4)
@@ -293,10 +367,9 @@ static uint32_t check_bytes(const struct chan_end *ch)
     if (uid == 0 || uid > slice.n_messages)
         sim_fail("bytes", "channel %u is given message %u, which nobody published", ch->uid, uid);
     m = &slice.message[uid];
-    if (!amqp_bytes_equal(props, amqp_bytes(expected, slice_props(m, expected))) ||
-        !amqp_bytes_is(exchange, slice_exchanges[m->exchange]) ||
-        !amqp_bytes_is(key, m->exchange ? slice_keys[m->key] : slice_queues[m->key]) ||
-        ch->in.size != m->size)
+    if (!amqp_bytes_equal(props, amqp_bytes(expected, slice_props(m, false, expected))) ||
+        !amqp_bytes_is(exchange, slice_exchanges[m->exchange].name) ||
+        !amqp_bytes_is(key, slice_key_of(m, m->key)) || ch->in.size != m->size)
         sim_fail("bytes", "message %u is not as it was published", uid);
     for (uint32_t i = 0; i < m->size; i++)
         if (ch->in.body[i] != sim_body_byte(uid, i))

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "amqp/codec/frame.h"
-#include "amqp/codec/props.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_world.h"
@@ -19,24 +18,9 @@ enum {
     READ_SIZE = 4096,
     SILENT_HEARTBEAT_S = 2,
     HANDSHAKE_US = 9 * 1000 * 1000,
+    CLOSE_US = 2500 * 1000,
     RESTART_US = 100 * 1000
 };
-
-/* The message's number is its id. */
-uint32_t slice_props(const struct message *m, uint8_t out[64])
-{
-    uint8_t id[4];
-    struct amqp_props p = {.flags = prop_flag(PROP_DELIVERY_MODE) | prop_flag(PROP_MESSAGE_ID),
-                           .delivery_mode = m->persistent ? 2 : 1,
-                           .message_id = amqp_bytes(id, sizeof(id))};
-    ssize_t n;
-
-    put_u32(id, m->uid);
-    n = props_encode(&p, out, 64);
-    if (n < 0)
-        sim_fail("simulation", "properties: %zd", n);
-    return (uint32_t)n;
-}
 
 void client_method(struct client *c, uint16_t channel, const struct amqp_method *m)
 {
@@ -77,6 +61,7 @@ void client_drop(struct client *c, bool reset)
         return;
     sim_note("dropped", c->uid, reset, 0);
     sim_peer_end(&c->peer, reset);
+    topology_owner_leaves(c);
     client_forget(c);
 }
 
@@ -92,6 +77,11 @@ void client_close(struct client *c)
         (struct amqp_connection_close){.reply_code = 200, .reply_text = amqp_str("done")};
     client_method(c, 0, &m);
     c->phase = CLIENT_CLOSING;
+    c->closed_at = ++slice.stamp;
+    c->closed_us = sim_now_us();
+    for (int i = 0; i < N_CHANNELS; i++)
+        channel_consumers_leave(&c->channel[i]);
+    topology_owner_leaves(c);
 }
 
 static void start_ok(struct client *c)
@@ -123,6 +113,8 @@ static bool has_excuse(const struct client *c)
 {
     if (c->will_go_silent || (c->phase == CLIENT_CLOSING && c->has_spoken))
         return true;
+    if (c->phase == CLIENT_CLOSING && sim_now_us() - c->closed_us > CLOSE_US)
+        return true; /* it did not read all that was still to be told */
     if (c->phase < CLIENT_RUNNING && sim_now_us() - c->since_us > HANDSHAKE_US)
         return true;
     if (c->phase == CLIENT_START && (slice.listener_failures != c->listener_failures ||
@@ -158,6 +150,7 @@ static void on_closed(struct client *c)
             channel_on_method(c, ch, &close_ok);
         }
     }
+    topology_owner_closed(c, true);
     client_drop(c, false);
 }
 
@@ -221,6 +214,7 @@ static void on_end(struct client *c)
 {
     if (!has_excuse(c) && c->phase != CLIENT_SILENT)
         sim_fail("connections stay", "client %u is cut off in phase %d", c->uid, c->phase);
+    topology_owner_closed(c, false);
     client_drop(c, false);
 }
 

@@ -31,6 +31,8 @@ void facts_of_queue_loss(void)
     for (uint32_t i = 1; i <= slice.n_messages; i++)
         for (int q = 0; q < N_QUEUES; q++)
             forget_soft(&slice.message[i].copy[q]);
+    for (int q = 0; q < N_QUEUES; q++)
+        slice.queue[q].is_unused = false; /* it may have forgotten that it had consumers */
 }
 
 static void all_over(void)
@@ -39,15 +41,8 @@ static void all_over(void)
         slice.message[i].is_over = true;
 }
 
-/* Whether a binding is of those that outlive the program. */
-static bool binding_lasts(int exchange, int queue)
-{
-    return exchange < N_EXCHANGES - 1 && slice_is_durable(queue);
-}
-
 static void queue_is_lost(int queue)
 {
-    slice.queue[queue].state = GONE;
     slice.queue[queue].deleted_at = slice.queue[queue].changed_at = slice.stamp;
     for (uint32_t i = 1; i <= slice.n_messages; i++) {
         struct copy *c = &slice.message[i].copy[queue];
@@ -68,17 +63,10 @@ void facts_of_program_loss(void)
     for (int q = 0; q < N_QUEUES; q++) {
         if (!slice_is_durable(q))
             queue_is_lost(q);
-        slice.queue[q].is_busy = slice.queue[q].is_leaking = false;
+        slice.queue[q].is_leaking = false;
         slice.queue[q].is_new = true;
     }
-    slice.exchange[N_EXCHANGES - 1].state = GONE;
-    for (int x = 0; x < N_EXCHANGES; x++) {
-        slice.exchange[x].is_busy = false;
-        for (int k = 0; k < N_KEYS; k++)
-            for (int q = 0; q < N_QUEUES; q++)
-                if (!binding_lasts(x, q))
-                    slice.binding[x][k][q] = GONE;
-    }
+    topology_program_loss();
 }
 
 /* Nothing is under way any more, in the broker or to it. */
@@ -89,11 +77,10 @@ void facts_of_calm(void)
         for (int q = 0; q < N_QUEUES; q++)
             slice.message[i].copy[q].gone_softly = false;
     for (int q = 0; q < N_QUEUES; q++) {
-        slice.queue[q].is_busy = slice.queue[q].is_leaking = false;
+        slice.queue[q].is_leaking = false;
         slice.queue[q].is_new = true; /* all connections are closed */
     }
-    for (int x = 0; x < N_EXCHANGES; x++)
-        slice.exchange[x].is_busy = false;
+    topology_calm();
 }
 
 void facts_audit_begin(void)
@@ -108,7 +95,7 @@ static void check_place(int queue, const struct message *m)
         if (seen.order[i].channel != m->channel)
             continue;
         if (seen.order[i].number >= m->number)
-            sim_fail("order", "%s has number %u of channel %u behind %u", slice_queues[queue],
+            sim_fail("order", "%s has number %u of channel %u behind %u", slice_queue(queue),
                      m->number, m->channel, seen.order[i].number);
         seen.order[i].number = m->number + (sim_is_planted("slice-overtake") ? 9 : 0);
         return;
@@ -125,7 +112,7 @@ void facts_audit_found(int queue, uint32_t uid)
     struct copy *c = &m->copy[queue];
 
     if (c->found == slice.audit)
-        sim_fail("one of each", "%s has message %u twice", slice_queues[queue], uid);
+        sim_fail("one of each", "%s has message %u twice", slice_queue(queue), uid);
     c->found = slice.audit;
     check_place(queue, m);
     slice.did.found++;
@@ -149,7 +136,7 @@ void facts_audit_end(int queue)
         if (c->duty != DUTY_NONE)
             sim_fail("confirmed lasts", "message %u (number %u of channel %u, %s) is not in %s", i,
                      m->number, m->channel, m->persistent ? "persistent" : "transient",
-                     slice_queues[queue]);
+                     slice_queue(queue));
         c->is_sure = false;
         if (c->is_possible && !c->gone_at) {
             c->gone_at = slice.stamp;

@@ -63,13 +63,15 @@ static void disturb(uint32_t steps)
     sim_crash_enable(false);
 }
 
-static void init(void)
+static void init(const struct slice_profile *profile)
 {
     static const struct slice_driver driver = {.act = act, .was_killed = was_killed};
 
     memset(&slice, 0, sizeof(slice));
     slice.driver = &driver;
-    slice.exchange[0].state = slice.exchange[1].state = EXISTS;
+    slice.exchange[0].fact.state = slice.exchange[1].fact.state = EXISTS;
+    slice.first_open = 1;
+    slice.profile = profile;
     slice.client[N_CLIENTS - 1].is_audit = true;
     slice_disk_new();
 }
@@ -81,11 +83,11 @@ static void fini(void)
         sim_peer_free(&slice.client[i].peer);
 }
 
-void slice_run(void)
+void slice_run_as(const struct slice_profile *profile)
 {
     uint32_t rounds = 1 + sim_below(SIM_DRIVER, 3);
 
-    init();
+    init(profile);
     slice_boot();
     for (uint32_t i = 0; i < rounds; i++) {
         disturb(sim.steps / rounds);
@@ -102,4 +104,34 @@ void slice_run(void)
     slice_shutdown();
     sim_note("did", slice.did.confirms, slice.did.deliveries, slice.did.found);
     fini();
+}
+
+void slice_run(void)
+{
+    static const struct slice_profile profile = {
+        .queues = (1u << N_QUEUES) - 1,
+        .exchanges = (1u << N_EXCHANGES) - 2,
+        .patterns = N_PATTERNS,
+        .overlap = 200000,
+        .leave = 6,
+        .weight = {[ACT_PUBLISH] = 400,
+                   [ACT_SETTLE] = 300,
+                   [ACT_CONSUME] = 54,
+                   [ACT_GET] = 70,
+                   [ACT_CANCEL] = 36,
+                   [ACT_PREFETCH] = 30,
+                   [ACT_RECOVER] = 6,
+                   [ACT_CLOSE_CHANNEL] = 12,
+                   [ACT_DECLARE_QUEUE] = 25,
+                   [ACT_DELETE_QUEUE] = 6,
+                   [ACT_PURGE] = 5,
+                   [ACT_BIND] = 35,
+                   [ACT_UNBIND] = 10,
+                   [ACT_DECLARE_EXCHANGE] = 20,
+                   [ACT_DELETE_EXCHANGE] = 4,
+                   [ACT_BIND_EXCHANGE] = 15,
+                   [ACT_UNBIND_EXCHANGE] = 6},
+    };
+
+    slice_run_as(&profile);
 }
