@@ -27,7 +27,6 @@ static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
                               "PRAGMA secure_delete = OFF;"
                               "PRAGMA synchronous = EXTRA;"
                               "PRAGMA temp_store = MEMORY;"
-                              "PRAGMA journal_size_limit = 67108864;"
                               "PRAGMA trusted_schema = OFF;";
 
 void *db_realloc(struct db *db, void *p, size_t size)
@@ -251,14 +250,30 @@ int db_probe(const char *dir, const char *vfs, char *why, size_t why_size)
     return r;
 }
 
+int db_set_limits(struct db *db, const struct db_limits *limits)
+{
+    char text[128];
+
+    db->config.block_bytes = limits->block_bytes;
+    snprintf(text, sizeof(text), "PRAGMA cache_size = -%llu; PRAGMA journal_size_limit = %llu",
+             (unsigned long long)limits->cache_bytes / 1024, (unsigned long long)limits->wal_bytes);
+    return sql_exec(db->sql, text);
+}
+
+void db_release_memory(struct db *db)
+{
+    sql_release_memory(db->sql);
+}
+
 static int set_pragmas(struct db *db)
 {
-    uint64_t cache = db->config.cache_bytes ? db->config.cache_bytes : 2 << 20;
-    char text[64];
+    const struct db_limits limits = {.cache_bytes =
+                                         db->config.cache_bytes ? db->config.cache_bytes : 2 << 20,
+                                     .block_bytes = db->config.block_bytes,
+                                     .wal_bytes = 64 << 20};
     int r = sql_exec(db->sql, pragmas);
 
-    snprintf(text, sizeof(text), "PRAGMA cache_size = -%llu", (unsigned long long)cache / 1024);
-    return r < 0 ? r : sql_exec(db->sql, text);
+    return r < 0 ? r : db_set_limits(db, &limits);
 }
 
 int db_open(const struct db_config *config, struct db **ret, char *why, size_t why_size)

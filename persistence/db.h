@@ -222,6 +222,18 @@ int64_t db_read(struct db *db, uint64_t queue, uint64_t seq, void *buf);
 /* Copies the record of an entry that db_entries has just told. 0, or -errno as db_read. */
 int db_read_entry(struct db *db, uint64_t queue, const struct db_entry *e, void *buf);
 
+struct db_limits {
+    uint64_t cache_bytes; /* of SQLite's page cache */
+    uint64_t block_bytes; /* of segments' entries kept in RAM */
+    uint64_t wal_bytes;   /* that the WAL's file keeps once it was copied */
+};
+
+/* Changes them; 0 or -errno, which is no failure of the database. */
+int db_set_limits(struct db *db, const struct db_limits *limits);
+
+/* Gives back the memory of pages that could be read again. */
+void db_release_memory(struct db *db);
+
 /* Bytes of the WAL that wait for a checkpoint. */
 uint64_t db_wal_bytes(const struct db *db);
 

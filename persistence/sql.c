@@ -438,6 +438,14 @@ int sql_checkpoint(struct sql *s, bool truncate)
     return r;
 }
 
+void sql_release_memory(struct sql *s)
+{
+    RUNTIME_REGION();
+
+    sql_read_end(s);
+    (void)sqlite3_db_release_memory(s->h); /* always SQLITE_OK */
+}
+
 bool sql_in_transaction(const struct sql *s)
 {
     return !sqlite3_get_autocommit(s->h);

@@ -95,6 +95,9 @@ int sql_checkpoint(struct sql *s, bool truncate);
 
 bool sql_in_transaction(const struct sql *s);
 
+/* Frees what the page cache can do without. */
+void sql_release_memory(struct sql *s);
+
 /*
  * A copy of the database into a new file, made in steps while it goes on being written to; what is
  * written meanwhile goes into the copy as well, so that it ends as the database is at its last

@@ -2,8 +2,8 @@
  * The store process of one vhost: groups, commits, and what is told when.
  *
  * Duties: it alone opens the vhost's database. It gathers operations of queues and rows of the
- * registry into a group, decides when to commit it, commits, and tells who waits. It copies the WAL
- * back in pieces of about 20 ms and gives free pages back when it is idle.
+ * registry into a group, decides when to commit it, commits, and tells who waits. What it does to
+ * its database beside that is store_upkeep.c's.
  *
  * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _READ_ON, _FIND, _TX, _TX_ABORT from queues;
  * STORE_WRITE, _LOAD, _RESERVE from the registry; STORE_BACKUP from backup; CONTINUE (recovery, the
@@ -31,14 +31,6 @@
 #include "broker/runtime/world.h"
 #include "persistence/commit_policy.h"
 #include "persistence/store_internal.h"
-
-#define CHECKPOINT_US          20000
-#define CHECKPOINT_MIN_BYTES   (1 << 20)
-#define CHECKPOINT_FIRST_BYTES (4 << 20) /* until it is known how long one takes */
-#define IDLE_US                1000000
-#define VACUUM_PAGES           64   /* a step: 1 MiB */
-#define VACUUM_KEEP            1024 /* free pages that are kept for the next burst: 16 MiB */
-#define VACUUM_PAUSE_US        20000
 
 static uint64_t now_us(void)
 {
@@ -112,26 +104,6 @@ static void answer(struct msg *request)
     msg_drop(request);
 }
 
-/* Sizes the next checkpoint by what this one took, at most by half or double at once. */
-static void checkpoint(struct store *st)
-{
-    uint64_t bytes = db_wal_bytes(st->db);
-    uint64_t before = now_us(), took, fit;
-    int r = db_checkpoint(st->db);
-
-    if (r < 0)
-        store_fail(st, r, "checkpoint");
-    took = now_us() - before;
-    fit = took > 0 ? bytes * CHECKPOINT_US / took : 2 * st->checkpoint_bytes;
-    if (fit > 2 * st->checkpoint_bytes)
-        fit = 2 * st->checkpoint_bytes;
-    if (fit < st->checkpoint_bytes / 2)
-        fit = st->checkpoint_bytes / 2;
-    if (fit < CHECKPOINT_MIN_BYTES)
-        fit = CHECKPOINT_MIN_BYTES;
-    st->checkpoint_bytes = fit < st->arg.wal_bytes ? fit : st->arg.wal_bytes;
-}
-
 void store_commit(struct store *st)
 {
     uint64_t before = now_us(), group = db_group(st->db);
@@ -148,9 +120,7 @@ void store_commit(struct store *st)
     for (uint32_t i = 0; i < st->n_waiting; i++)
         answer(st->waiting[i]);
     st->n_waiting = 0;
-    st->idle_due_us = now_us() + IDLE_US;
-    if (db_wal_bytes(st->db) >= st->checkpoint_bytes)
-        checkpoint(st);
+    store_upkeep_committed(st);
 }
 
 /* When something is to be written or told: 0 is at once. */
@@ -159,18 +129,6 @@ static uint64_t group_due(const struct store *st)
     uint64_t due = st->is_due ? 0 : db_pending(st->db).due_us;
 
     return st->touched && st->touched_due_us < due ? st->touched_due_us : due;
-}
-
-/* Nothing happened for a while: gives free pages back, and at last copies the WAL. */
-static void on_idle(struct store *st)
-{
-    int r = db_vacuum_step(st->db, VACUUM_PAGES, VACUUM_KEEP);
-
-    if (r < 0)
-        store_fail(st, r, "vacuum");
-    st->idle_due_us = r > 0 ? now_us() + VACUUM_PAUSE_US : UINT64_MAX;
-    if (r == 0 && db_wal_bytes(st->db) > 0)
-        checkpoint(st);
 }
 
 static void set_timer(struct store *st, uint64_t due_us, uint64_t at_us)
@@ -199,13 +157,13 @@ static void on_flush(void *state)
         return;
     }
     due = group_due(st);
-    /* Idle work comes only when nothing waits; else the commit puts it off again. */
-    if (due == UINT64_MAX && st->idle_due_us <= now && !st->backup)
-        on_idle(st);
+    /* Upkeep comes only when nothing waits. */
+    if (due == UINT64_MAX && !st->backup)
+        store_upkeep_go_on(st);
     store_backup_go_on(st);
     if (st->backup && st->backup_due_us < due)
         due = st->backup_due_us;
-    set_timer(st, due == UINT64_MAX ? st->idle_due_us : due, now);
+    set_timer(st, due == UINT64_MAX ? store_upkeep_due(st) : due, now);
 }
 
 /* Opens the database; long, so it comes after init. */
@@ -213,7 +171,6 @@ static void on_start(struct store *st)
 {
     const struct db_config config = {.dir = st->arg.dir,
                                      .vfs = world()->vfs,
-                                     .cache_bytes = st->arg.cache_bytes,
                                      .realloc = proc_realloc,
                                      .free = proc_free,
                                      .release = store_release,
@@ -226,7 +183,7 @@ static void on_start(struct store *st)
     if (r < 0)
         proc_exit(EXIT_CRASH, r, "%s", why);
     proc_at_exit(db_handle_close, db_handle(st->db));
-    st->idle_due_us = now_us() + IDLE_US;
+    store_upkeep_init(st);
     if (*st->arg.name)
         snprintf(name, sizeof(name), "%s", st->arg.name);
     else
@@ -241,11 +198,10 @@ static void on_init(void *state, const void *arg)
     struct store *st = state;
 
     memcpy(&st->arg, arg, sizeof(st->arg));
-    if (st->arg.wal_bytes == 0)
-        st->arg.wal_bytes = 64 << 20;
-    st->checkpoint_bytes = CHECKPOINT_FIRST_BYTES;
-    if (st->checkpoint_bytes > st->arg.wal_bytes)
-        st->checkpoint_bytes = st->arg.wal_bytes;
+    if (st->arg.wal_budget == 0)
+        st->arg.wal_budget = 1 << 30;
+    if (st->arg.cache_budget == 0)
+        st->arg.cache_budget = 256 << 20;
     u64map_init(&st->queues, proc_realloc, proc_free);
     u64map_init(&st->txs, proc_realloc, proc_free);
     proc_continue();
@@ -338,12 +294,14 @@ static size_t on_inspect(const void *state, char *out, size_t size)
                  "{\"state\": \"up\", \"epoch\": %llu, \"group\": %llu, \"groups\": %llu, "
                  "\"adds\": %llu, \"withdrawn\": %llu, \"acks\": %llu, \"stale\": %llu, "
                  "\"pending_adds\": %u, \"pending_acks\": %u, \"pending_bytes\": %llu, "
-                 "\"wal_bytes\": %llu, \"commit_us\": %llu, \"transactions\": %u}",
+                 "\"wal_bytes\": %llu, \"wal_share\": %llu, \"commit_us\": %llu, "
+                 "\"checkpoint_us\": %llu, \"transactions\": %u}",
                  (unsigned long long)db_epoch(st->db), (unsigned long long)db_group(st->db),
                  (unsigned long long)st->n_groups, (unsigned long long)st->n_adds,
                  (unsigned long long)st->n_withdrawn, (unsigned long long)st->n_acks,
                  (unsigned long long)st->n_stale, p.adds, p.acks, (unsigned long long)p.bytes,
-                 (unsigned long long)db_wal_bytes(st->db), (unsigned long long)st->commit_us,
+                 (unsigned long long)db_wal_bytes(st->db), (unsigned long long)st->wal_share,
+                 (unsigned long long)st->commit_us, (unsigned long long)st->checkpoint_us,
                  st->txs.n);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }

@@ -248,9 +248,10 @@ struct msg_store_backed_up {
 
 struct store_arg { /* the arg blob of store_ops */
     char vhost[256];
-    char name[64];                   /* registered under; empty: "store:<vhost>" */
-    char dir[512];                   /* made when missing (its parent exists) */
-    uint64_t cache_bytes, wal_bytes; /* 0: 2 MiB, 64 MiB */
+    char name[64]; /* registered under; empty: "store:<vhost>" */
+    char dir[512]; /* made when missing (its parent exists) */
+    /* Of the node, divided among its stores; 0: 256 MiB, 1 GiB. */
+    uint64_t cache_budget, wal_budget;
 };
 
 extern const struct proc_ops store_ops;

@@ -32,8 +32,13 @@ struct store {
     bool is_closing_group; /* a CONTINUE is under way, which commits */
     proc_ref timer;        /* 0: none */
     uint64_t timer_due_us;
-    uint64_t idle_due_us; /* when the WAL is copied if nothing happens; UINT64_MAX: it is empty */
+    uint64_t idle_due_us;      /* of upkeep that a commit puts off; UINT64_MAX: none */
+    uint64_t vacuum_due_us;    /* of a look for free pages; UINT64_MAX: there are none */
     uint64_t checkpoint_bytes; /* size of WAL that took about 20 ms to copy */
+    uint64_t wal_share;        /* the most that it may be, by what the node has for all */
+    uint32_t vacuum_pages;     /* of a step that takes about 10 ms */
+    unsigned n_stores;         /* among which that was divided */
+    uint64_t checkpoint_us;    /* what the last one took */
     struct msg *backup;        /* kept request; NULL: no copy is made */
     uint64_t backup_due_us;    /* of the next step */
     uint64_t backup_told_us;   /* when who asked was told of the progress */
@@ -50,6 +55,18 @@ void store_wait(struct store *st, struct msg *request);
 void store_commit(struct store *st);
 /* Ends the process over an error of the database. */
 __attribute__((noreturn)) void store_fail(struct store *st, int r, const char *doing);
+
+/* store_upkeep.c */
+
+/* Once the database is open. */
+void store_upkeep_init(struct store *st);
+/* After each commit: copies the WAL if it is as large as it may be. */
+void store_upkeep_committed(struct store *st);
+/* What is due, in a moment in which nothing waits; and when something is. */
+void store_upkeep_go_on(struct store *st);
+uint64_t store_upkeep_due(const struct store *st);
+/* One of n parts of a budget, within bounds. */
+uint64_t store_share(uint64_t budget, unsigned n, uint64_t least, uint64_t most);
 
 /* store_requests.c */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/config.h"
 #include "broker/runtime/blob.h"
 #include "persistence/store.h"
 #include "queues/queue.h"
@@ -40,7 +41,8 @@ static void build(const void *ctx)
 {
     const struct vhost_ctx *v = ctx;
     struct sup_spec children = {.strategy = ONE_FOR_ONE, .is_registered = true};
-    struct store_arg store = {0};
+    struct store_arg store = {.cache_budget = config()->store_cache,
+                              .wal_budget = config()->store_wal};
     struct registry_arg registry;
     struct vhost_state_arg watcher;
 

@@ -36,6 +36,7 @@ struct config {
     uint64_t memory_absolute, memory_total; /* bytes; total 0: what machine and cgroup give */
     uint64_t disk_free_limit;               /* bytes */
     uint64_t disk_ballast;                  /* bytes; 0: none */
+    uint64_t store_cache, store_wal;        /* bytes for the stores of all vhosts together */
     bool debug_crash;                       /* POST /api/debug/crash works */
     char debug_crash_in_init[32];           /* this kind of process crashes in init */
 };

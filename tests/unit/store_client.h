@@ -66,7 +66,7 @@ static struct {
     uint32_t n_parts;
     uint64_t epoch, ack_time_us, known_first, known_last;
     const char *text;
-    uint64_t do_seq, do_last;
+    uint64_t do_seq, do_last, wal_budget;
     bool ack_too;
 } t;
 
@@ -225,7 +225,7 @@ static void act(void (*fn)(void))
 
 static void spawn_store(void)
 {
-    struct store_arg arg = {.vhost = "/", .dir = "v"};
+    struct store_arg arg = {.vhost = "/", .dir = "v", .wal_budget = t.wal_budget};
     const struct spawn spec = {
         .ops = &store_ops, .arg = blob_copy(&arg, sizeof(arg)), .flags = PROC_MONITOR};
 

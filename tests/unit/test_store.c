@@ -6,6 +6,7 @@
 
 #include "persistence/commit_policy.h"
 #include "persistence/db.h"
+#include "persistence/store_internal.h"
 #include "tests/unit/store_client.h"
 
 static void messages_survive_a_restart(void **state)
@@ -268,6 +269,56 @@ static void a_store_that_cannot_open_says_why(void **state)
     assert_int_equal(store_probe("v", VFS, text, sizeof(text)), 0);
 }
 
+static void publish_much(void)
+{
+    static char bytes[4 << 20];
+    struct msg_store_ops *m = store_ops_new(5, t.epoch, 1, owner_unref);
+
+    t.owners++;
+    m->op[m->n++] = (struct store_op){.kind = STORE_OP_PUBLISH,
+                                      .seq = t.do_seq,
+                                      .owner = malloc(1),
+                                      .part = {bytes, bytes},
+                                      .part_len = {sizeof(bytes), 0}};
+    PROC_SEND(t.store, m);
+}
+
+static size_t file_size(void)
+{
+    size_t len = 0;
+
+    assert_non_null(crash_fs_file(t.fs, "v/store.sqlite", &len));
+    return len;
+}
+
+/* Also where commits never leave it a second of rest. */
+static void free_pages_are_given_back_at_work(void **state)
+{
+    (void)state;
+    t.wal_budget = 1 << 20;
+    restart(stop_store);
+    for (t.do_seq = 1; t.do_seq <= 3; t.do_seq++)
+        act(publish_much);
+    take(1, 3);
+    run_us(100);
+    assert_true(file_size() > 12 << 20);
+    for (uint64_t seq = 4; seq < 100; seq++) {
+        put(seq, "small");
+        run_us(300000);
+    }
+    /* A store keeps a megabyte for the next burst. */
+    assert_true(file_size() < 3 << 20);
+}
+
+static void a_budget_is_divided(void **state)
+{
+    (void)state;
+    assert_true(store_share(1000, 0, 10, 100) == 100);
+    assert_true(store_share(1000, 1, 10, 100) == 100);
+    assert_true(store_share(1000, 20, 10, 100) == 50);
+    assert_true(store_share(1000, 1000, 10, 100) == 10);
+}
+
 static void backup_twice(void)
 {
     t.text = "first";
@@ -340,6 +391,8 @@ int main(void)
         TEST(an_idle_store_empties_its_wal),
         TEST(a_damaged_record_is_answered_by_nothing),
         TEST(a_store_that_cannot_open_says_why),
+        TEST(free_pages_are_given_back_at_work),
+        cmocka_unit_test(a_budget_is_divided),
         TEST(a_backup_is_made_meanwhile),
         TEST(a_backup_that_fails_hurts_nobody),
     };
