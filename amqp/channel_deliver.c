@@ -208,27 +208,26 @@ enum method_result get_start(struct channel *ch, const struct amqp_method *m)
     return op_call(ch, l->pid, &ask->hdr);
 }
 
+/* What the client need not ack is settled before it is on its way: it is in our hands now. */
 static void get_ok(struct channel *ch, struct link *l, struct msg_queue_got *got)
 {
     struct msg_conn_deliver *out = conn_deliver_new(1);
     struct conn_delivery item = {
         .record = got->record, .kind = DELIVERY_GET_OK, .redelivered = got->redelivered};
+    struct tag_entry *e = tags_add(&ch->tags);
 
     got->record = NULL;
     item.ready = got->ready > UINT32_MAX ? UINT32_MAX : (uint32_t)got->ready;
+    e->link = l;
+    e->seq = got->seq;
+    e->cid = 0;
+    e->lasts = is_lasting(l, item.record);
+    item.tag = e->tag;
+    l->n_held++;
+    share_use_other(&ch->share);
     if (got->no_ack) {
-        l->has_acked |= is_lasting(l, item.record);
-        item.tag = tags_skip(&ch->tags);
-    } else {
-        struct tag_entry *e = tags_add(&ch->tags);
-
-        e->link = l;
-        e->seq = got->seq;
-        e->cid = 0;
-        e->lasts = is_lasting(l, item.record);
-        item.tag = e->tag;
-        l->n_held++;
-        share_use_other(&ch->share);
+        settle_entry(ch, e, SETTLE_TAKEN);
+        channel_flush_links(ch);
     }
     out->number = ch->number;
     conn_deliver_add(out, &item);

@@ -275,6 +275,8 @@ void reply_on_written(struct channel *ch, uint64_t n);
 /* channel_settle.c */
 void channel_settle(struct channel *ch, const struct command *cmd);
 void channel_recover(struct channel *ch);
+/* Settles one delivery: its queue is told, now or when it is back. */
+void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how);
 /* The delivery is no longer the client's. */
 void settle_take(struct channel *ch, struct tag_entry *e);
 

@@ -44,7 +44,7 @@ static void tell(struct channel *ch, struct link *l, const struct tag_entry *e, 
     l->settle->seq[l->settle->n++] = e->seq;
 }
 
-static void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how)
+void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how)
 {
     struct link *l = e->link;
 

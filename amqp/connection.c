@@ -205,7 +205,11 @@ void connection_end(struct connection *c, bool by_client)
     connection_check_end(c);
 }
 
-/* The last state: what is left is written, then the socket closes. */
+/*
+ * The last state: what is left is written, and what comes is read and dropped until the peer closes
+ * its side or takes too long. A socket that is closed with bytes unread is reset, and the reset may
+ * overtake close-ok at the client.
+ */
 static void linger(struct connection *c)
 {
     connection_give_places(c); /* who has heard close-ok may come again */
@@ -452,7 +456,7 @@ static void connection_flush(void *state)
         c->is_shut = true;
         io_shutdown(c->io);
     }
-    if (conn_state(c) == CONN_LINGER && (c->eof || (c->closes_by_client && c->out.pending == 0)))
+    if (conn_state(c) == CONN_LINGER && c->eof)
         proc_exit(EXIT_NORMAL, 0, "closed");
     want(c);
 }

@@ -233,20 +233,6 @@ static void cursor_back(struct backlog *b, struct backlog_chunk *c, uint64_t seq
         b->cursor = c;
 }
 
-struct entry *backlog_restore(struct backlog *b, uint64_t seq, struct record *record, uint32_t size)
-{
-    struct backlog_chunk *c = chunk_get(b, seq >> CHUNK_BITS);
-    struct entry *e = entry_fill(b, c, seq, record, size);
-
-    if (is_behind(b, seq)) {
-        e->flags |= ENTRY_HEAPED;
-        heap_push(b, seq);
-    } else {
-        cursor_back(b, c, seq);
-    }
-    return e;
-}
-
 /*
  * The READY entry below `end` and at or above the cursor, which comes to stand on it, or else at
  * the end.

@@ -74,9 +74,6 @@ void backlog_fini(struct backlog *b);
 
 /* A new READY entry behind all others; seq is above every seq that was ever added. */
 struct entry *backlog_add(struct backlog *b, uint64_t seq, struct record *record, uint32_t size);
-/* A READY entry at the place of one that was removed; seq was added before and is GONE. */
-struct entry *backlog_restore(struct backlog *b, uint64_t seq, struct record *record,
-                              uint32_t size);
 /* The READY entry of the lowest seq; NULL when nothing is ready, or what is next is cold. */
 struct entry *backlog_head(struct backlog *b);
 

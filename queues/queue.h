@@ -140,7 +140,12 @@ struct msg_queue_permit { /* absolute: deliveries and bytes that may have been s
     uint64_t messages, bytes;
 };
 
-enum settle_how { SETTLE_ACK, SETTLE_REJECT, SETTLE_REQUEUE };
+enum settle_how {
+    SETTLE_ACK,
+    SETTLE_REJECT,
+    SETTLE_REQUEUE,
+    SETTLE_TAKEN, /* got by a client that need not ack it, and out of the reply */
+};
 
 struct msg_queue_settle { /* seqs in any order; unknown ones are ignored */
     struct msg hdr;

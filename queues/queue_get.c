@@ -1,5 +1,6 @@
 /*
- * basic.get: one message as the reply of a call. A reply that is dropped gives its message back.
+ * basic.get: one message as the reply of a call. A reply that is dropped gives its message back; so
+ * it is in the asker's hands until he settles it, also where its client need not.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,12 +12,6 @@ struct got_box { /* what really is allocated for a QUEUE_GOT */
     proc_id asker;
 };
 
-static void drop_given_back(struct msg *m)
-{
-    record_unref(MSG_OF(struct msg_queue_given_back, m)->record);
-    msg_free(m);
-}
-
 /* Nobody took the message out of the reply: it goes home, unseen. */
 static void drop_got(struct msg *m)
 {
@@ -24,13 +19,11 @@ static void drop_got(struct msg *m)
     struct msg_queue_given_back *back;
 
     if (box->got.record) {
-        back = msg_new(QUEUE_GIVEN_BACK, sizeof(*back), drop_given_back);
+        record_unref(box->got.record);
+        back = MSG_NEW(QUEUE_GIVEN_BACK, struct msg_queue_given_back);
         back->epoch = box->got.epoch;
         back->seq = box->got.seq;
         back->asker = box->asker;
-        back->no_ack = box->got.no_ack;
-        back->redelivered = box->got.redelivered;
-        back->record = box->got.record;
         proc_send(box->got.queue, &back->hdr);
     }
     msg_free(m);
@@ -60,14 +53,9 @@ static void answer(struct queue *q, struct reply_to to, bool no_ack)
         got->redelivered = e->flags & ENTRY_REDELIVERED;
         q->redelivered += got->redelivered;
         q->got++;
-        if (no_ack) {
-            got->record = settle_take_record(q, e);
-            settle_done(q, e);
-        } else {
-            cold_taken(q, e);
-            backlog_take(&q->backlog, e, &taker_got(q, peer_get(q, to.pid))->consumer.holder);
-            got->record = record_ref(e->record);
-        }
+        cold_taken(q, e);
+        backlog_take(&q->backlog, e, &taker_got(q, peer_get(q, to.pid))->consumer.holder);
+        got->record = record_ref(e->record);
     }
     got->ready = q->backlog.n_ready;
     proc_reply_to(to, &got->hdr);
@@ -140,18 +128,11 @@ void get_forget(struct queue *q, proc_id asker)
 void on_given_back(struct queue *q, struct msg *m)
 {
     struct msg_queue_given_back *in = MSG_OF(struct msg_queue_given_back, m);
-    struct record *record = in->record;
     struct peer *p = peer_find(q, in->asker);
     struct entry *e;
 
     if (in->epoch != q->epoch || q->phase == PHASE_DELETING)
         return;
-    if (in->no_ack) {
-        in->record = NULL;
-        e = backlog_restore(&q->backlog, in->seq, record, (uint32_t)record_stored_size(record));
-        e->flags |= in->redelivered ? ENTRY_REDELIVERED : 0;
-        return;
-    }
     e = backlog_find(&q->backlog, in->seq);
     /* If the asker's end was heard of before, the message is back already. */
     if (!e || e->state != ENTRY_UNACKED || !p || !p->got || e->holder != &p->got->consumer.holder)

@@ -48,8 +48,6 @@ struct msg_queue_given_back {
     struct msg hdr;
     uint64_t epoch, seq;
     proc_id asker; /* whose QUEUE_GET it was */
-    bool no_ack, redelivered;
-    struct record *record;
 };
 
 struct peer;

@@ -2,14 +2,15 @@
 """Frames that should not be: each ends its connection with the protocol's code, nobody else's."""
 import struct
 import unittest
+from urllib.parse import quote
 
 from pika import spec
 
 import wire
-from harness import EXTERNAL, BrokerCase, fresh
-from wire import BODY, HEAD, HEARTBEAT, METHOD, frame, method_frame, raw_method
+from harness import EXTERNAL, BrokerCase, fresh, wait_for
+from wire import BODY, DEADLINE, HEAD, HEARTBEAT, METHOD, frame, method_frame, raw_method
 
-B = spec.Basic
+B, C = spec.Basic, spec.Connection
 PUBLISH = B.Publish(exchange="", routing_key="nowhere")
 
 
@@ -258,6 +259,47 @@ class Channels(BrokerCase):
         conn.cast(0, spec.Channel.Close(200, "", 0, 0))
         got = conn.expect(0, spec.Connection.Close)
         self.assertIn(got.reply_code, (503, 504))
+
+
+class Endings(BrokerCase):
+    """What is on its way behind a close must not reset the socket before its answer is read."""
+
+    def whole_end(self, conn):
+        """All that comes until the end of the stream, which must be no reset."""
+        conn.sock.settimeout(DEADLINE)
+        data = bytes(conn.buf)
+        while True:
+            piece = conn.sock.recv(1 << 16)
+            if not piece:
+                return data
+            data += piece
+
+    def test_bytes_behind_close(self):
+        junk = method_frame(1, spec.Basic.Publish(exchange="", routing_key="nowhere")) * 4000
+        for _ in range(5):
+            conn = self.opened()
+            conn.cast(0, C.Close(200, "bye", 0, 0))
+            for _ in range(8):
+                conn.send(junk)
+            self.assertEqual(self.whole_end(conn), method_frame(0, C.CloseOk()))
+
+    def test_bytes_behind_an_error(self):
+        junk = b"\xff" * 65536
+        conn = self.opened()
+        for _ in range(16):
+            conn.send(junk)
+        self.assertTrue(self.whole_end(conn).startswith(b"\x01\0\0"))
+
+    def test_who_does_not_close(self):
+        """Its process goes soon all the same."""
+        conn = self.opened()
+        name = "%s:%d -> %s:%d" % (conn.sock.getsockname() + conn.sock.getpeername())
+        conn.cast(0, C.Close(200, "bye", 0, 0))
+        conn.expect(0, C.CloseOk)
+        conn.expect_eof()
+        if not EXTERNAL:
+            path = "/api/processes/" + quote(name)
+            wait_for(lambda: self.broker.http("GET", path)[0] == 404, "the connection's end")
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ static void chan_confirm(struct chan *c, const struct msg_queue_confirm *m)
 static void chan_got(struct chan *c, struct msg_queue_got *m)
 {
     struct record *record = m->record;
+    struct msg_queue_settle *s;
 
     c->n_got++;
     c->got = *m;
@@ -119,6 +120,11 @@ static void chan_got(struct chan *c, struct msg_queue_got *m)
     c->got_value = value_of(record);
     m->record = NULL;
     record_unref(record);
+    if (!m->no_ack)
+        return;
+    s = queue_settle_new(m->epoch, SETTLE_TAKEN, 1);
+    s->seq[s->n++] = m->seq;
+    PROC_SEND(m->queue, s);
 }
 
 static void chan_handle(void *state, struct msg *m)

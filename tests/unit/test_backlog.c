@@ -153,12 +153,6 @@ static void step(struct backlog *b, struct naive *m, struct holder *h, uint64_t 
         break;
     case 4: /* a delivery out of turn, as re-attaching makes it */
         break;
-    case 5:
-        if (m->state[s] == ENTRY_GONE && s < *next && s <= b->top) {
-            backlog_restore(b, s, NULL, 5)->flags |= ENTRY_STORED;
-            m->state[s] = ENTRY_READY;
-        }
-        return;
     default:
         if (!e)
             return;

@@ -339,6 +339,26 @@ static void test_transient_restart(void **state)
     kit_stop();
 }
 
+/* A get that needs no ack settles nothing before its reply was taken: the disk must not lose it. */
+static void test_dropped_got_stays_on_disk(void **state)
+{
+    (void)state;
+    kit_start(21, CELL_DURABLE);
+    kit.commits = true;
+    kit_publish(0, 1, 3, true);
+    assert_int_equal(on_disk(), 3);
+    chans[1].drops_got = true;
+    kit_get(1, true);
+    assert_int_equal(chans[1].n_got, 1);
+    assert_int_equal(on_disk(), 3);
+    chans[1].drops_got = false;
+    kit_get(1, true);
+    assert_int_equal(chans[1].got_value, 1);
+    assert_false(chans[1].got.redelivered);
+    assert_int_equal(on_disk(), 2);
+    kit_stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_settled_needs_credit_too),
         cmocka_unit_test(test_read_back),
         cmocka_unit_test(test_cold),
+        cmocka_unit_test(test_dropped_got_stays_on_disk),
         cmocka_unit_test(test_many_recovered),
         cmocka_unit_test(test_transient_restart),
     };
