@@ -9,7 +9,7 @@
  *      Without a cursor chunk all READY entries are in the heap.
  *   4. The heap may also hold seqs of entries that are not READY any more; backlog_head drops them.
  *   5. n_ready, n_unacked and the bytes are the sums over the entries and what is cold.
- *   6. A seq from cold_first to cold_last without an entry, that was not warmed, is cold or nothing.
+ *   6. A seq from cold_first to cold_last without an entry that was not warmed is cold or nothing.
  *      Only what lies above `top` and cold_last becomes cold, so that nothing that was settled lies
  *      between, and nothing comes into a run that is being read.
  *   7. No chunk before the cursor's has an entry at or above cursor_seq.
