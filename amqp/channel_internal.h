@@ -285,6 +285,8 @@ void settle_take(struct channel *ch, struct tag_entry *e);
 bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more);
 void channel_on_confirm(struct channel *ch, const struct msg *m);
 void channel_on_credit(struct channel *ch, const struct msg *m);
+/* Whether a message of so many bytes fits into the window that is left. */
+bool link_fits(const struct link *l, uint64_t bytes);
 /* Tells the client what was confirmed. */
 void channel_flush_confirms(struct channel *ch);
 

@@ -283,6 +283,26 @@ static void reset_consumers(struct channel *ch, struct link *l)
     }
 }
 
+/* What was gathered under the window that has gone, as far as the one of a new epoch admits it. */
+static void cut_gathered(struct channel *ch, struct link *l)
+{
+    struct msg_queue_publish *p = l->gather;
+    uint32_t n = 0;
+    uint64_t tag;
+
+    for (; n < p->n && link_fits(l, record_window_bytes(p->item[n].record)); n++) {
+        l->sent_messages++;
+        l->sent_bytes += record_window_bytes(p->item[n].record);
+    }
+    if (n == p->n)
+        return;
+    while (p->item[n].tag > 0 &&
+           (tag = inflight_take(&l->inflight, p->item[n].tag, UINT64_MAX >> 1)) != 0)
+        confirms_part(&ch->confirms, tag, true);
+    while (p->n > n)
+        record_unref(p->item[--p->n].record);
+}
+
 static void on_down(struct channel *ch, struct link *l, const struct msg_exit *m)
 {
     bool deleted = m->why.kind == EXIT_NORMAL || cell_at(l->cell)->state == CELL_DELETED;
@@ -293,18 +313,16 @@ static void on_down(struct channel *ch, struct link *l, const struct msg_exit *m
     reset_consumers(ch, l);
     l->monitor = 0;
     l->state = LINK_DOWN;
-    l->sent_messages = l->gather ? l->gather->n : 0;
-    l->sent_bytes = 0;
+    l->sent_messages = l->sent_bytes = 0;
+    set_window(l);
     if (l->settle) {
         msg_drop(&l->settle->hdr);
         l->settle = NULL;
     }
     if (l->gather) {
         ch->n_holding++;
-        for (uint32_t i = 0; i < l->gather->n; i++)
-            l->sent_bytes += record_window_bytes(l->gather->item[i].record);
+        cut_gathered(ch, l);
     }
-    set_window(l);
     if (deleted)
         become_gone(ch, l);
     else

@@ -81,7 +81,7 @@ static void check_message(struct channel *ch, const struct command *cmd)
 }
 
 /* Absolute counts: a message goes when it fits, or when the window left is a whole one. */
-static bool fits_window(const struct link *l, uint64_t bytes)
+bool link_fits(const struct link *l, uint64_t bytes)
 {
     uint64_t left;
 
@@ -97,7 +97,7 @@ static bool may_send(const struct link *l, uint64_t bytes)
         return true; /* it does not reach the queue at all */
     if (l->state != LINK_UP && l->gather && l->gather->n == l->gather->cap)
         return false;
-    return fits_window(l, bytes);
+    return link_fits(l, bytes);
 }
 
 static void gather(struct channel *ch, struct link *l, struct record *r, uint64_t tag,
