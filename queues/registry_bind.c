@@ -29,6 +29,22 @@ static void set_binding(struct job *j)
     };
 }
 
+/* Its table is not what it should be until it is back, so nothing can be promised before. */
+static void refuse_parked(struct registry *r, struct job *j)
+{
+    job_refuse(r, j, 541, "exchange '%s' in vhost '%s' is down: %s", cell_name(j->cell), r->vhost,
+               cell_at(j->cell)->reason);
+}
+
+/* The exchange has the binding, or did not answer: one that was parked is told when it is back. */
+static void bind_told(struct registry *r, struct job *j, struct msg *m)
+{
+    if (!m && cell_at(j->cell)->state == CELL_PARKED)
+        refuse_parked(r, j);
+    else
+        job_finish(r, j);
+}
+
 /* Sends the change to the exchange; stalls while it is being restarted. */
 static void send_change(struct registry *r, struct job *j, bool remove)
 {
@@ -88,8 +104,7 @@ static void binding_written(struct registry *r, struct job *j, struct msg *m)
 {
     (void)m;
     bound_add(r, j->cell, &j->binding);
-    j->exchange_id = j->cell->id;
-    job_act_with(r, j, WITH_EXCHANGE, send_bind, finish);
+    job_act_with(r, j, WITH_EXCHANGE, send_bind, bind_told);
 }
 
 static void bind_begin(struct registry *r, struct job *j);
@@ -162,9 +177,17 @@ static void bind_begin(struct registry *r, struct job *j)
 {
     if (!find_both(r, j))
         return;
-    if (check_binding(j->cell, j->binding.key, j->binding.args, &j->refusal) ||
-        bound_find(r, j->cell, &j->binding)) {
+    if (check_binding(j->cell, j->binding.key, j->binding.args, &j->refusal)) {
         job_finish(r, j);
+        return;
+    }
+    if (cell_at(j->cell)->state == CELL_PARKED) {
+        refuse_parked(r, j);
+        return;
+    }
+    j->exchange_id = j->cell->id;
+    if (bound_find(r, j->cell, &j->binding)) { /* it may not have been told: told again */
+        job_act_with(r, j, WITH_EXCHANGE, send_bind, bind_told);
         return;
     }
     job_decided(r, j);
@@ -197,6 +220,10 @@ static void unbind_begin(struct registry *r, struct job *j)
     }
     if (refuse_locked(r, j, j->dest))
         return;
+    if (cell_at(j->cell)->state == CELL_PARKED) {
+        refuse_parked(r, j);
+        return;
+    }
     job_decided(r, j);
     bound_remove(r, b);
     j->exchange_id = j->cell->id;
