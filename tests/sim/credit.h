@@ -44,6 +44,7 @@ struct lane_spec {
     bool is_shared;    /* among its consumers */
     bool is_transient; /* what it publishes */
     bool is_unroutable;
+    bool is_bound;  /* it publishes through an exchange that it binds its queue to */
     uint32_t count; /* how many it publishes */
     uint32_t ahead; /* how many of them may be unconfirmed */
     uint32_t size;  /* bodies are below it */
@@ -90,6 +91,7 @@ struct lane {
     uint16_t number;
     uint8_t step; /* of its setup */
     uint32_t asked;
+    uint64_t retry_us; /* NONE: not opened again before */
     uint32_t uid;
     uint32_t failures, front_failures; /* when it was opened */
     uint32_t left;                     /* to publish */
@@ -123,7 +125,8 @@ struct party {
     uint32_t uid;
     uint32_t front_failures, listener_failures;
     uint64_t since_us;
-    uint64_t sent; /* bytes that the broker took since all its lanes were set up */
+    uint64_t retry_us; /* NONE: not connected again before */
+    uint64_t sent;     /* bytes that the broker took since all its lanes were set up */
     struct lane *lane;
     uint32_t n_lanes, turn; /* whose turn it is in a calm */
 };
@@ -136,6 +139,7 @@ struct credit_case {
     uint32_t least_ring;      /* bytes of a socket buffer; 0: any */
     uint64_t memory;          /* bytes over what the idle broker has */
     bool with_alarms;
+    bool parks; /* processes crash over their budgets: clients are told that something is down */
 };
 
 struct credit {
@@ -154,7 +158,7 @@ struct credit {
     uint64_t heaps;       /* bytes of all processes when they were counted last */
     uint64_t base;        /* blobs and heaps of the idle broker */
     struct {
-        uint32_t confirms, deliveries, returns, blocks;
+        uint32_t confirms, deliveries, returns, blocks, downs;
     } did;
 };
 
@@ -193,6 +197,8 @@ void lane_publish(struct lane *l);
 /* Settles one that it holds: acks it, or gives it back. */
 void lane_settle(struct lane *l, uint32_t i, bool multiple, bool requeue);
 const char *credit_queue_name(int queue);
+/* Whether a close says that something is down, where it may be. */
+bool credit_is_down(uint16_t code, struct amqp_bytes text);
 
 /* credit_model.c */
 uint32_t credit_published(struct lane *l, uint32_t size, uint32_t props);
@@ -212,5 +218,6 @@ void credit_channels_run(void);
 void credit_blocked_run(void);
 void credit_share_run(void);
 void credit_frames_run(void);
+void credit_park_run(void);
 
 #endif

@@ -82,7 +82,7 @@ static void calm_deaf(void)
 void credit_deaf_run(void)
 {
     static const struct credit_case what = {
-        .setup = setup_deaf, .calm = calm_deaf, .memory = 9 * MIB};
+        .setup = setup_deaf, .calm = calm_deaf, .memory = 11 * MIB};
 
     credit_run(&what);
 }

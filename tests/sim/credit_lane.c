@@ -18,10 +18,13 @@ enum {
     STEP_QOS,
     STEP_DECLARE,
     STEP_DECLARE_FROM,
-    STEP_CONSUME = STEP_DECLARE_FROM + LANE_QUEUES,
+    STEP_EXCHANGE = STEP_DECLARE_FROM + LANE_QUEUES,
+    STEP_BIND,
+    STEP_CONSUME,
     STEP_END = STEP_CONSUME + LANE_QUEUES,
     PROPS_ROOM = 4096 + 256,
     PASSED_BY = 1000,
+    RETRY_US = 200 * 1000,
 };
 
 const char *credit_queue_name(int queue)
@@ -31,6 +34,8 @@ const char *credit_queue_name(int queue)
 
     return names[queue];
 }
+
+static const char bound[] = "cx";
 
 static void put_declare(struct amqp_method *m, int queue)
 {
@@ -64,9 +69,19 @@ static bool put_step(const struct lane *l, struct amqp_method *m, char tag[2])
             (struct amqp_basic_qos){.prefetch_count = s->prefetch, .global = s->is_shared};
     } else if (step == STEP_DECLARE && s->to >= 0) {
         put_declare(m, s->to);
+    } else if (step == STEP_EXCHANGE && s->is_bound) {
+        m->id = AMQP_EXCHANGE_DECLARE;
+        m->u.exchange_declare = (struct amqp_exchange_declare){
+            .exchange = amqp_str(bound), .type = amqp_str("topic"), .durable = true};
+    } else if (step == STEP_BIND && s->is_bound) {
+        m->id = AMQP_QUEUE_BIND;
+        m->u.queue_bind =
+            (struct amqp_queue_bind){.queue = amqp_str(credit_queue_name(s->to)),
+                                     .exchange = amqp_str(bound),
+                                     .routing_key = amqp_str(credit_queue_name(s->to))};
     } else if (step >= STEP_CONSUME && step - STEP_CONSUME < s->n_from) {
         put_consume(m, s->from[step - STEP_CONSUME], tag, step - STEP_CONSUME);
-    } else if (step >= STEP_DECLARE_FROM && step < STEP_CONSUME &&
+    } else if (step >= STEP_DECLARE_FROM && step < STEP_EXCHANGE &&
                step - STEP_DECLARE_FROM < s->n_from) {
         put_declare(m, s->from[step - STEP_DECLARE_FROM]);
     } else {
@@ -136,6 +151,7 @@ void lane_publish(struct lane *l)
     l->waiting[l->published - 1] = uid;
     l->n_waiting++;
     m.u.basic_publish = (struct amqp_basic_publish){
+        .exchange = amqp_str(l->spec->is_bound ? bound : ""),
         .routing_key =
             amqp_str(l->spec->is_unroutable ? "nowhere" : credit_queue_name(l->spec->to)),
         .mandatory = true};
@@ -165,17 +181,27 @@ static void on_confirm(struct lane *l, uint64_t tag, bool multiple, bool nack)
             confirm_one(l, i, nack);
 }
 
+bool credit_is_down(uint16_t code, struct amqp_bytes text)
+{
+    bool is_down = credit.what->parks && (code == 541 || code == 404) &&
+                   memmem(text.p, text.len, " is down", 8) && !sim_is_planted("park-unsaid");
+
+    credit.did.downs += is_down;
+    return is_down;
+}
+
 static void on_closed(struct lane *l, const struct amqp_channel_close *m)
 {
     struct amqp_method ok = {.id = AMQP_CHANNEL_CLOSE_OK};
+    bool front_failed = slice.front_failures != l->front_failures || slice.supervisor_failures > 0;
 
-    if ((slice.front_failures == l->front_failures && slice.supervisor_failures == 0) ||
-        (m->reply_code != 541 && m->reply_code != 404))
+    if (!credit_is_down(m->reply_code, m->reply_text) &&
+        (!front_failed || (m->reply_code != 541 && m->reply_code != 404)))
         sim_fail("errors", "lane %u is told %u: %.*s", l->uid, m->reply_code,
                  (int)m->reply_text.len, (const char *)m->reply_text.p);
     sim_peer_put_method(&l->party->peer, l->number, &ok);
     lane_forget(l);
-    lane_open(l);
+    l->retry_us = sim_now_us() + sim_below(SIM_DRIVER, RETRY_US);
 }
 
 static void on_answer(struct lane *l, const struct amqp_method *m)

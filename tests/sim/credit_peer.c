@@ -9,11 +9,17 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_world.h"
 
-enum { READ_SIZE = 65536, SLOW_SIZE = 512, HANDSHAKE_US = 9 * 1000 * 1000, RESTART_US = 100000 };
+enum {
+    READ_SIZE = 65536,
+    SLOW_SIZE = 512,
+    HANDSHAKE_US = 9 * 1000 * 1000,
+    RESTART_US = 100000,
+    RETRY_US = 200 * 1000
+};
 
 void party_connect(struct party *p)
 {
-    if (p->is_off || !sim_peer_connect(&p->peer, slice.port))
+    if (p->is_off || sim_now_us() < p->retry_us || !sim_peer_connect(&p->peer, slice.port))
         return;
     p->phase = PARTY_START;
     p->uid = ++credit.next_party;
@@ -83,7 +89,9 @@ static void on_server_close(struct party *p, const struct amqp_connection_close 
 {
     struct amqp_method ok = {.id = AMQP_CONNECTION_CLOSE_OK};
 
-    if (!has_excuse(p))
+    if (credit_is_down(m->reply_code, m->reply_text))
+        p->retry_us = sim_now_us() + sim_below(SIM_DRIVER, RETRY_US);
+    else if (!has_excuse(p))
         sim_fail("connections stay", "party %u is told %u: %.*s", p->uid, m->reply_code,
                  (int)m->reply_text.len, (const char *)m->reply_text.p);
     sim_peer_put_method(&p->peer, 0, &ok);

@@ -69,11 +69,19 @@ static void look(void)
     credit_check_memory();
 }
 
+/* Whether it is not set up; one that was closed is opened again after a while. */
+static bool open_again(struct lane *l)
+{
+    if (l->phase == LANE_NONE && l->party->phase == PARTY_RUNNING && sim_now_us() >= l->retry_us)
+        lane_open(l);
+    return l->phase != LANE_RUNNING;
+}
+
 static void act_lane(struct lane *l)
 {
     uint32_t r = sim_below(SIM_DRIVER, 100);
 
-    if (l->phase != LANE_RUNNING)
+    if (open_again(l))
         return;
     if (r < 60 && lane_may_publish(l)) {
         for (uint32_t n = 1 + sim_below(SIM_DRIVER, 6); n > 0 && lane_may_publish(l); n--)
@@ -141,7 +149,7 @@ static void disturb(uint32_t steps)
 
 static void serve_lane(struct lane *l)
 {
-    if (l->phase != LANE_RUNNING)
+    if (open_again(l))
         return;
     for (uint32_t n = 16; n > 0 && lane_may_publish(l); n--)
         lane_publish(l);
@@ -420,5 +428,6 @@ void credit_run(const struct credit_case *what)
     sim_probe_stop();
     slice_shutdown();
     sim_note("did", credit.did.confirms, credit.did.deliveries, credit.most / 1024);
+    sim_note("was told", credit.did.returns, credit.did.blocks, credit.did.downs);
     fini();
 }

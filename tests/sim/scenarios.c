@@ -22,6 +22,8 @@ const struct sim_scenario sim_scenarios[] = {
     {"credit-blocked", "memory and disk run low", 4000, credit_blocked_run, 8},
     {"credit-share", "a prefetch that several queues share", 4000, credit_share_run, 8},
     {"credit-frames", "frames of all sizes, cut anywhere", 4000, credit_frames_run, 8},
+    {"credit-park", "queues, exchanges, registry, store over their budgets", 10000, credit_park_run,
+     8},
     {NULL, NULL, 0, NULL, 0},
 };
 
@@ -90,5 +92,6 @@ const struct sim_plant sim_plants[] = {
     {"credit-read-on", "credit-deaf", "not read"},
     {"credit-block-unsaid", "credit-blocked", "blocked"},
     {"credit-blocked-twice", "credit-blocked", "blocked"},
+    {"park-unsaid", "credit-park", "errors"},
     {NULL, NULL, NULL},
 };
