@@ -219,5 +219,6 @@ void credit_blocked_run(void);
 void credit_share_run(void);
 void credit_frames_run(void);
 void credit_park_run(void);
+void credit_cut_run(void);
 
 #endif

@@ -22,6 +22,7 @@ const struct sim_scenario sim_scenarios[] = {
     {"credit-blocked", "memory and disk run low", 4000, credit_blocked_run, 8},
     {"credit-share", "a prefetch that several queues share", 4000, credit_share_run, 8},
     {"credit-frames", "frames of all sizes, cut anywhere", 4000, credit_frames_run, 8},
+    {"credit-cut", "a conversation cut off behind each of its bytes", 300, credit_cut_run, 4},
     {"credit-park", "queues, exchanges, registry, store over their budgets", 10000, credit_park_run,
      8},
     {NULL, NULL, 0, NULL, 0},
@@ -92,6 +93,10 @@ const struct sim_plant sim_plants[] = {
     {"credit-read-on", "credit-deaf", "not read"},
     {"credit-block-unsaid", "credit-blocked", "blocked"},
     {"credit-blocked-twice", "credit-blocked", "blocked"},
+    {"cut-leak", "credit-cut", "whole after a cut"},
+    {"cut-forget", "credit-cut", "confirmed lasts"},
+    {"cut-invent", "credit-cut", "cut off"},
+    {"cut-neighbour", "credit-cut", "neighbours"},
     {"park-unsaid", "credit-park", "errors"},
     {NULL, NULL, NULL},
 };
