@@ -332,8 +332,10 @@ void store_on_load(struct store *st, struct msg *m)
 {
     struct msg_store_rows *reply;
     uint32_t n = 0;
-    int r = db_each_def(st->db, count_def, &n);
+    int r;
 
+    store_commit(st); /* rows that a failure can take back are told to nobody */
+    r = db_each_def(st->db, count_def, &n);
     if (r < 0)
         store_fail(st, r, "definitions");
     reply = store_rows_new(STORE_ROWS, n);

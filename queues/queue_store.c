@@ -160,7 +160,7 @@ struct msg_store_ops *store_tx_ops(const struct queue *q, uint64_t tx, uint32_t 
 {
     struct msg_store_ops *ops = store_ops_new(q->cell->id, q->epoch, cap, unref_record);
 
-    ops->tx = tx;
+    ops->tx = queue_plant == PLANT_TX_SPLIT ? 0 : tx;
     return ops;
 }
 

@@ -5,6 +5,7 @@
 #include "tests/sim/rt_scenarios.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/slice.h"
+#include "tests/sim/tx.h"
 
 #include <stddef.h>
 
@@ -25,6 +26,7 @@ const struct sim_scenario sim_scenarios[] = {
     {"credit-cut", "a conversation cut off behind each of its bytes", 300, credit_cut_run, 4},
     {"credit-park", "queues, exchanges, registry, store over their budgets", 10000, credit_park_run,
      8},
+    {"tx", "transactions over several queues, and crashes of all kinds", 3000, tx_run, 2},
     {NULL, NULL, 0, NULL, 0},
 };
 
@@ -98,5 +100,12 @@ const struct sim_plant sim_plants[] = {
     {"cut-invent", "credit-cut", "cut off"},
     {"cut-neighbour", "credit-cut", "neighbours"},
     {"park-unsaid", "credit-park", "errors"},
+    {"tx-unasked", "tx", ""},
+    {"tx-keep-aborted", "tx", ""},
+    {"tx-split", "tx", ""},
+    {"tx-settle-unsaid", "tx", "settled for good"},
+    {"tx-commit-unsaid", "tx", "answers"},
+    {"tx-overtake", "tx", "order"},
+    {"tx-no-cause", "tx", "given up has a cause"},
     {NULL, NULL, NULL},
 };

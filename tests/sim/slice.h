@@ -262,6 +262,7 @@ struct slice_driver {
     void (*was_killed)(void); /* the program has gone, and every socket with it */
     void (*is_ready)(void);   /* the broker is, told in a process; NULL: nothing */
     bool with_alarms;
+    uint32_t crash_times; /* processes crash so much more often; 0: as often as in the slice */
 };
 
 struct slice {

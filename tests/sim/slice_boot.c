@@ -53,10 +53,12 @@ static struct {
 
 void slice_crash_rates(void)
 {
+    uint32_t times = slice.driver->crash_times ? slice.driver->crash_times : 1;
+
     memset(boot.n, 0, sizeof(boot.n));
     slice.supervisor_failures = 0;
     for (int i = 0; i < N_KINDS; i++)
-        sim_crash_set(kinds[i].kind, kinds[i].per_million * boot.rate / 100);
+        sim_crash_set(kinds[i].kind, kinds[i].per_million * boot.rate / 100 * times);
 }
 
 static int kind_of(const char *kind)

@@ -51,9 +51,9 @@ static struct {
     uint64_t seq[32];
     uint32_t flags[32];
     unsigned n_seq;
-    char body[4][64]; /* "-": NULL */
-    unsigned n_rows;
-    struct store_row row[8]; /* without their blobs */
+    char body[4][64];                 /* "-": NULL */
+    unsigned n_rows, written_at_rows; /* how many STORE_WRITTEN came before */
+    struct store_row row[8];          /* without their blobs */
     char row_name[8][16];
     uint64_t first_id;
     unsigned n_backed_up;
@@ -111,6 +111,7 @@ static void note_bodies(const struct msg_store_bodies *m)
 static void note_rows(const struct msg_store_rows *m)
 {
     t.n_rows = m->n;
+    t.written_at_rows = t.n_written;
     for (uint32_t i = 0; i < m->n && i < 8; i++) {
         t.row[i] = m->row[i];
         snprintf(t.row_name[i], sizeof(t.row_name[i]), "%.*s", (int)blob_size(m->row[i].name),

@@ -204,6 +204,20 @@ static void definitions_are_durable_when_answered(void **state)
     assert_true(t.n_rows == 1 && t.row[0].kind == STORE_ROW_EXCHANGE);
 }
 
+static void write_and_load(void)
+{
+    write_rows();
+    load_rows();
+}
+
+/* A registry that loads while its predecessor's rows wait for their commit. */
+static void rows_are_told_when_durable(void **state)
+{
+    (void)state;
+    act(write_and_load);
+    assert_true(t.n_rows == 3 && t.written_at_rows == 1);
+}
+
 static void ids_are_new_after_a_restart(void **state)
 {
     uint64_t first;
@@ -387,6 +401,7 @@ int main(void)
         TEST(a_failed_commit_ends_it_and_what_is_sent_again_is_kept_once),
         TEST(a_crash_leaves_no_lock_and_no_owner),
         TEST(definitions_are_durable_when_answered),
+        TEST(rows_are_told_when_durable),
         TEST(ids_are_new_after_a_restart),
         TEST(an_idle_store_empties_its_wal),
         TEST(a_damaged_record_is_answered_by_nothing),
