@@ -5,7 +5,7 @@
  * registry into a group, decides when to commit it, commits, and tells who waits. What it does to
  * its database beside that is store_upkeep.c's.
  *
- * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _READ_ON, _FIND, _TX, _TX_ABORT from queues;
+ * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _READ_ON, _FIND, _TX, _TX_END from queues;
  * STORE_WRITE, _LOAD, _RESERVE from the registry; STORE_BACKUP from backup; CONTINUE (recovery, the
  * first one) and TIMEOUT from itself.
  *
@@ -259,8 +259,8 @@ static void on_handle(void *state, struct msg *m)
     case STORE_TX:
         store_on_tx(st, m);
         break;
-    case STORE_TX_ABORT:
-        store_on_tx_abort(st, m);
+    case STORE_TX_END:
+        store_on_tx_end(st, m);
         break;
     default:
         proc_exit(EXIT_CRASH, 0, "message %u is none of the store's", m->type);

@@ -55,8 +55,8 @@ enum {
     STORE_BACKUP_PROGRESS,    /* cast to who asked, a few times a second */
     STORE_BACKED_UP,          /* reply */
     STORE_TX,                 /* call: a part of a transaction is complete */
-    STORE_TX_ABORT,           /* cast: it is not to be, unless it has been already */
-    STORE_TX_DONE,            /* reply, once it is durable or given up */
+    STORE_TX_END,  /* cast: it is not to be, unless it has been already; or it has been */
+    STORE_TX_DONE, /* reply, once it is durable or given up */
 };
 
 /* Where a message lies; a value that queues keep and give back to STORE_READ. */
@@ -154,8 +154,9 @@ struct msg_store_bodies { /* STORE_BODIES, in the order asked; drop unrefs what 
     struct store_body body[];
 };
 
-struct msg_store_tx { /* STORE_TX, STORE_TX_ABORT */
+struct msg_store_tx { /* STORE_TX, STORE_TX_END */
     struct msg hdr;
+    bool committed; /* END: by an earlier run of the store, as it turned out */
     uint64_t queue_id, epoch;
     uint64_t tx;      /* never used again while the program runs */
     uint32_t n_parts; /* TX: so many such calls make it whole */

@@ -106,7 +106,7 @@ void store_release(void *ctx, void *token);
 /* Operations of a transaction; takes the message from the runtime. */
 void store_tx_keep(struct store *st, struct msg_store_ops *ops);
 void store_on_tx(struct store *st, struct msg *m);
-void store_on_tx_abort(struct store *st, struct msg *m);
+void store_on_tx_end(struct store *st, struct msg *m);
 /* Answers a STORE_TX. */
 void store_tx_answer(struct msg *request, bool committed);
 /* A new run of the queue is there: what the last one had part in cannot become whole. */

@@ -3,7 +3,8 @@
  *
  * A transaction is forgotten once it is whole: its operations are in the group then, and its
  * requests wait for the commit like any others. What is not whole stands in st->txs, and ends by
- * STORE_TX_ABORT, or when a queue that had part in it is opened anew. Nothing is kept of one that
+ * STORE_TX_END, or when a queue that had part in it is opened anew. A queue that knows that an
+ * earlier run has committed it does not come again: the others are told so in the same way. Nothing is kept of one that
  * was given up, because each queue whose part may still come gives it up as well, behind that part.
  */
 #include "persistence/store_internal.h"
@@ -62,7 +63,7 @@ static void give_up(struct store *st, struct store_tx *tx)
     forget(st, tx);
 }
 
-/* All parts are in. One that has nothing to write is done at once. */
+/* What has come is taken in. Where there is nothing to write it is done at once. */
 static void take_in(struct store *st, struct store_tx *tx)
 {
     bool writes = tx->n_ops > 0;
@@ -112,11 +113,15 @@ void store_on_tx(struct store *st, struct msg *m)
         take_in(st, tx);
 }
 
-void store_on_tx_abort(struct store *st, struct msg *m)
+void store_on_tx_end(struct store *st, struct msg *m)
 {
     struct store_tx *tx = find(st, MSG_OF(struct msg_store_tx, m)->tx);
 
-    if (tx)
+    if (!tx)
+        return;
+    if (MSG_OF(struct msg_store_tx, m)->committed)
+        take_in(st, tx); /* what is there already is ignored, and what they settle may not be */
+    else
         give_up(st, tx);
 }
 

@@ -7,7 +7,7 @@
  * Messages in: QUEUE_* of queue.h from channels and the registry; STORE_ENTRIES, _OPENED, _DURABLE,
  * _BODIES, _RUN, _FOUND, _SYNCED, _TX_DONE from the store. Out: QUEUE_DELIVER, _CONFIRM, _CREDIT,
  * _CONSUMER_GONE, _WANT, _SHARE_BACK and replies to channels; STORE_OPEN_QUEUE, _OPS, _SYNC, _READ,
- * _READ_ON, _FIND, _TX, _TX_ABORT to the store; REGISTRY_CELL_UP and _QUEUE_UNUSED to the registry.
+ * _READ_ON, _FIND, _TX, _TX_END to the store; REGISTRY_CELL_UP and _QUEUE_UNUSED to the registry.
  * Monitors: every channel that publishes, consumes or holds something; the store.
  *
  * Invariants (queue_invariant checks them all)

@@ -249,6 +249,8 @@ static void compare_entry(struct queue *q, const struct store_entry *s)
 
     if (e && tx_found(e))
         return; /* what becomes of it is known when all is told */
+    if (!e && backlog_is_in_cold(&q->backlog, s->seq))
+        return; /* of a transaction that was decided since the question */
     if (!e || !(e->flags & ENTRY_STORED))
         store_ack(q, s->seq); /* settled, and the last store died before it wrote that */
     else if (!(e->flags & ENTRY_DURABLE))

@@ -116,9 +116,12 @@ static void await_store(struct queue *q)
 }
 
 /* The store need not wait for it any longer. */
-static void withdraw(const struct queue *q, const struct tx_part *t, proc_id store)
+static void end_at_store(const struct queue *q, const struct tx_part *t, proc_id store)
 {
-    proc_send(store, &store_tx_new(q, t, STORE_TX_ABORT)->hdr);
+    struct msg_store_tx *m = store_tx_new(q, t, STORE_TX_END);
+
+    m->committed = t->fate == TX_COMMITTED;
+    PROC_SEND(store, m);
 }
 
 /* Gives the store what it has not yet been given of the part. */
@@ -202,9 +205,9 @@ static void give_up(struct queue *q, struct tx_part *t)
     if (!t->was_asked)
         end_part(q, t, TX_GIVEN_UP);
     if (t->ref != 0)
-        withdraw(q, t, t->store);
+        end_at_store(q, t, t->store);
     else if (!t->was_asked && t->n_written > 0 && q->store_ready)
-        withdraw(q, t, q->store);
+        end_at_store(q, t, q->store);
     else if (t->was_asked && !q->is_durable)
         end_part(q, t, TX_GIVEN_UP); /* the store and the channel have died, and nobody knows */
 }
@@ -226,7 +229,7 @@ void on_tx_end(struct queue *q, struct msg *m)
     /* Should the store not have said so by now, it waits for parts that do not come again. */
     proc_cancel(t->ref);
     t->ref = 0;
-    withdraw(q, t, t->store);
+    end_at_store(q, t, t->store);
 }
 
 void on_store_tx_done(struct queue *q, struct msg *m)

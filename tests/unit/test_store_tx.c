@@ -16,9 +16,20 @@ static void end_part(void)
     (void)proc_call(t.store, &m->hdr, PROC_NO_TIMEOUT);
 }
 
+static void known_tx(void)
+{
+    struct msg_store_tx *m = MSG_NEW(STORE_TX_END, struct msg_store_tx);
+
+    m->queue_id = t.queue;
+    m->epoch = t.epoch;
+    m->tx = t.tx;
+    m->committed = true;
+    PROC_SEND(t.store, m);
+}
+
 static void abort_tx(void)
 {
-    struct msg_store_tx *m = MSG_NEW(STORE_TX_ABORT, struct msg_store_tx);
+    struct msg_store_tx *m = MSG_NEW(STORE_TX_END, struct msg_store_tx);
 
     m->queue_id = t.queue;
     m->epoch = t.epoch;
@@ -161,6 +172,25 @@ static void too_late_to_give_up(void **state)
     assert_int_equal(kept(A), 1);
 }
 
+/* An earlier run of the store had committed it: a queue that knows does not come again. */
+static void known_from_elsewhere(void **state)
+{
+    (void)state;
+    open_both();
+    put_in(A, 0, 1, "settled by it, and sent again");
+    take_in(A, 1, 1);
+    end_in(A, 1, 3);
+    end_in(C, 1, 3);
+    t.tx = 1;
+    act(known_tx);
+    act(known_tx); /* it has been forgotten */
+    t.tx = 0;
+    assert_true(t.n_committed == 2 && t.n_given_up == 0);
+    act(kill_store);
+    act(spawn_store);
+    assert_int_equal(kept(A), 0);
+}
+
 /* A queue that is opened anew has lost its part: whoever waits is told. */
 static void an_opening_ends_it(void **state)
 {
@@ -243,6 +273,7 @@ int main(void)
         TEST(nothing_to_write_is_done_at_once),
         TEST(given_up),
         TEST(too_late_to_give_up),
+        TEST(known_from_elsewhere),
         TEST(an_opening_ends_it),
         TEST(a_deleted_queue_is_not_missed),
         TEST(a_failed_commit_leaves_all_or_nothing),
