@@ -4,8 +4,9 @@
  * A transaction is forgotten once it is whole: its operations are in the group then, and its
  * requests wait for the commit like any others. What is not whole stands in st->txs, and ends by
  * STORE_TX_END, or when a queue that had part in it is opened anew. A queue that knows that an
- * earlier run has committed it does not come again: the others are told so in the same way. Nothing is kept of one that
- * was given up, because each queue whose part may still come gives it up as well, behind that part.
+ * earlier run has committed it does not come again: the others are told so in the same way. Nothing
+ * is kept of one that has ended, because each queue whose part may still come ends it as well,
+ * behind that part.
  */
 #include "persistence/store_internal.h"
 
