@@ -21,6 +21,7 @@
 #include "persistence/store.h"
 #include "queues/definitions.h"
 #include "queues/restore.h"
+#include "queues/salvage.h"
 
 enum { SHUTDOWN_DEADLINE_S = 10 };
 
@@ -42,6 +43,8 @@ static void usage(FILE *out)
           "  --set key=value    set any configuration key\n"
           "  --restore DIR      make the data directory, which must be empty, from the backup in\n"
           "                     DIR, and end\n"
+          "  --salvage VHOST    replace the damaged store of that vhost ('': the node's own) by\n"
+          "                     what can be read of it, and end\n"
           "  --version          print the version\n"
           "  --help             print this text\n"
           "\n"
@@ -90,6 +93,7 @@ static const struct option options[] = {
     {"log-level", required_argument, NULL, 'l'},
     {"set", required_argument, NULL, 'S'},
     {"restore", required_argument, NULL, 'r'},
+    {"salvage", required_argument, NULL, 'V'},
     {"version", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -132,7 +136,7 @@ static void read_config_option(int argc, char **argv)
 }
 
 /* Options that are done instead of running, once all are read. */
-static const char *restore_from;
+static const char *restore_from, *salvage_vhost;
 
 static void read_options(int argc, char **argv)
 {
@@ -146,6 +150,8 @@ static void read_options(int argc, char **argv)
             set_pair(optarg);
         } else if (o == 'r') {
             restore_from = optarg;
+        } else if (o == 'V') {
+            salvage_vhost = optarg;
         } else if (o == 'v') {
             puts("warren " WARREN_VERSION);
             exit(0);
@@ -200,11 +206,20 @@ static void probe_data_dir(void)
         die("%s", text);
 }
 
-static void run_restore(const char *from)
+/* What is done instead of running. */
+static void run_tool(void)
 {
-    char why[512];
+    const char *dir = config()->data_dir;
+    char why[512] = "";
+    int r;
 
-    if (restore(from, config()->data_dir, stdout, why, sizeof(why)) < 0)
+    if (!restore_from && !salvage_vhost)
+        return;
+    if (restore_from)
+        r = restore(restore_from, dir, stdout, why, sizeof(why));
+    else
+        r = salvage(dir, salvage_vhost, stdout, why, sizeof(why));
+    if (r < 0)
         die("%s", why);
     exit(0);
 }
@@ -292,8 +307,7 @@ int main(int argc, char **argv)
     sigset_t set;
 
     read_options(argc, argv);
-    if (restore_from)
-        run_restore(restore_from);
+    run_tool();
     log_set_level(config()->log_level);
     raise_open_files();
     block_signals(&set);

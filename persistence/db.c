@@ -15,7 +15,6 @@
 #include "persistence/schema.h"
 
 #define BLOCK_BYTES (4 << 20)
-#define FILE_NAME   "store.sqlite"
 
 /*
  * What must be set before the first page is written. The locking mode is first, because others of
@@ -223,7 +222,7 @@ static void say_why(const char *dir, int r, const char *text, char *why, size_t 
 
 static int make_path(const char *dir, char *path, size_t size)
 {
-    int n = snprintf(path, size, "%s/%s", dir, FILE_NAME);
+    int n = snprintf(path, size, "%s/%s", dir, DB_FILE_NAME);
 
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }

@@ -287,4 +287,23 @@ struct db_found {
  */
 int db_verify(const char *dir, const char *vfs, struct db_found *ret, char *why, size_t why_size);
 
+/* What was found in a damaged store. */
+struct db_salvaged {
+    uint64_t definitions; /* kept */
+    uint64_t messages;    /* kept */
+    uint64_t lost;        /* whose record can't be read, or that are not what was written */
+    uint64_t orphans;     /* of queues whose definition is lost */
+    uint64_t lists_lost;  /* segments of which nobody knows any more what was in them */
+    uint64_t acks_lost;   /* segments whose messages come again although some were acked */
+    bool definitions_lost;
+};
+
+/*
+ * Copies all that can be read of the store in `from` into a new one in `to`, a directory that is
+ * made. The first is locked meanwhile and not written to but for what its WAL has. 0, or -errno and
+ * a line in `why`: -ENODATA where nothing of it can be read.
+ */
+int db_salvage(const char *from, const char *to, const char *vfs, struct db_salvaged *ret,
+               char *why, size_t why_size);
+
 #endif

@@ -15,6 +15,8 @@
 #include "persistence/db.h"
 #include "persistence/sql.h"
 
+#define DB_FILE_NAME "store.sqlite"
+
 /* A group is cut into segments of this size; a longer record has a segment of its own. */
 #define SEGMENT_BYTES (256 * 1024)
 
@@ -232,5 +234,12 @@ int group_begin(struct db *db);
 int commit_segments(struct db *db);
 int commit_acks(struct db *db);
 int recover(struct db *db);
+
+/* defs.c */
+
+/* Calls fn for each row of a kind, by rising or falling keys; what fn returned if not 0, or -errno.
+ */
+int defs_each(struct sql *sql, enum db_def_kind kind, bool backwards,
+              int (*fn)(void *ctx, const struct db_def *def), void *ctx);
 
 #endif

@@ -150,66 +150,72 @@ int db_del(struct db *db, const struct db_def *def)
     return change(db, def, del_row);
 }
 
-static struct db_bytes bytes_at(struct db *db, enum sql_stmt st, int at)
+static struct db_bytes bytes_at(struct sql *sql, enum sql_stmt st, int at)
 {
     struct db_bytes b;
 
-    b.p = sql_column_bytes(db->sql, st, at, &b.len);
+    b.p = sql_column_bytes(sql, st, at, &b.len);
     return b;
 }
 
-static void read_def(struct db *db, enum sql_stmt st, struct db_def *def)
+static void read_def(struct sql *sql, enum sql_stmt st, struct db_def *def)
 {
     int at = 0;
 
     switch (def->kind) {
     case DB_SETTING:
-        def->type = bytes_at(db, st, at++);
-        def->name = bytes_at(db, st, at++);
+        def->type = bytes_at(sql, st, at++);
+        def->name = bytes_at(sql, st, at++);
         break;
     case DB_EXCHANGE:
     case DB_QUEUE:
-        def->id = sql_column_int(db->sql, st, at++);
-        def->name = bytes_at(db, st, at++);
+        def->id = sql_column_int(sql, st, at++);
+        def->name = bytes_at(sql, st, at++);
         if (def->kind == DB_EXCHANGE)
-            def->type = bytes_at(db, st, at++);
-        def->flags = (uint32_t)sql_column_int(db->sql, st, at++);
+            def->type = bytes_at(sql, st, at++);
+        def->flags = (uint32_t)sql_column_int(sql, st, at++);
         break;
     case DB_BINDING:
-        def->source = sql_column_int(db->sql, st, at++);
-        def->dest = sql_column_int(db->sql, st, at++);
-        def->dest_type = (uint32_t)sql_column_int(db->sql, st, at++);
-        def->key = bytes_at(db, st, at++);
+        def->source = sql_column_int(sql, st, at++);
+        def->dest = sql_column_int(sql, st, at++);
+        def->dest_type = (uint32_t)sql_column_int(sql, st, at++);
+        def->key = bytes_at(sql, st, at++);
         break;
     }
-    def->args = bytes_at(db, st, at);
+    def->args = bytes_at(sql, st, at);
+}
+
+int defs_each(struct sql *sql, enum db_def_kind kind, bool backwards,
+              int (*fn)(void *ctx, const struct db_def *def), void *ctx)
+{
+    static const enum sql_stmt stmts[][2] = {
+        [DB_QUEUE] = {SQL_QUEUES, SQL_QUEUES_BACK},
+        [DB_EXCHANGE] = {SQL_EXCHANGES, SQL_EXCHANGES_BACK},
+        [DB_BINDING] = {SQL_BINDINGS, SQL_BINDINGS_BACK},
+        [DB_SETTING] = {SQL_SETTINGS, SQL_SETTINGS_BACK},
+    };
+    enum sql_stmt st = stmts[kind][backwards];
+    int r;
+
+    while ((r = sql_next(sql, st)) == 1) {
+        struct db_def def = {.kind = kind};
+
+        read_def(sql, st, &def);
+        r = fn(ctx, &def);
+        if (r != 0) {
+            sql_reset(sql, st);
+            return r;
+        }
+    }
+    return r;
 }
 
 int db_each_def(struct db *db, int (*fn)(void *ctx, const struct db_def *def), void *ctx)
 {
-    static const struct {
-        enum sql_stmt st;
-        enum db_def_kind kind;
-    } lists[] = {{SQL_SETTINGS, DB_SETTING},
-                 {SQL_EXCHANGES, DB_EXCHANGE},
-                 {SQL_QUEUES, DB_QUEUE},
-                 {SQL_BINDINGS, DB_BINDING}};
+    static const enum db_def_kind kinds[] = {DB_SETTING, DB_EXCHANGE, DB_QUEUE, DB_BINDING};
+    int r = 0;
 
-    for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        int r;
-
-        while ((r = sql_next(db->sql, lists[i].st)) == 1) {
-            struct db_def def = {.kind = lists[i].kind};
-
-            read_def(db, lists[i].st, &def);
-            r = fn(ctx, &def);
-            if (r != 0) {
-                sql_reset(db->sql, lists[i].st);
-                return r;
-            }
-        }
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    for (unsigned i = 0; r == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        r = defs_each(db->sql, kinds[i], false, fn, ctx);
+    return r;
 }

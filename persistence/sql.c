@@ -45,6 +45,8 @@ static const char *const text[SQL_N_STMTS] = {
     [SQL_MARKER] = "SELECT h.id, h.data FROM header h LEFT JOIN entries e ON e.id = h.id "
                    "WHERE e.id IS NULL",
     [SQL_ENTRIES_OF] = "SELECT data FROM entries WHERE id = ?1",
+    [SQL_ENTRIES_FROM] = "SELECT id, data FROM entries WHERE id >= ?1 ORDER BY id LIMIT 1",
+    [SQL_ACKS_OF] = "SELECT data FROM acks WHERE id = ?1",
     [SQL_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [SQL_META_PUT] = "INSERT OR REPLACE INTO meta(name, value) VALUES (?1, ?2)",
     [SQL_QUEUE_PUT] = "INSERT OR REPLACE INTO queue(id, name, flags, args) VALUES (?1, ?2, ?3, ?4)",
@@ -63,6 +65,11 @@ static const char *const text[SQL_N_STMTS] = {
     [SQL_EXCHANGES] = "SELECT id, name, type, flags, args FROM exchange ORDER BY id",
     [SQL_QUEUES] = "SELECT id, name, flags, args FROM queue ORDER BY id",
     [SQL_BINDINGS] = "SELECT source, dest, dest_type, key, args FROM binding",
+    [SQL_SETTINGS_BACK] = "SELECT kind, name, value FROM setting ORDER BY kind DESC, name DESC",
+    [SQL_EXCHANGES_BACK] = "SELECT id, name, type, flags, args FROM exchange ORDER BY id DESC",
+    [SQL_QUEUES_BACK] = "SELECT id, name, flags, args FROM queue ORDER BY id DESC",
+    [SQL_BINDINGS_BACK] = "SELECT source, dest, dest_type, key, args FROM binding ORDER BY "
+                          "source DESC, dest DESC, dest_type DESC, key DESC, args DESC",
 };
 
 /* Result codes of SQLite as errno, whether extended or not. */

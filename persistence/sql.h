@@ -26,6 +26,8 @@ enum sql_stmt {
     SQL_HEADERS_OLD,
     SQL_MARKER,
     SQL_ENTRIES_OF,
+    SQL_ENTRIES_FROM,
+    SQL_ACKS_OF,
     SQL_META_GET,
     SQL_META_PUT,
     SQL_QUEUE_PUT,
@@ -41,6 +43,10 @@ enum sql_stmt {
     SQL_EXCHANGES,
     SQL_QUEUES,
     SQL_BINDINGS,
+    SQL_SETTINGS_BACK,
+    SQL_EXCHANGES_BACK,
+    SQL_QUEUES_BACK,
+    SQL_BINDINGS_BACK,
     SQL_N_STMTS
 };
 

@@ -268,7 +268,8 @@ struct msg_store_read *store_read_new(uint64_t queue_id, uint32_t n);
 struct msg_store_find *store_find_new(uint64_t queue_id, uint32_t n);
 
 /*
- * Before the tree starts, from main: whether `dir` can be used. 0; -EBUSY (another broker has it),
+ * Before the tree starts, from main: whether `dir` and the stores below it can be used, but for
+ * damage, which is the damaged store's to tell. 0; -EBUSY (another broker has it),
  * -EACCES, -EROFS, -ENOTSUP (a newer version's), -EINVAL (not ours); *ret_text says it in a line.
  */
 int store_probe(const char *dir, const char *vfs, char *ret_text, size_t size);

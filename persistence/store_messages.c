@@ -124,6 +124,8 @@ static int probe_dir(const char *dir, const char *vfs, int depth, char *ret_text
         return r;
     }
     r = db_probe(dir, vfs, ret_text, size);
+    if (depth < PROBE_DEPTH && (r == -EINVAL || r == -EUCLEAN || r == -EIO))
+        return 0; /* damaged: the one store will say so, and the others serve */
     if (r < 0 || vfs || depth == 0)
         return r == -ENOTDIR ? 0 : r;
     return probe_below(dir, vfs, depth, ret_text, size);
