@@ -136,6 +136,7 @@ struct credit_case {
     void (*disturb)(void);    /* between two steps that are disturbed; NULL: nothing */
     void (*begin_calm)(void); /* nothing disturbs from now on; NULL: nothing */
     void (*calm)(void);       /* when all is done, before all leave; NULL: nothing */
+    void (*was_killed)(void); /* the program has gone; NULL: nothing */
     uint32_t least_ring;      /* bytes of a socket buffer; 0: any */
     uint64_t memory;          /* bytes over what the idle broker has */
     bool with_alarms;
@@ -219,6 +220,7 @@ void credit_blocked_run(void);
 void credit_share_run(void);
 void credit_frames_run(void);
 void credit_park_run(void);
+void credit_reply_run(void);
 void credit_cut_run(void);
 
 #endif

@@ -2,8 +2,8 @@
  * credit_cut.c - a conversation that is cut off behind each of its bytes, in both directions and in
  * each way in which connections end; behind each cut the broker is as it was before.
  *
- * The conversation: handshake, declare, two publishes, their confirms, consume, one ack, close. What
- * is in the queue behind it is taken out by another client.
+ * The conversation: handshake, declare, two publishes, their confirms, consume, one ack, close.
+ * What is in the queue behind it is taken out by another client.
  *
  * Invariants, by the names under which they fail:
  * 1. "whole after a cut": processes, messages, descriptors and blobs are those of before.

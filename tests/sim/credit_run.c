@@ -118,6 +118,8 @@ static void was_killed(void)
 {
     for (uint32_t i = 0; i < credit.n_parties; i++)
         party_drop(&credit.party[i], false);
+    if (credit.what->was_killed)
+        credit.what->was_killed();
     sim_probe_forget();
     credit_note_failures();
 }
