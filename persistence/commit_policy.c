@@ -29,7 +29,7 @@ struct commit_item *commit_policy_next(const struct commit_policy *p,
 void commit_policy_add(struct commit_policy *p, struct commit_item *item, uint32_t bytes,
                        uint64_t now_us, uint32_t hold_us)
 {
-    unsigned lane = hold_us / COMMIT_STEP_US;
+    unsigned lane = (hold_us + COMMIT_STEP_US - 1) / COMMIT_STEP_US;
     struct commit_item *head;
 
     if (lane >= COMMIT_LANES)

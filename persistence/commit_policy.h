@@ -23,7 +23,10 @@
 #define COMMIT_OPS         1000
 #define COMMIT_NEVER       UINT64_MAX
 
-/* Waiting times are rounded down to a multiple of this, so that each step is a plain queue. */
+/*
+ * Waiting times are rounded up to a multiple of this, so that each step is a plain queue, and a
+ * queue that is quicker than a step has its messages settled instead of each committed.
+ */
 #define COMMIT_STEP_US 250
 #define COMMIT_LANES   (COMMIT_HOLD_MAX_US / COMMIT_STEP_US + 1)
 

@@ -113,7 +113,7 @@ static void random_operations_agree_with_a_list(void **state)
             commit_policy_add(&p, &x->item, (uint32_t)rand() % 1000, now, hold);
             if (hold > COMMIT_HOLD_MAX_US)
                 hold = COMMIT_HOLD_MAX_US;
-            x->due_us = now + hold / COMMIT_STEP_US * COMMIT_STEP_US;
+            x->due_us = now + (hold + COMMIT_STEP_US - 1) / COMMIT_STEP_US * COMMIT_STEP_US;
         }
         x->is_in = !x->is_in;
         check(&p, list);
