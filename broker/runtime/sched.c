@@ -2,8 +2,9 @@
  * sched.c - the schedulers: rounds of turns, and sleep when there is nothing to do.
  *
  * A round: take the inbox, fire timers, run ready processes (for 100 us or 64 turns at most), flush
- * the outboxes, move the epoch on, poll. A busy scheduler polls its descriptors every 50 us; an
- * idle one says that it sleeps, looks at its inbox once more, and waits in libevent.
+ * the outboxes, move the epoch on, offer descriptors that are still ready again, poll. A busy
+ * scheduler polls every 50 us; an idle one says that it sleeps, looks at its inbox once more, and
+ * waits in libevent.
  */
 #include <unistd.h>
 
