@@ -33,8 +33,9 @@
 #include "persistence/store.h"
 #include "queues/node_impl.h"
 #include "queues/vhost.h"
+#include "queues/vhost_state.h"
 
-enum { VHOSTS_PATIENCE_US = 10 * 1000 * 1000, STORE_PATIENCE_US = 10 * 1000 * 1000 };
+enum { LOOK_US = 100 * 1000, LOOKS = 100, STORE_PATIENCE_US = 10 * 1000 * 1000 };
 
 /*
  * Settings
@@ -235,9 +236,9 @@ static void await_registries(struct node *n)
         if (d->kind != DEFINITION_FACT || d->fact.kind != ACCESS_FACT_VHOST)
             continue;
         snprintf(name, sizeof(name), "registry:%s", d->fact.vhost);
-        u64map_put(&n->registries, proc_await(name), 1);
+        u64map_put(&n->registries, proc_await(name), i + 1);
     }
-    n->patience = proc_timer(VHOSTS_PATIENCE_US);
+    n->patience = proc_timer(LOOK_US);
 }
 
 static void answer_waiting(struct node *n)
@@ -274,14 +275,41 @@ static void on_vhost_started(struct node *n)
 
 static void lose_patience(struct node *n)
 {
-    uint64_t ref, one;
+    uint64_t ref, at_definition;
     uint32_t at = 0;
 
     log_warn("node: %u vhosts are not there yet", n->registries.n);
-    while (u64map_next(&n->registries, &at, &ref, &one))
+    while (u64map_next(&n->registries, &at, &ref, &at_definition))
         proc_cancel(ref);
     u64map_fini(&n->registries);
     u64map_init(&n->registries, proc_realloc, proc_free);
+}
+
+/* One that is down keeps nobody waiting: its clients are told why. */
+static bool give_up_one(struct node *n)
+{
+    uint64_t ref, i;
+    uint32_t at = 0;
+
+    while (u64map_next(&n->registries, &at, &ref, &i)) {
+        if (i > n->stored->n || !vhost_down_reason(n->stored->v[i - 1].fact.vhost))
+            continue;
+        proc_cancel(ref);
+        (void)u64map_del(&n->registries, ref, NULL); /* it is there */
+        return true;
+    }
+    return false;
+}
+
+static void look_at_vhosts(struct node *n)
+{
+    if (n->registries.n == 0)
+        return;
+    while (give_up_one(n))
+        continue;
+    if (++n->n_looks >= LOOKS && n->registries.n > 0)
+        lose_patience(n);
+    n->patience = proc_timer(LOOK_US);
     go_on(n);
 }
 
@@ -367,8 +395,8 @@ static void node_handle(void *state, struct msg *m)
         on_down(n, m);
         break;
     case MSG_TIMEOUT:
-        if (m->ref == n->patience && n->registries.n > 0)
-            lose_patience(n);
+        if (m->ref == n->patience)
+            look_at_vhosts(n);
         else if (m->ref == n->store_patience && !n->stored)
             answer_waiting(n); /* nobody can log in, and somebody should see that */
         break;

@@ -23,8 +23,9 @@ struct node {
     proc_ref access_name, access_monitor, sweep;
     proc_ref vhosts_name, vhosts_monitor;
     struct u64map starts;     /* calls to the supervisor of vhosts */
-    struct u64map registries; /* names that are awaited */
-    proc_ref patience;
+    struct u64map registries; /* names that are awaited, to the place of the vhost and one */
+    proc_ref patience;        /* until the next look at those; 0: not yet begun */
+    unsigned n_looks;
     struct reply_to *waiting; /* NODE_AWAIT */
     uint32_t n_waiting;
     bool has_facts;  /* access was told all */
