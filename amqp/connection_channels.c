@@ -102,6 +102,8 @@ void connection_drop_input(struct connection *c, struct chan *ch)
     /* The framer may be about to read into this body: then its bytes go nowhere. */
     if (ch->record && c->framer.in_body && c->framer.channel == ch->number)
         c->framer.body = NULL;
+    if (ch->record)
+        c->unfilled -= ch->room - (record_body_len(ch->record) - ch->body_left);
     record_unref(ch->record);
     ch->record = NULL;
     proc_free(ch->saved);

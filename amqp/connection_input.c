@@ -17,6 +17,8 @@
 enum {
     GATHER_MAX = 128,      /* commands in one message */
     SMALLEST_COMMAND = 21, /* bytes of a basic.ack frame */
+    UNFILLED_MAX = 8 * 1024 * 1024,
+    ROOM_FACTOR = 4,
 };
 
 uint16_t connection_code_of(int error)
@@ -258,9 +260,11 @@ static int on_header(struct connection *c, struct chan *ch, struct amqp_bytes pa
     if (h.body_size > RECORD_BODY_MAX || h.body_size > config()->max_message_size)
         return refuse_size(c, ch, h.body_size);
     mark_dirty(c, ch);
-    ch->record = record_new(&(struct record_parts){ch->exchange, ch->key, h.props},
-                            (size_t)h.body_size, &ch->body);
+    ch->record = record_begin(&(struct record_parts){ch->exchange, ch->key, h.props},
+                              (size_t)h.body_size, &ch->body);
     CHECK(ch->record); /* all lengths were checked */
+    ch->room = ch->body ? h.body_size : 0;
+    c->unfilled += ch->room;
     proc_free(ch->saved);
     ch->saved = NULL;
     ch->body_left = h.body_size;
@@ -311,6 +315,24 @@ static int on_frame(void *ctx, const struct amqp_frame *f)
     return 0;
 }
 
+/*
+ * Memory for the next `size` bytes of a large body. A size is easily declared and many never come:
+ * what a connection has beyond what has come stays within a bound, or a few times that.
+ */
+static void make_room(struct connection *c, struct chan *ch, uint32_t size)
+{
+    uint64_t whole = record_body_len(ch->record), have = whole - ch->body_left;
+    uint64_t room = (have + size) * ROOM_FACTOR;
+
+    if (have + size <= ch->room)
+        return;
+    if (room > whole || c->unfilled + (whole - ch->room) <= UNFILLED_MAX)
+        room = whole;
+    ch->body = record_make_room(ch->record, have, room) + have;
+    c->unfilled += room - ch->room;
+    ch->room = room;
+}
+
 static int on_body(void *ctx, uint16_t number, uint32_t size, uint8_t **ret_at)
 {
     struct connection *c = ctx;
@@ -337,6 +359,8 @@ static int on_body(void *ctx, uint16_t number, uint32_t size, uint8_t **ret_at)
         return 0;
     }
     mark_dirty(c, ch);
+    make_room(c, ch, size);
+    c->unfilled -= size;
     *ret_at = ch->body;
     ch->body += size;
     ch->body_left -= size;

@@ -56,6 +56,7 @@ struct chan {    /* what a connection knows of a channel */
     struct record *record;            /* whose body is not whole */
     uint8_t *body;                    /* where the next body frame goes */
     uint64_t body_left;
+    uint64_t room;                     /* bytes of the body for which there is memory */
     uint64_t input_n, input_bytes;     /* sent to the channel */
     uint64_t granted_n, granted_bytes; /* handled by it */
     uint64_t out_n;                    /* deliveries that were encoded */
@@ -81,6 +82,7 @@ struct connection {
     uint64_t origin;                        /* what `access` counts tries by */
     struct limit_place *places[3];          /* among the connections that are open */
     struct limit_place *handshake;          /* of its address, until it is logged in */
+    uint64_t unfilled;                      /* room of bodies for which nothing has come yet */
     uint64_t hard_bytes; /* output that could not be refused, since it was last empty */
     uint64_t beat_position, beat_appended; /* of the output at the last beat, this beat included */
     uint32_t frame_max;

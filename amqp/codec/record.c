@@ -6,7 +6,9 @@
 /* The memory of the record itself, a blob's apart: what is counted and uncounted for it. */
 static int64_t own_size(const struct record *r)
 {
-    return (int64_t)(sizeof(*r) + record_front_len(r) + (r->blob ? 0 : r->head.body_len));
+    bool is_inline = r->head.body_len <= RECORD_INLINE_MAX;
+
+    return (int64_t)(sizeof(*r) + record_front_len(r) + (is_inline ? r->head.body_len : 0));
 }
 
 /* Fills in what the head says of the properties. */
@@ -31,11 +33,10 @@ static void read_props(struct record *r)
         r->head.flags |= RECORD_HAS_HEADERS;
 }
 
-struct record *record_new(const struct record_parts *parts, size_t body_len, uint8_t **ret_body)
+struct record *record_begin(const struct record_parts *parts, size_t body_len, uint8_t **ret_body)
 {
     size_t front = (size_t)parts->exchange.len + parts->key.len + parts->props.len;
     bool is_inline = body_len <= RECORD_INLINE_MAX;
-    uint8_t *body = NULL;
     struct record *r;
     uint8_t *p;
 
@@ -43,7 +44,7 @@ struct record *record_new(const struct record_parts *parts, size_t body_len, uin
         return NULL;
     r = rt_alloc(sizeof(*r) + front + (is_inline ? body_len : 0));
     atomic_init(&r->refs, 1);
-    r->blob = is_inline ? NULL : blob_new(body_len, &body);
+    r->blob = NULL;
     r->head.exchange_len = (uint8_t)parts->exchange.len;
     r->head.key_len = (uint8_t)parts->key.len;
     r->head.props_len = parts->props.len;
@@ -53,8 +54,31 @@ struct record *record_new(const struct record_parts *parts, size_t body_len, uin
     p = put_bytes(p, parts->props);
     read_props(r);
     blob_count(own_size(r));
+    *ret_body = is_inline ? p : NULL;
+    return r;
+}
+
+uint8_t *record_make_room(struct record *r, size_t have, size_t room)
+{
+    struct blob *old = r->blob;
+    uint8_t *body;
+
+    r->blob = blob_new(room, &body);
+    if (have > 0)
+        memcpy(body, blob_bytes(old), have);
+    blob_unref(old);
+    return body;
+}
+
+struct record *record_new(const struct record_parts *parts, size_t body_len, uint8_t **ret_body)
+{
+    uint8_t *body;
+    struct record *r = record_begin(parts, body_len, &body);
+
+    if (r && !body)
+        body = record_make_room(r, 0, body_len);
     if (ret_body)
-        *ret_body = is_inline ? p : body;
+        *ret_body = body;
     return r;
 }
 

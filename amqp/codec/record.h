@@ -65,6 +65,15 @@ struct record_parts {
  */
 struct record *record_new(const struct record_parts *parts, size_t body_len, uint8_t **ret_body);
 
+/*
+ * The same for a body that comes in pieces, of which perhaps not all come: one that lies in a blob
+ * has no room yet, and *ret_body is NULL. It gets room by record_make_room, by the end for all of
+ * it. Until then the record is its maker's alone, who asks for nothing of the body.
+ */
+struct record *record_begin(const struct record_parts *parts, size_t body_len, uint8_t **ret_body);
+/* Room for `room` bytes of the body, in which the first `have` are kept. Returns where it lies. */
+uint8_t *record_make_room(struct record *r, size_t have, size_t room);
+
 /* One more reference; from any thread that owns one. */
 static inline struct record *record_ref(struct record *r)
 {

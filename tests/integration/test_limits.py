@@ -26,13 +26,13 @@ def nested(depth, inner=b""):
     return struct.pack(">I", len(inner)) + inner
 
 
-def resident(broker):
-    """Bytes of memory that the broker has."""
+def resident(broker, what="VmRSS"):
+    """Bytes of memory that the broker has; VmSize: that it has asked for."""
     with open("/proc/%d/status" % broker.proc.pid, encoding="ascii") as f:
         for line in f:
-            if line.startswith("VmRSS:"):
+            if line.startswith(what + ":"):
                 return int(line.split()[1]) << 10
-    raise AssertionError("no VmRSS")
+    raise AssertionError("no " + what)
 
 
 @unittest.skipIf(EXTERNAL, "limits of our own")
@@ -197,6 +197,38 @@ class Chosen(OwnBrokers):
         conn.message(1)
         conn.cast(1, B.Get(queue=queue))
         conn.expect_close(1, 406, 60, 70, "reached maximum (4) of unacknowledged messages")
+
+    def test_declared_sizes_reserve_no_memory(self):
+        """Large bodies on many channels, of which next to nothing comes."""
+        broker = self.start()
+        conn, numbers = broker.raw(), range(1, 101)
+        for number in numbers:
+            conn.channel(number)
+        before = resident(broker, "VmSize")
+        conn.gather()
+        for number in numbers:
+            conn.send(method_frame(number, B.Publish(exchange="", routing_key="nowhere"))
+                      + wire.content_header(number, 128 << 20) + frame(wire.BODY, number, b"x"))
+        conn.flush()
+        conn.silent()
+        self.assertLess(resident(broker, "VmSize") - before, 16 * ROOM)
+
+    def test_bodies_that_grow(self):
+        """Bodies on two channels at a time, each in many frames, come whole."""
+        broker = self.start()
+        conn, queue = self.opened(broker), fresh()
+        conn.channel(2)
+        conn.rpc(1, Q.Declare(queue=queue))
+        parts = [[bytes([n, i & 255, i >> 8]) * 40000 for i in range(170)] for n in (1, 2)]
+        for n in (1, 2):
+            conn.send(method_frame(n, B.Publish(exchange="", routing_key=queue))
+                      + wire.content_header(n, sum(map(len, parts[n - 1]))))
+        for pair in zip(*parts):
+            for n in (1, 2):
+                conn.send(frame(wire.BODY, n, pair[n - 1]))
+        conn.rpc(1, B.Consume(queue=queue, no_ack=True))
+        bodies = {conn.message(1).body for _ in (1, 2)}
+        self.assertEqual(bodies, {b"".join(p) for p in parts})
 
     def test_connections(self):
         broker = self.start("connection_max=3", "default_limits.vhosts.max_connections=infinity")
