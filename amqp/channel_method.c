@@ -169,7 +169,6 @@ static enum method_result begin(struct channel *ch, const struct amqp_method *m)
     case AMQP_BASIC_RECOVER_ASYNC:
         return recover(ch, m);
     case AMQP_BASIC_CANCEL_OK: /* of a cancel that we sent */
-    case AMQP_CHANNEL_FLOW_OK:
         return METHOD_DONE;
     case AMQP_CHANNEL_FLOW:
         return flow(ch, m);

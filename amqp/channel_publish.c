@@ -71,11 +71,15 @@ static void check_message(struct channel *ch, const struct command *cmd)
 {
     const struct record *r = cmd->record;
     struct amqp_bytes props = record_props(r);
+    uint8_t mode;
 
     if (cmd->immediate)
         channel_fail(ch, AMQP_CODE_NOT_IMPLEMENTED, AMQP_BASIC_PUBLISH, "immediate=true");
     if (props.len >= PROPS_EMPTY_LEN && (get_u16(props.p) & prop_flag(PROP_USER_ID)))
         check_user_id(ch, props);
+    if (!record_is_persistent(r) && props_delivery_mode(props, &mode) && mode != PROPS_TRANSIENT)
+        channel_fail(ch, AMQP_CODE_PRECONDITION_FAILED, AMQP_BASIC_PUBLISH,
+                     "invalid message: delivery_mode %u is unknown", mode);
     if (record_has_expiration(r))
         check_expiration(ch, r);
 }

@@ -195,17 +195,27 @@ static void put_simple(struct connection *c, uint16_t number, uint32_t id)
     connection_put_method(c, number, &m);
 }
 
+static void answer_closes(struct connection *c, struct chan *ch)
+{
+    for (unsigned n = 1u + ch->more_closes; n > 0; n--)
+        put_simple(c, ch->number, AMQP_CHANNEL_CLOSE_OK);
+    ch->more_closes = 0;
+}
+
 bool connection_channel_method(struct connection *c, struct chan *ch, const struct amqp_method *m)
 {
-    if (m->id == AMQP_CHANNEL_OPEN) {
-        if (ch->state == CHAN_OPEN || ch->state == CHAN_ENDING)
-            connection_fail(c, AMQP_CODE_CHANNEL_ERROR, m->id, "second 'channel.open' seen");
+    if (m->id == AMQP_CHANNEL_OPEN) { /* also where our close was not answered yet */
+        connection_fail(c, AMQP_CODE_CHANNEL_ERROR, m->id, "second 'channel.open' seen");
         return true;
     }
     if (m->id == AMQP_CHANNEL_CLOSE && ch->state != CHAN_CLOSED && ch->state != CHAN_ENDING) {
         tell_close(ch, true);
         connection_drop_input(c, ch);
         ch->state = CHAN_ENDING;
+        return true;
+    }
+    if (m->id == AMQP_CHANNEL_CLOSE && ch->state == CHAN_ENDING && ch->more_closes < UINT8_MAX) {
+        ch->more_closes++; /* each is answered, once the channel has ended */
         return true;
     }
     if (m->id == AMQP_CHANNEL_CLOSE && ch->state == CHAN_CLOSED) {
@@ -256,7 +266,7 @@ void connection_on_fail(struct connection *c, struct msg *m)
     connection_drop_input(c, ch);
     connection_put_close(c, ch->number, &f->failure);
     if (ch->state == CHAN_ENDING) /* the client's own close came behind its error */
-        put_simple(c, ch->number, AMQP_CHANNEL_CLOSE_OK);
+        answer_closes(c, ch);
     ch->state = CHAN_CLOSED;
 }
 
@@ -267,7 +277,7 @@ static void on_ended(struct connection *c, struct chan *ch, bool crashed)
     connection_drop_input(c, ch);
     if (ch->state == CHAN_ENDING) {
         if (conn_state(c) == CONN_RUNNING)
-            put_simple(c, ch->number, AMQP_CHANNEL_CLOSE_OK);
+            answer_closes(c, ch);
         connection_forget(c, ch);
     } else if (ch->state != CHAN_CLOSED && crashed && conn_state(c) == CONN_RUNNING) {
         const struct failure f = {.code = AMQP_CODE_INTERNAL_ERROR,

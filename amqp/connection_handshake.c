@@ -159,11 +159,13 @@ void connection_on_logged(struct connection *c, const struct msg *m)
             c->framer.hold = false;
             refuse_login(c);
         }
-    } else if (conn_state(c) == CONN_RUNNING && is_right) {
-        connection_put_method(c, 0, &ok);
     } else {
-        connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_UPDATE_SECRET,
-                        "New secret was refused by one of the backends");
+        if (conn_state(c) == CONN_RUNNING && is_right)
+            connection_put_method(c, 0, &ok);
+        else
+            connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_UPDATE_SECRET,
+                            "New secret was refused by one of the backends");
+        connection_resume(c);
     }
 }
 
@@ -286,11 +288,10 @@ static void on_open(struct connection *c, const struct amqp_connection_open *o)
         connection_await_vhost(c);
 }
 
-/* One at a time; the answer, or another refusal, is connection_on_logged. */
+/* What comes behind waits for the answer, another secret too: see connection_on_logged. */
 static void on_update_secret(struct connection *c, const struct amqp_connection_update_secret *u)
 {
-    if (c->login)
-        proc_cancel(c->login);
+    c->framer.hold = true;
     ask_login(c, u->new_secret);
 }
 
@@ -305,6 +306,13 @@ static void on_closing(struct connection *c, const struct amqp_method *m)
         connection_end(c, false);
 }
 
+/* RabbitMQ's code and words, whatever the state is. */
+static void unexpected(struct connection *c, const struct amqp_method *m)
+{
+    connection_fail(c, AMQP_CODE_CHANNEL_ERROR, m->id, "unexpected method in connection state %s",
+                    fsm_state_name(&c->fsm));
+}
+
 static void on_running(struct connection *c, const struct amqp_method *m)
 {
     switch (m->id) {
@@ -315,12 +323,7 @@ static void on_running(struct connection *c, const struct amqp_method *m)
         on_update_secret(c, &m->u.connection_update_secret);
         break;
     default:
-        if (amqp_class_of(m->id) != AMQP_CLASS_CONNECTION)
-            connection_fail(c, AMQP_CODE_CHANNEL_ERROR, m->id,
-                            "unexpected method in connection state running");
-        else
-            connection_fail(c, AMQP_CODE_COMMAND_INVALID, m->id,
-                            "method not allowed in connection state running");
+        unexpected(c, m);
         break;
     }
 }
@@ -342,6 +345,5 @@ void connection_on_method(struct connection *c, const struct amqp_method *m)
     else if (m->id == AMQP_CONNECTION_CLOSE)
         connection_end(c, true);
     else
-        connection_fail(c, AMQP_CODE_COMMAND_INVALID, m->id, "method not allowed in state %s",
-                        fsm_state_name(&c->fsm));
+        unexpected(c, m);
 }

@@ -160,8 +160,10 @@ static void on_publish(struct connection *c, struct chan *ch, const struct amqp_
     ch->expect = EXPECT_HEADER;
 }
 
-static int unexpected(struct connection *c, const struct chan *ch, uint32_t method, const char *got)
+/* A content that is not whole is the fault of its basic.publish, whatever came instead. */
+static int unexpected(struct connection *c, const struct chan *ch, const char *got)
 {
+    uint32_t method = ch->expect == EXPECT_METHOD ? 0 : AMQP_BASIC_PUBLISH;
     static const char *const wanted[] = {
         [EXPECT_METHOD] = "a method",
         [EXPECT_HEADER] = "content header for class 60",
@@ -193,7 +195,7 @@ static int on_channel_method(struct connection *c, struct chan *ch, struct amqp_
     if (ch->state != CHAN_OPEN)
         return on_closed_channel(c, ch, payload);
     if (ch->expect != EXPECT_METHOD)
-        return unexpected(c, ch, amqp_method_peek(payload), "a method");
+        return unexpected(c, ch, "a method");
     r = amqp_method_decode(payload, &m);
     if (r < 0) {
         connection_fail(c, connection_code_of(r), amqp_method_peek(payload), "%s",
@@ -242,7 +244,7 @@ static int on_header(struct connection *c, struct chan *ch, struct amqp_bytes pa
     if (ch->state != CHAN_OPEN)
         return 0;
     if (ch->expect != EXPECT_HEADER)
-        return unexpected(c, ch, 0, "a content header");
+        return unexpected(c, ch, "a content header");
     r = content_header_parse(payload, &h);
     if (r == 0 && h.class_id != AMQP_CLASS_BASIC) {
         connection_fail(c, AMQP_CODE_UNEXPECTED_FRAME, AMQP_BASIC_PUBLISH,
@@ -311,7 +313,7 @@ static int on_frame(void *ctx, const struct amqp_frame *f)
         connection_fail(c, AMQP_CODE_CHANNEL_ERROR, amqp_method_peek(f->payload),
                         "expected 'channel.open'");
     else
-        connection_fail(c, AMQP_CODE_CHANNEL_ERROR, 0, "content frame on an unopened channel");
+        connection_fail(c, AMQP_CODE_UNEXPECTED_FRAME, 0, "content frame on an unopened channel");
     return 0;
 }
 
@@ -343,16 +345,13 @@ static int on_body(void *ctx, uint16_t number, uint32_t size, uint8_t **ret_at)
     if (conn_state(c) == CONN_RUNNING && number != 0)
         ch = connection_find(c, number);
     if (!ch) {
-        connection_fail(c,
-                        number == 0 || conn_state(c) != CONN_RUNNING ? AMQP_CODE_UNEXPECTED_FRAME
-                                                                     : AMQP_CODE_CHANNEL_ERROR,
-                        0, "content frame on channel %u", number);
+        connection_fail(c, AMQP_CODE_UNEXPECTED_FRAME, 0, "content frame on channel %u", number);
         return 0;
     }
     if (ch->state != CHAN_OPEN)
         return 0;
     if (ch->expect != EXPECT_BODY)
-        return unexpected(c, ch, 0, "a content body");
+        return unexpected(c, ch, "a content body");
     if (size > ch->body_left) {
         connection_fail(c, AMQP_CODE_FRAME_ERROR, AMQP_BASIC_PUBLISH,
                         "content body frame exceeds remaining content size");

@@ -42,8 +42,9 @@ enum chan_expect { EXPECT_METHOD, EXPECT_HEADER, EXPECT_BODY };
 struct chan {    /* what a connection knows of a channel */
     proc_id pid; /* 0: has ended */
     uint16_t number;
-    uint8_t state;  /* enum chan_state */
-    uint8_t expect; /* enum chan_expect */
+    uint8_t state;       /* enum chan_state */
+    uint8_t expect;      /* enum chan_expect */
+    uint8_t more_closes; /* closes of the client behind its first, while the channel ends */
     bool mandatory, immediate;
     bool is_dirty;   /* in the list of this read */
     bool is_guarded; /* record is given back by the runtime if this process dies */

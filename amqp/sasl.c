@@ -21,6 +21,11 @@ int sasl_parse_plain(struct amqp_bytes response, struct credentials *ret)
     password = user < end ? memchr(user, 0, (size_t)(end - user)) : NULL;
     if (!password)
         return -EBADMSG;
+    /* RFC 4616: an identity to act as comes first; nobody may act as another. */
+    if (user > response.p + 1 &&
+        !amqp_bytes_equal(amqp_bytes(response.p, (size_t)(user - 1 - response.p)),
+                          amqp_bytes(user, (size_t)(password - user))))
+        return -EBADMSG;
     ret->user = amqp_bytes(user, (size_t)(password - user));
     password++;
     ret->password = amqp_bytes(password, (size_t)(end - password));

@@ -165,6 +165,26 @@ uint16_t check_queue_args(const char *vhost, const struct blob *name, const stru
     return 0;
 }
 
+uint16_t check_queue_quorum(const char *vhost, const struct blob *name, const struct blob *args,
+                            uint32_t flags, bool is_made, struct refusal *ret)
+{
+    const char *fault = flags & CELL_EXCLUSIVE     ? "exclusive-owner"
+                        : flags & CELL_AUTO_DELETE ? "auto-delete"
+                        : !(flags & CELL_DURABLE)  ? "non-durable"
+                                                   : NULL;
+    struct ftable_value v;
+    char text[256];
+
+    if (ftable_lookup(view(args), "x-queue-type", &v) != 1 || !is_string(&v, "quorum"))
+        return 0;
+    if (is_made)
+        return refuse(ret, 406, "cannot declare a server-named queue of type quorum");
+    if (!fault)
+        return 0;
+    return refuse(ret, 406, "invalid property '%s' for queue '%s' in vhost '%s'", fault,
+                  name_text(text, name), vhost);
+}
+
 /* "arg 'durable' ...: received 'true' but current is 'false'", of queues and exchanges alike. */
 static uint16_t inequivalent(struct refusal *ret, const struct cell *c, const char *arg,
                              const char *got, const char *is)

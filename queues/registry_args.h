@@ -23,6 +23,10 @@ struct refusal {   /* what a client is told */
 uint16_t check_queue_args(const char *vhost, const struct blob *name, const struct blob *args,
                           struct refusal *ret);
 
+/* What a quorum queue may not be: exclusive, auto-delete, not durable, server-named. 406. */
+uint16_t check_queue_quorum(const char *vhost, const struct blob *name, const struct blob *args,
+                            uint32_t flags, bool is_made, struct refusal *ret);
+
 /* Whether a declare of a queue agrees with the one that is there. 406. */
 uint16_t check_queue_equivalence(const struct cell *q, uint32_t flags, const struct blob *args,
                                  struct refusal *ret);

@@ -151,14 +151,15 @@ static void delete_begin(struct registry *r, struct job *j)
     struct msg_registry_delete *d = MSG_OF(struct msg_registry_delete, j->request);
     struct cell *x = find(r, d->name);
     struct subject *s = x ? subject_find(r, x->id) : NULL;
+    char text[256];
 
     if (is_name_empty(d->name)) {
         refuse_default_exchange(r, j);
+    } else if (x ? x->flags & CELL_PREDECLARED : is_name_reserved(d->name)) {
+        job_refuse(r, j, 403, "deletion of system exchange '%s' in vhost '%s' not allowed",
+                   name_text(text, d->name), r->vhost);
     } else if (!x) {
         job_finish(r, j); /* deleting what is not there succeeds */
-    } else if (x->flags & CELL_PREDECLARED) {
-        job_refuse(r, j, 403, "operation not permitted on the predeclared exchange '%s'",
-                   cell_name(x));
     } else if (d->if_unused && s && !LIST_EMPTY(&s->as_source)) {
         job_refuse(r, j, 406, "exchange '%s' in vhost '%s' in use", cell_name(x), r->vhost);
     } else {

@@ -207,7 +207,8 @@ static void declare_begin(struct registry *r, struct job *j)
     } else if (is_name_reserved(d->name) && !d->is_made) {
         job_refuse(r, j, 403, "queue name '%s' contains reserved prefix 'amq.*'",
                    name_text(text, d->name));
-    } else if (check_queue_args(r->vhost, d->name, d->args, &j->refusal)) {
+    } else if (check_queue_args(r->vhost, d->name, d->args, &j->refusal) ||
+               check_queue_quorum(r->vhost, d->name, d->args, d->flags, d->is_made, &j->refusal)) {
         job_finish(r, j);
     } else if (!refuse_too_many(r, j)) {
         job_decided(r, j);

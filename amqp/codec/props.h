@@ -33,7 +33,7 @@ enum amqp_prop {
     PROP_COUNT
 };
 
-enum { PROPS_EMPTY_LEN = 2, PROPS_PERSISTENT = 2 /* delivery-mode */ };
+enum { PROPS_EMPTY_LEN = 2, PROPS_TRANSIENT = 1, PROPS_PERSISTENT = 2 /* delivery-mode */ };
 
 /* The flag of a property, for struct amqp_props and the first word on the wire. */
 static inline uint16_t prop_flag(enum amqp_prop prop)

@@ -8,7 +8,8 @@ from pika import spec
 
 import wire
 from harness import EXTERNAL, BrokerCase, fresh, wait_for
-from wire import BODY, DEADLINE, HEAD, HEARTBEAT, METHOD, frame, method_frame, raw_method
+from wire import (BODY, DEADLINE, HEAD, HEARTBEAT, METHOD, content_header, frame, method_frame,
+                  raw_method)
 
 B, C = spec.Basic, spec.Connection
 PUBLISH = B.Publish(exchange="", routing_key="nowhere")
@@ -37,12 +38,14 @@ MISUSES = [
     ("heartbeat on a channel", frame(HEARTBEAT, 1, b""), 505, 0, 0),
     ("header instead of a method", head(), 505, 0, 0),
     ("body instead of a method", frame(BODY, 1, b"x"), 505, 0, 0),
-    ("method instead of a header", publish(method_frame(1, B.Qos(0, 1, False))), 505, None, None),
-    ("body instead of a header", publish(frame(BODY, 1, b"x")), 505, None, None),
+    ("header on an unopened channel", content_header(9, 0), 505, 0, 0),
+    ("body on an unopened channel", frame(BODY, 9, b"x"), 505, 0, 0),
+    ("method instead of a header", publish(method_frame(1, B.Qos(0, 1, False))), 505, 60, 40),
+    ("body instead of a header", publish(frame(BODY, 1, b"x")), 505, 60, 40),
     ("header for another class", publish(head(class_id=50)), 505, None, None),
     ("method instead of a body", publish(head() + method_frame(1, B.Qos(0, 1, False))), 505,
-     None, None),
-    ("header instead of a body", publish(head() + head()), 505, None, None),
+     60, 40),
+    ("header instead of a body", publish(head() + head()), 505, 60, 40),
     ("truncated arguments", SHORT, 501, 50, 10),
     ("server's method", method_frame(1, B.Deliver("t", 1, False, "", "k")) + head(0), 503, 60, 60),
     ("server's method -ok", method_frame(1, spec.Queue.DeclareOk("q", 0, 0)), 503, 50, 11),
@@ -50,6 +53,14 @@ MISUSES = [
     ("channel.open on channel 0", method_frame(0, spec.Channel.Open()), 504, 20, 10),
     ("method on an unopened channel", method_frame(3, B.Qos(0, 1, False)), 504, 60, 10),
     ("second channel.open", method_frame(1, spec.Channel.Open()), 504, 20, 10),
+    ("flow-ok of nothing", method_frame(1, spec.Channel.FlowOk(True)), 503, 20, 21),
+    ("start-ok again", method_frame(0, spec.Connection.StartOk({}, "PLAIN", "\0guest\0guest", "")),
+     504, 10, 11),
+    ("tune-ok again", method_frame(0, spec.Connection.TuneOk(1, 4096, 0)), 504, 10, 31),
+    ("connection.open again", method_frame(0, spec.Connection.Open("/")), 504, 10, 40),
+    ("connection.close-ok of nothing", method_frame(0, spec.Connection.CloseOk()), 504, 10, 51),
+    ("server's method on channel 0", method_frame(0, spec.Connection.Blocked("x")), 504, 10, 60),
+    ("-ok of the server on channel 0", raw_method(0, 10, 71), 504, 10, 71),
     ("immediate", method_frame(1, B.Publish(exchange="", routing_key="x", immediate=True))
      + head(0), 540, 60, 40),
     ("prefetch size", method_frame(1, B.Qos(prefetch_size=1)), 540, 60, 10),
@@ -253,6 +264,25 @@ class Channels(BrokerCase):
         conn.rpc(1, B.Consume(queue=queue, no_ack=True))
         got = {conn.message(1).body for _ in range(300)}
         self.assertEqual(got, {b"%d" % n for n in range(1, 301)})
+
+    def test_open_while_closing(self):
+        """Whoever did not answer the broker's close cannot open the channel anew."""
+        conn = self.opened()
+        conn.cast(1, spec.Queue.Declare(queue=fresh(), passive=True))
+        conn.expect(1, spec.Channel.Close)
+        conn.cast(1, spec.Channel.Open())
+        conn.expect_close(0, 504, 20, 10, "second 'channel.open' seen")
+
+    def test_closed_twice(self):
+        """Each close is answered, whether they cross the first answer or not."""
+        conn = self.opened()
+        conn.gather()
+        for _ in range(3):
+            conn.cast(1, spec.Channel.Close(200, "", 0, 0))
+        conn.flush()
+        for _ in range(3):
+            conn.expect(1, spec.Channel.CloseOk)
+        conn.channel(1)
 
     def test_soft_error_on_channel_0(self):
         conn = self.raw()

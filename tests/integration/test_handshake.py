@@ -9,7 +9,7 @@ from pika import spec
 
 import wire
 from harness import DEADLINE, EXTERNAL, SLOW, BrokerCase
-from wire import HEADER, Eof
+from wire import HEADER, Eof, method_frame, raw_method
 
 C = spec.Connection
 
@@ -207,14 +207,23 @@ class Open(BrokerCase):
         conn.sock.shutdown(socket.SHUT_WR)
         conn.expect_eof()
 
-    def test_secrets_again(self):
-        """start-ok, tune-ok and open in an open connection are refused."""
-        for method in (C.StartOk({}, "PLAIN", "\0guest\0guest", "en_US"), C.TuneOk(1, 4096, 0),
-                       C.Open("/")):
-            conn = self.raw()
-            conn.cast(0, method)
-            got = conn.expect(0, C.Close)
-            self.assertIn(got.reply_code, (503, 504, 505), method)
+    def test_several_secrets(self):
+        """Each update-secret is answered, in order with what comes behind."""
+        conn = self.raw()
+        secret = raw_method(0, 10, 70, b"\0\0\0\5guest\1r")
+        conn.send(secret * 3 + method_frame(1, spec.Channel.Open()))
+        for _ in range(3):
+            _, number, payload = conn.recv()
+            self.assertEqual((number, payload), (0, b"\0\x0a\0\x47"))
+        conn.expect(1, spec.Channel.OpenOk)
+
+    def test_act_as_another(self):
+        """An identity to act as is one's own, or none."""
+        conn = self.raw(response="guest\0guest\0guest")
+        conn.close()
+        conn = self.connect()
+        conn.start_ok(response="root\0guest\0guest")
+        conn.expect_close(0, 403)
 
 
 class Heartbeat(BrokerCase):

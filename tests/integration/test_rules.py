@@ -117,6 +117,8 @@ EXCHANGES = [  # what, method or methods, answer
      lambda p: declare(p.nx, arguments={"alternate-exchange": 1}), no(406)),
     ("delete missing", lambda p: X.Delete(exchange=p.nx), Ok(X.DeleteOk)),
     ("delete amq.*", lambda p: X.Delete(exchange="amq.fanout"), no(403)),
+    ("delete amq.* that is missing", lambda p: X.Delete(exchange="amq.none"),
+     no(403, "deletion of system exchange 'amq.none'")),
     ("bind: no source", lambda p: X.Bind(source=p.nx, destination=p.x), no(404)),
     ("bind: no destination", lambda p: X.Bind(source=p.x, destination=p.nx), no(404)),
     ("unbind: no binding", lambda p: X.Unbind(source=p.x, destination=p.topic), Ok(X.UnbindOk)),
@@ -217,6 +219,10 @@ QUEUES += [("bad argument %s=%r" % pair,
                ("x-overflow", "spill"), ("x-overflow", 1), ("x-dead-letter-exchange", 1),
                ("x-dead-letter-routing-key", "k"), ("x-queue-type", "heap"), ("x-queue-type", 1),
                ("x-single-active-consumer", "yes"))]
+QUEUES += [("quorum %s" % options, lambda p, o=options: Q.Declare(
+    arguments={"x-queue-type": "quorum"}, **{"queue": p.nq, **o}), no(406))
+           for options in ({}, {"durable": True, "exclusive": True}, {"queue": "", "durable": True},
+                           {"durable": True, "auto_delete": True})]
 QUEUES += [("'' with nothing declared: " + what, ("fresh", act),
             no(404, "no previously declared queue"))
            for what, act in (
@@ -240,6 +246,9 @@ BASIC = [
     ("publish: CC is no array", lambda p: put("", p.q, P(headers={"CC": "q"})), no(406)),
     ("publish: BCC is no array", lambda p: put("", p.q, P(headers={"BCC": 1})), no(406)),
     ("publish: expiration", lambda p: put("", p.q, P(expiration="1s")), no(406)),
+    ("publish: delivery mode", lambda p: put("", p.q, P(delivery_mode=3)),
+     no(406, "delivery_mode")),
+    ("publish: delivery mode 0", lambda p: put("", p.q, P(delivery_mode=0)), no(406)),
     ("publish: negative expiration", lambda p: put("", p.q, P(expiration="-1")), no(406)),
     ("publish: somebody's user_id", lambda p: put("", p.q, P(user_id="root")), no(406, "user_id")),
     ("publish: one's own user_id", lambda p: [put("", p.q, P(user_id="guest")), B.Qos()],

@@ -17,7 +17,8 @@ static void test_plain(void **state)
     assert_int_equal(sasl_parse_plain(BYTES("\0guest\0secret"), &c), 0);
     assert_true(amqp_bytes_is(c.user, "guest"));
     assert_true(amqp_bytes_is(c.password, "secret"));
-    assert_int_equal(sasl_parse_plain(BYTES("other\0u\0"), &c), 0);
+    assert_int_equal(sasl_parse_plain(BYTES("other\0u\0"), &c), -EBADMSG);
+    assert_int_equal(sasl_parse_plain(BYTES("u\0u\0"), &c), 0);
     assert_true(amqp_bytes_is(c.user, "u"));
     assert_int_equal(c.password.len, 0);
     assert_int_equal(sasl_parse_plain(BYTES(""), &c), -EBADMSG);
