@@ -165,6 +165,8 @@ static void on_hello(struct registry *r, const struct msg_exchange_hello *m)
         exchange_child_stop(r, m->exchange_id);
         return;
     }
+    if (cell_at(x->cell)->pid != m->hdr.from)
+        return; /* this run has ended meanwhile: the next one says it too */
     exchange_reset(r, x, m->hdr.from);
     job_resume(r, WITH_EXCHANGE, m->exchange_id);
 }
