@@ -15,6 +15,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
 #include "broker/runtime/u64map.h"
+#include "queues/invariant.h"
 #include "queues/registry.h"
 #include "queues/registry_hash.h"
 #include "queues/routes.h"
@@ -99,7 +100,7 @@ static void remove_surplus(struct exchange *x, const struct msg_exchange_set *sh
 
 static void on_set(struct exchange *x, struct msg_exchange_set *m)
 {
-    for (uint32_t i = 0; i < m->n; i++)
+    for (uint32_t i = 0; i < m->n && (m->reset || queue_plant != PLANT_FORGET_BIND); i++)
         apply(x, &m->change[i]);
     if (m->reset)
         remove_surplus(x, m);

@@ -18,6 +18,11 @@ enum queue_plant {
     PLANT_TX_UNASKED,        /* a part is carried out without regard to the others */
     PLANT_TX_SPLIT,          /* the store is not told that its operations are of a transaction */
     PLANT_TX_KEEP_ABORTED,   /* what a transaction that was given up published stays */
+    PLANT_KEEP_BINDINGS,     /* exchanges are not told that a queue has gone */
+    PLANT_FORGET_BIND,       /* an exchange answers, and does nothing */
+    PLANT_FORGET_ROW,        /* a binding that should last is not written */
+    PLANT_KEEP_UNUSED,       /* an auto-delete queue stays */
+    PLANT_LOCK_FOR_DEAD,     /* a dead owner's queue stays, and stays locked */
 };
 
 /* How much of what the store has a queue keeps in memory; a test makes it little. */
@@ -29,7 +34,14 @@ struct queue_limits {
 };
 
 extern struct queue_limits queue_limits;
+
+/* What the registry that was last heard of has; kept only while queues check themselves. */
+struct registry_counts {
+    unsigned cells, bindings, jobs;
+};
+
 extern bool queue_check_invariants;
+extern struct registry_counts registry_counts;
 extern enum queue_plant queue_plant;
 
 /* "requeue-unflagged" and so on; false: no such name. */

@@ -5,33 +5,6 @@
 
 #include "queues/queue_impl.h"
 
-struct queue_limits queue_limits = {
-    .resident_bytes = 1024 * 1024, .run_messages = 1024, .run_bytes = 1024 * 1024};
-bool queue_check_invariants;
-enum queue_plant queue_plant;
-
-bool queue_plant_set(const char *name)
-{
-    static const char *const names[] = {
-        [PLANT_NONE] = "none",
-        [PLANT_REQUEUE_UNFLAGGED] = "requeue-unflagged",
-        [PLANT_CONFIRM_EARLY] = "confirm-early",
-        [PLANT_LOSE_ON_DOWN] = "lose-on-down",
-        [PLANT_DOUBLE_READY] = "double-ready",
-        [PLANT_TX_UNASKED] = "tx-unasked",
-        [PLANT_TX_SPLIT] = "tx-split",
-        [PLANT_TX_KEEP_ABORTED] = "tx-keep-aborted",
-    };
-
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(name, names[i]) == 0) {
-            queue_plant = (enum queue_plant)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Each unacked message is in the hands of one taker; prefetch and windows hold. */
 static void check_holders(const struct queue *q)
 {

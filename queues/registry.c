@@ -15,6 +15,7 @@
 
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
+#include "queues/invariant.h"
 #include "queues/queue.h"
 #include "queues/registry_impl.h"
 
@@ -233,6 +234,16 @@ static void on_info(struct registry *r, struct msg *m)
     }
 }
 
+/* For the simulation, which compares them with the tables when nothing is under way. */
+static void show_counts(const struct registry *r)
+{
+    const struct job *j;
+
+    registry_counts = (struct registry_counts){.cells = r->by_id.n, .bindings = r->by_hash.n};
+    TAILQ_FOREACH(j, &r->jobs, link)
+        registry_counts.jobs++;
+}
+
 static void registry_handle(void *state, struct msg *m)
 {
     struct registry *r = state;
@@ -240,6 +251,8 @@ static void registry_handle(void *state, struct msg *m)
     if (!load_on_answer(r, m) && !job_on_answer(r, m))
         on_info(r, m);
     job_begin_granted(r);
+    if (queue_check_invariants)
+        show_counts(r);
 }
 
 static size_t registry_inspect(const void *state, char *out, size_t size)

@@ -2,6 +2,7 @@
  * Binding and unbinding, of queues and of exchanges to exchanges.
  */
 #include "broker/runtime/blob.h"
+#include "queues/invariant.h"
 #include "queues/registry_hash.h"
 #include "queues/registry_impl.h"
 #include "queues/topic.h"
@@ -191,7 +192,7 @@ static void bind_begin(struct registry *r, struct job *j)
         return;
     }
     job_decided(r, j);
-    if (j->binding.durable)
+    if (j->binding.durable && queue_plant != PLANT_FORGET_ROW)
         job_act_with(r, j, WITH_STORE, write_binding, binding_written);
     else
         binding_written(r, j, NULL);

@@ -3,6 +3,7 @@
  */
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
+#include "queues/invariant.h"
 #include "queues/queue.h"
 #include "queues/registry_impl.h"
 
@@ -47,7 +48,7 @@ static void tell_exchange(struct registry *r, struct job *j, const struct bound 
     const struct cell_at *at = cell_at(b->source);
     struct msg_exchange_set *m;
 
-    if (at->state != CELL_UP)
+    if (at->state != CELL_UP || queue_plant == PLANT_KEEP_BINDINGS)
         return; /* its next run gets a reset, in which this binding is not */
     m = exchange_set_new(1);
     exchange_set_add(&m, &b->binding, true);
@@ -192,6 +193,6 @@ void on_queue_unused(struct registry *r, struct msg *m)
 {
     struct subject *q = subject_find(r, MSG_OF(struct msg_queue_unused, m)->queue_id);
 
-    if (q && q->cell->flags & CELL_AUTO_DELETE)
+    if (q && q->cell->flags & CELL_AUTO_DELETE && queue_plant != PLANT_KEEP_UNUSED)
         queue_delete_job(r, q->cell, true, NULL);
 }

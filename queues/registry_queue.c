@@ -8,6 +8,7 @@
 #include "broker/core/names.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/runtime.h"
+#include "queues/invariant.h"
 #include "queues/registry_impl.h"
 
 static struct msg_registry_declare *declare_of(struct job *j)
@@ -87,7 +88,8 @@ static void owner_forget(struct registry *r, struct owner *o)
 
 void owner_is_dead(struct registry *r, struct owner *o)
 {
-    delete_all_of(r, o, NULL);
+    if (queue_plant != PLANT_LOCK_FOR_DEAD)
+        delete_all_of(r, o, NULL);
     owner_forget(r, o);
 }
 
@@ -142,7 +144,7 @@ static void on_owner_probe(struct registry *r, struct job *j, struct msg *m)
 {
     struct cell *q = find(r, declare_of(j)->name);
 
-    if (m && q) {
+    if ((m || queue_plant == PLANT_LOCK_FOR_DEAD) && q) {
         refuse_locked(r, j, q);
         return;
     }

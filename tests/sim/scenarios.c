@@ -2,6 +2,7 @@
  * scenarios.c - all scenarios, and all bugs that can be planted in them.
  */
 #include "tests/sim/credit.h"
+#include "tests/sim/races.h"
 #include "tests/sim/rt_scenarios.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/slice.h"
@@ -14,6 +15,12 @@ const struct sim_scenario sim_scenarios[] = {
     {"tree", "supervisors of every strategy over children that crash", 3000, tree_run, 1},
     {"echo", "a listener and its connections over simulated sockets", 4000, echo_run, 1},
     {"slice", "the whole broker, its clients, its disk, crashes of all kinds", 4000, slice_run, 1},
+    {"race-bind", "binds against deletions of either end", 2500, race_bind_run, 6},
+    {"race-declare", "declares against deletions", 2500, race_declare_run, 6},
+    {"race-unused", "auto-delete queues against binds and consumers", 2500, race_unused_run, 6},
+    {"race-owner", "exclusive queues against the next owner", 2500, race_owner_run, 6},
+    {"race-exchange", "auto-delete exchanges against binds", 2500, race_exchange_run, 6},
+    {"race-ring", "rings of exchanges against deletions", 2500, race_ring_run, 6},
     {"credit-socket", "publishers and consumers on one socket and one channel", 4000,
      credit_socket_run, 8},
     {"credit-deaf", "clients that never read, and their neighbours", 4000, credit_deaf_run, 8},
@@ -73,6 +80,11 @@ const struct sim_plant sim_plants[] = {
     {"wire-cancel-unsaid", "slice", "after cancel"},
     {"wire-prefetch", "slice", "prefetch"},
     {"wire-ack-unsaid", "slice", "acked stays acked"},
+    {"keep-bindings", "race-bind", "topology agrees"},
+    {"forget-bind", "race-bind", "routing"},
+    {"forget-row", "race-bind", "rows agree"},
+    {"keep-unused", "race-unused", "what is unused goes"},
+    {"lock-for-dead", "race-owner", "errors"},
     {"wire-unconditional", "slice", "conditions"},
     {"slice-undeleted", "slice", "topology lasts"},
     {"wire-delete-recalled", "slice", "deleted stays deleted"},

@@ -253,6 +253,7 @@ struct slice_profile {
     uint32_t patterns;          /* how many of each exchange are used */
     uint32_t overlap;           /* per million: a name is changed though somebody changes it */
     uint32_t leave;             /* per thousand acts: a connection ends */
+    uint32_t crashes;           /* registry and exchanges crash so many times as often */
     uint16_t weight[N_ACTS];
 };
 
@@ -448,5 +449,10 @@ void act_settle_one(struct chan_end *ch, uint32_t i, bool keeps);
 /* slice_audit.c: nothing moves any more: all that must be there is, and nothing else. */
 void slice_calm(void);
 void slice_audit(void);
+
+/* slice_inside.c: the broker's own view, in a calm. */
+void slice_look_inside(void);
+/* What lasts is as it was before the start. */
+void slice_compare_inside(void);
 
 #endif

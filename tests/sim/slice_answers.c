@@ -159,12 +159,16 @@ static void is_bound(struct chan_end *ch, struct fact *f)
             x->fact.state = EXISTS;
     }
     if (slice_exchanges[ch->op_exchange].auto_delete)
-        topology_check_unused(1u << ch->op_exchange); /* what is bound may go by itself */
+        topology_check_unused(1u << ch->op_exchange, 0); /* what is bound may go by itself */
 }
 
 /* One from before was asked for, and nobody has touched it or its end since. */
 static bool was_in_use(const struct chan_end *ch)
 {
+    const struct fact *x = &slice.exchange[ch->op_exchange].fact;
+
+    if (x->n_asked > 1 || x->is_lost)
+        return false; /* another deletion may have been first */
     for (int p = 0; p < N_PATTERNS; p++)
         for (int d = 0; d < N_DESTS; d++) {
             const struct fact *f = &slice.binding[ch->op_exchange][p][d];
@@ -196,7 +200,7 @@ static void change_is_over(const struct client *c, struct chan_end *ch, struct f
     if (ch->op == AMQP_QUEUE_DELETE)
         topology_queue_is_gone(ch->op_queue, ch->op_at);
     if (ch->op == AMQP_EXCHANGE_DELETE && f->state == GONE)
-        topology_exchange_is_gone(ch->op_exchange);
+        topology_exchange_is_gone(ch->op_exchange, ch->op_at);
     else if (ch->op == AMQP_EXCHANGE_DELETE)
         topology_unbind(N_QUEUES + ch->op_exchange, ch->op_exchange, UNKNOWN);
 }
@@ -206,7 +210,7 @@ static void removal_is_over(struct chan_end *ch, bool has_happened)
     for (int x = 1; x < N_EXCHANGES; x++)
         slice.exchange[x].n_removing -= (ch->op_removing >> x) & 1;
     if (has_happened)
-        topology_check_unused(ch->op_removing);
+        topology_check_unused(ch->op_removing, ch->op_at);
     ch->op_removing = 0;
 }
 
@@ -266,6 +270,8 @@ void model_op_lost(struct chan_end *ch)
     if (ch->op == AMQP_QUEUE_PURGE)
         slice.queue[ch->op_queue].may_be_purged = true;
     removal_is_over(ch, true);
+    if (is_bind(ch->op) && slice_exchanges[ch->op_exchange].auto_delete)
+        topology_check_unused(1u << ch->op_exchange, 0);
     if ((ch->op == AMQP_BASIC_GET || ch->op == AMQP_BASIC_CONSUME) && ch->op_no_ack) {
         model_queue_leaks(ch->op_queue);
         for (uint32_t i = 1; i <= slice.n_messages; i++)

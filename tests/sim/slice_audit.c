@@ -273,5 +273,6 @@ void slice_audit(void)
         sim_fail("answers", "the auditor waits for close-ok");
     slice.is_auditing = false;
     facts_of_calm();
+    slice_look_inside();
     sim_note("audited", slice.did.audits, slice.did.found, slice.n_messages);
 }

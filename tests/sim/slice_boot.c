@@ -51,6 +51,14 @@ static struct {
     uint64_t blobs, msgs; /* before the first start */
 } boot;
 
+/* Where topology is what a scenario is about, its keepers crash more often. */
+static uint32_t keeper_times(const char *kind)
+{
+    bool is_keeper = strcmp(kind, "registry") == 0 || strcmp(kind, "exchange") == 0;
+
+    return slice.profile && is_keeper ? slice.profile->crashes : 1;
+}
+
 void slice_crash_rates(void)
 {
     uint32_t times = slice.driver->crash_times ? slice.driver->crash_times : 1;
@@ -58,7 +66,8 @@ void slice_crash_rates(void)
     memset(boot.n, 0, sizeof(boot.n));
     slice.supervisor_failures = 0;
     for (int i = 0; i < N_KINDS; i++)
-        sim_crash_set(kinds[i].kind, kinds[i].per_million * boot.rate / 100 * times);
+        sim_crash_set(kinds[i].kind,
+                      kinds[i].per_million * boot.rate / 100 * times * keeper_times(kinds[i].kind));
 }
 
 static int kind_of(const char *kind)
@@ -130,7 +139,8 @@ static enum crash_sync on_sync(void *ctx, const char *file)
     }
     boot.in_sync = false;
     sim_note("sync", crash_fs_syncs(boot.disk), 0, 0);
-    if (slice.in_calm || !sim_chance(SIM_DISK, 6000))
+    /* A bug that only shows in this moment gets more of them. */
+    if (slice.in_calm || !sim_chance(SIM_DISK, sim_is_planted("confirm-early") ? 60000 : 6000))
         return CRASH_SYNC_DO;
     slice.is_dying = true;
     return sim_chance(SIM_DISK, 500000) ? CRASH_SYNC_DIE_BEFORE : CRASH_SYNC_DIE_AFTER;

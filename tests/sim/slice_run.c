@@ -83,6 +83,15 @@ static void fini(void)
         sim_peer_free(&slice.client[i].peer);
 }
 
+/* Out of a calm: so it has to find what was there. */
+static void start_again(void)
+{
+    slice_boot();
+    slice_calm();
+    slice_compare_inside();
+    slice_audit();
+}
+
 void slice_run_as(const struct slice_profile *profile)
 {
     uint32_t rounds = 1 + sim_below(SIM_DRIVER, 3);
@@ -94,13 +103,11 @@ void slice_run_as(const struct slice_profile *profile)
         slice_audit();
         if (sim_chance(SIM_DRIVER, 300000)) {
             slice_kill(sim_chance(SIM_DRIVER, 600000));
-            slice_boot();
-            slice_audit();
+            start_again();
         }
     }
     slice_shutdown();
-    slice_boot();
-    slice_audit();
+    start_again();
     slice_shutdown();
     sim_note("did", slice.did.confirms, slice.did.deliveries, slice.did.found);
     fini();
@@ -114,6 +121,7 @@ void slice_run(void)
         .patterns = N_PATTERNS,
         .overlap = 200000,
         .leave = 6,
+        .crashes = 1,
         .weight = {[ACT_PUBLISH] = 400,
                    [ACT_SETTLE] = 300,
                    [ACT_CONSUME] = 54,

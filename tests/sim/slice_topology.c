@@ -42,7 +42,7 @@ uint32_t topology_removing_of(int dest)
     return found;
 }
 
-void topology_exchange_is_gone(int exchange)
+void topology_exchange_is_gone(int exchange, uint64_t since)
 {
     struct exchange_fact *x = &slice.exchange[exchange];
     uint32_t others = topology_removing_of(N_QUEUES + exchange) & ~(1u << exchange);
@@ -53,10 +53,10 @@ void topology_exchange_is_gone(int exchange)
     x->epoch++;
     x->deleted_at = ++slice.stamp;
     topology_unbind(N_QUEUES + exchange, exchange, GONE);
-    topology_check_unused(others);
+    topology_check_unused(others, since);
 }
 
-void topology_check_unused(uint32_t exchanges)
+void topology_check_unused(uint32_t exchanges, uint64_t since)
 {
     for (int i = 1; i < N_EXCHANGES; i++) {
         struct exchange_fact *x = &slice.exchange[i];
@@ -64,9 +64,9 @@ void topology_check_unused(uint32_t exchanges)
         if (!(exchanges & 1u << i) || x->fact.state == GONE || x->was_bound == GONE ||
             topology_is_bound(i, -1, true))
             continue;
-        if (x->was_bound == EXISTS && fact_is_sure(&x->fact) && !x->may_vanish &&
-            x->n_removing == 0 && !topology_is_bound(i, -1, false)) {
-            topology_exchange_is_gone(i);
+        if (x->was_bound == EXISTS && x->fact.asked_at < since && fact_is_sure(&x->fact) &&
+            !x->may_vanish && x->n_removing == 0 && !topology_is_bound(i, -1, false)) {
+            topology_exchange_is_gone(i, since);
             continue;
         }
         if (x->may_vanish)
@@ -75,7 +75,7 @@ void topology_check_unused(uint32_t exchanges)
         x->deleted_at = ++slice.stamp;
         x->epoch++;
         topology_unbind(N_QUEUES + i, i, UNKNOWN);
-        topology_check_unused(topology_removing_of(N_QUEUES + i) & ~(1u << i));
+        topology_check_unused(topology_removing_of(N_QUEUES + i) & ~(1u << i), 0);
     }
 }
 
@@ -101,7 +101,7 @@ void topology_queue_vanishes(int queue)
     q->epoch++;
     topology_empty_queue(queue);
     topology_unbind(queue, 0, UNKNOWN);
-    topology_check_unused(removing);
+    topology_check_unused(removing, 0);
     topology_changed();
 }
 
@@ -137,7 +137,7 @@ void topology_queue_is_gone(int queue, uint64_t asked_at)
         q->may_vanish = q->is_unused = false;
     topology_unbind(queue, 0, q->fact.state == GONE ? GONE : UNKNOWN);
     topology_went_with(queue, asked_at, false);
-    topology_check_unused(removing);
+    topology_check_unused(removing, asked_at);
 }
 
 void topology_owner_closed(const struct client *c, bool is_peaceful)
@@ -249,8 +249,10 @@ void topology_queue_is_used(int queue)
     topology_changed();
 }
 
-static bool may_fail(const struct chan_end *ch)
+static bool may_fail(const struct client *c, const struct chan_end *ch)
 {
+    if (ch->op && ch->op_queue >= EXCLUSIVE_QUEUE && slice.queue[ch->op_queue].owner != c->uid)
+        return true;
     if (ch->op && (!ch->op_sure || ch->op_conditions || !model_names_are_there(ch)))
         return true;
     for (uint32_t i = slice.first_open; i <= slice.n_messages; i++)
@@ -270,8 +272,8 @@ void topology_check_users(void)
             const struct chan_end *ch = &slice.client[i].channel[k];
 
             for (int n = 0; n < N_CONSUMERS; n++)
-                may_go |=
-                    ch->consumer[n].uid && ch->consumer[n].queue == AUTO_QUEUE && may_fail(ch);
+                may_go |= ch->consumer[n].uid && ch->consumer[n].queue == AUTO_QUEUE &&
+                          may_fail(&slice.client[i], ch);
         }
     if (may_go)
         topology_queue_vanishes(AUTO_QUEUE);
@@ -367,6 +369,6 @@ void topology_found(int dest, bool is_there)
     topology_unbind(dest, exchange, GONE);
     if (!q)
         slice.exchange[exchange].was_bound = GONE;
-    topology_check_unused(others);
+    topology_check_unused(others, slice.stamp + 1);
     topology_changed();
 }

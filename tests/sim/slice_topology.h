@@ -13,9 +13,12 @@ void topology_unbind(int dest, int source, enum existence to);
 bool topology_is_bound(int exchange, int dest, bool sure);
 /* Auto-delete exchanges from which something may be bound to it, or to another of them; bits. */
 uint32_t topology_removing_of(int dest);
-/* An auto-delete exchange that had bindings and has none goes; bits. */
-void topology_check_unused(uint32_t exchanges);
-void topology_exchange_is_gone(int exchange);
+/*
+ * An auto-delete exchange that had bindings and has none goes; bits. Surely so, unless somebody has
+ * declared it after the removal was asked for: then it may be a new one.
+ */
+void topology_check_unused(uint32_t exchanges, uint64_t since);
+void topology_exchange_is_gone(int exchange, uint64_t since);
 /* It is no more, whatever else may be asked later. */
 void topology_queue_is_gone(int queue, uint64_t asked_at);
 /* What was in it is there no more, or may be. */
