@@ -1,0 +1,281 @@
+/*
+ * What a long backlog costs: memory a message, the start after a kill, the drain, and the longest
+ * pause that another queue sees meanwhile.
+ *
+ * usage: bench_backlog [BROKER [N [SIZE]]]. Fills a durable queue with N persistent messages (default
+ * build/warren, 1,000,000 of 1024 bytes), kills the broker, starts it again and takes them all out, in order. A
+ * second client publishes one persistent message after the other to a queue of its own, and the
+ * slowest of its confirms is the pause.
+ */
+#include <amqp.h>
+#include <amqp_tcp_socket.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WINDOW   4000
+#define PREFETCH 4000
+#define ACK_EACH 500
+
+static char dir[] = "/tmp/bench-backlog-XXXXXX";
+static uint64_t *worst_us; /* of the probe; shared with it */
+static pid_t broker, probe;
+static int port;
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void stop(pid_t pid, int sig)
+{
+    if (pid <= 0)
+        return;
+    kill(pid, sig);
+    waitpid(pid, NULL, 0);
+}
+
+__attribute__((noreturn)) static void fail(const char *what)
+{
+    fprintf(stderr, "bench_backlog: %s\n", what);
+    stop(probe, SIGKILL);
+    stop(broker, SIGKILL);
+    exit(1);
+}
+
+static void must(amqp_rpc_reply_t reply, const char *what)
+{
+    if (reply.reply_type != AMQP_RESPONSE_NORMAL)
+        fail(what);
+}
+
+static void start_broker(char *binary)
+{
+    char line[200] = "";
+    int out[2];
+    FILE *f;
+
+    if (pipe(out) < 0)
+        fail("pipe");
+    broker = fork();
+    if (broker == 0) {
+        dup2(out[1], STDOUT_FILENO);
+        close(out[0]);
+        execl(binary, binary, "--data-dir", dir, "--amqp-port", "0", "--mgmt-port", "0", "--bind",
+              "127.0.0.1", "--log-level", "error", "--set", "disk_free_limit.absolute=1MB", NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    f = fdopen(out[0], "r");
+    while (fgets(line, sizeof(line), f) && sscanf(line, "warren ready amqp=%d", &port) != 1)
+        continue;
+    fclose(f);
+    if (port == 0)
+        fail("the broker did not start");
+}
+
+static amqp_connection_state_t connect_broker(void)
+{
+    amqp_connection_state_t c = amqp_new_connection();
+    amqp_socket_t *s = amqp_tcp_socket_new(c);
+
+    if (amqp_socket_open(s, "127.0.0.1", port) != AMQP_STATUS_OK)
+        fail("connect");
+    must(amqp_login(c, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"), "login");
+    amqp_channel_open(c, 1);
+    must(amqp_get_rpc_reply(c), "channel.open");
+    return c;
+}
+
+static uint32_t declare(amqp_connection_state_t c, const char *name)
+{
+    amqp_queue_declare_ok_t *ok =
+        amqp_queue_declare(c, 1, amqp_cstring_bytes(name), 0, 1, 0, 0, amqp_empty_table);
+
+    must(amqp_get_rpc_reply(c), "queue.declare");
+    return ok->message_count;
+}
+
+static void publish(amqp_connection_state_t c, const char *queue, amqp_bytes_t body)
+{
+    amqp_basic_properties_t props = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG, .delivery_mode = 2};
+
+    if (amqp_basic_publish(c, 1, amqp_empty_bytes, amqp_cstring_bytes(queue), 0, 0, &props, body) !=
+        AMQP_STATUS_OK)
+        fail("publish");
+}
+
+/* Waits for a confirm; the tag up to which it speaks. */
+static uint64_t wait_confirm(amqp_connection_state_t c)
+{
+    amqp_frame_t frame;
+
+    amqp_maybe_release_buffers(c);
+    if (amqp_simple_wait_frame(c, &frame) != AMQP_STATUS_OK ||
+        frame.frame_type != AMQP_FRAME_METHOD || frame.payload.method.id != AMQP_BASIC_ACK_METHOD)
+        fail("no confirm");
+    return ((amqp_basic_ack_t *)frame.payload.method.decoded)->delivery_tag;
+}
+
+/* The probe process: one message after the other, each confirmed and thrown away. */
+static void run_probe(void)
+{
+    amqp_connection_state_t c = connect_broker();
+    uint8_t bytes[100] = "probe";
+
+    (void)declare(c, "probe");
+    amqp_confirm_select(c, 1);
+    for (uint64_t n = 1;; n++) {
+        uint64_t before = now_us(), took;
+
+        publish(c, "probe", (amqp_bytes_t){sizeof(bytes), bytes});
+        while (wait_confirm(c) < n)
+            continue;
+        took = now_us() - before;
+        if (took > *worst_us)
+            *worst_us = took;
+        if (n % 100 == 0)
+            amqp_queue_purge(c, 1, amqp_cstring_bytes("probe"));
+        usleep(2000);
+    }
+}
+
+static void start_probe(void)
+{
+    *worst_us = 0;
+    probe = fork();
+    if (probe == 0)
+        run_probe();
+}
+
+static double end_probe_ms(void)
+{
+    stop(probe, SIGKILL);
+    probe = 0;
+    return (double)*worst_us / 1000;
+}
+
+static uint64_t resident_kib(void)
+{
+    char path[64], line[200];
+    uint64_t kib = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)broker);
+    f = fopen(path, "re");
+    while (f && fgets(line, sizeof(line), f) && sscanf(line, "VmRSS: %lu", &kib) != 1)
+        continue;
+    if (f)
+        fclose(f);
+    return kib;
+}
+
+static double fill(uint64_t n, size_t size)
+{
+    amqp_connection_state_t c = connect_broker();
+    uint8_t *bytes = calloc(1, size);
+    uint64_t before = now_us(), confirmed = 0;
+
+    (void)declare(c, "deep");
+    amqp_confirm_select(c, 1);
+    for (uint64_t i = 0; i < n; i++) {
+        memcpy(bytes, &i, sizeof(i));
+        publish(c, "deep", (amqp_bytes_t){size, bytes});
+        while (i + 1 - confirmed >= WINDOW)
+            confirmed = wait_confirm(c);
+    }
+    while (confirmed < n)
+        confirmed = wait_confirm(c);
+    before = now_us() - before;
+    free(bytes);
+    amqp_destroy_connection(c);
+    return (double)n * 1e6 / (double)before;
+}
+
+static double drain(uint64_t n)
+{
+    amqp_connection_state_t c = connect_broker();
+    uint64_t before = now_us();
+
+    amqp_basic_qos(c, 1, 0, PREFETCH, 0);
+    amqp_basic_consume(c, 1, amqp_cstring_bytes("deep"), amqp_empty_bytes, 0, 0, 0,
+                       amqp_empty_table);
+    must(amqp_get_rpc_reply(c), "basic.consume");
+    for (uint64_t i = 0; i < n; i++) {
+        amqp_envelope_t e;
+        uint64_t seq;
+
+        amqp_maybe_release_buffers(c);
+        must(amqp_consume_message(c, &e, NULL, 0), "delivery");
+        memcpy(&seq, e.message.body.bytes, sizeof(seq));
+        if (seq != i)
+            fail("out of order");
+        if ((i + 1) % ACK_EACH == 0 || i + 1 == n)
+            amqp_basic_ack(c, 1, e.delivery_tag, 1);
+        amqp_destroy_envelope(&e);
+    }
+    before = now_us() - before;
+    amqp_connection_close(c, AMQP_REPLY_SUCCESS);
+    amqp_destroy_connection(c);
+    return (double)n * 1e6 / (double)before;
+}
+
+static void restart(char *binary, uint64_t n)
+{
+    uint64_t before, ready;
+    amqp_connection_state_t c;
+
+    stop(broker, SIGKILL);
+    before = now_us();
+    start_broker(binary);
+    ready = now_us() - before;
+    c = connect_broker();
+    if (declare(c, "deep") != n)
+        fail("messages are missing after the start");
+    amqp_destroy_connection(c);
+    printf("start: ready after %.0f ms, queue there after %.0f ms, %.1f MiB resident\n",
+           (double)ready / 1000, (double)(now_us() - before) / 1000, (double)resident_kib() / 1024);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000, empty;
+    size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 1024;
+    char *binary = argc > 1 ? argv[1] : (char[]){"build/warren"};
+    char command[100];
+    double rate;
+
+    if (size < sizeof(uint64_t) || !mkdtemp(dir)) {
+        fprintf(stderr, "usage: bench_backlog [BROKER [N [SIZE]]]\n");
+        return 2;
+    }
+    setbuf(stdout, NULL);
+    worst_us =
+        mmap(NULL, sizeof(*worst_us), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    start_broker(binary);
+    empty = resident_kib();
+    start_probe();
+    rate = fill(n, size);
+    printf("fill:  %.0f messages/s, longest pause %.1f ms\n", rate, end_probe_ms());
+    printf("       %.1f MiB resident, %.1f when empty: %.1f bytes a message\n",
+           (double)resident_kib() / 1024, (double)empty / 1024,
+           ((double)resident_kib() - (double)empty) * 1024 / (double)n);
+    restart(binary, n);
+    start_probe();
+    rate = drain(n);
+    printf("drain: %.0f messages/s, longest pause %.1f ms, %.1f MiB resident\n", rate,
+           end_probe_ms(), (double)resident_kib() / 1024);
+    stop(broker, SIGKILL);
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    return system(command) == 0 ? 0 : 1;
+}
