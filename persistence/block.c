@@ -255,6 +255,22 @@ int block_get(struct db *db, struct segment *s, struct block **ret)
     return 0;
 }
 
+int segment_leave(struct db *db, struct segment *s, uint64_t queue)
+{
+    const struct block_queue *in;
+    struct block *b;
+    int r = block_get(db, s, &b);
+
+    in = r == 0 ? block_queue(b, queue) : NULL;
+    if (r < 0 || !in)
+        return r < 0 ? r : -EUCLEAN;
+    for (uint32_t i = in->first; i < in->first + in->n; i++) {
+        if (!segment_has_ack(s, b->entry[i].slot))
+            segment_ack(db, s, b->entry[i].slot);
+    }
+    return 0;
+}
+
 const struct block_queue *block_queue(const struct block *b, uint64_t queue)
 {
     uint32_t low = 0, high = b->n_queues;

@@ -32,31 +32,43 @@ static void draft_begin(struct draft *d)
     d->n_queues = 0;
 }
 
-static int write_head(struct draft *d)
+static int write_head(struct db *db, const struct segment *s, uint32_t n_queues)
 {
-    struct db *db = d->db;
     struct seg_head h = {.group = db->group + 1,
                          .epoch = db->epoch,
-                         .data_bytes = d->bytes,
-                         .n_entries = d->n_entries,
-                         .n_queues = d->n_queues};
+                         .data_bytes = s->data_bytes,
+                         .n_entries = s->n_entries,
+                         .n_queues = n_queues};
     size_t len;
 
-    db_reserve(db, &db->head, SEG_HEAD_MAX(d->n_queues));
+    db_reserve(db, &db->head, SEG_HEAD_MAX(n_queues));
     len = seg_head_encode(&h, db->queue_list.p, db->head.p);
-    return sql_run_id_blob(db->sql, SQL_HEADER_PUT, d->segment->id, db->head.p, len);
+    return sql_run_id_blob(db->sql, SQL_HEADER_PUT, s->id, db->head.p, len);
 }
 
-static int write_entries(struct draft *d)
+static int write_entries(struct db *db, const struct segment *s)
 {
-    struct db *db = d->db;
     struct seg_writer w;
 
-    db_reserve(db, &db->head, SEG_ENTRIES_MAX(d->n_entries));
-    seg_begin(&w, db->head.p, d->n_entries);
-    for (uint32_t i = 0; i < d->n_entries; i++)
+    db_reserve(db, &db->head, SEG_ENTRIES_MAX(s->n_entries));
+    seg_begin(&w, db->head.p, s->n_entries);
+    for (uint32_t i = 0; i < s->n_entries; i++)
         seg_put(&w, &((const struct seg_entry *)db->entries.p)[i]);
-    return sql_run_id_blob(db->sql, SQL_ENTRIES_PUT, d->segment->id, db->head.p, seg_end(&w));
+    return sql_run_id_blob(db->sql, SQL_ENTRIES_PUT, s->id, db->head.p, seg_end(&w));
+}
+
+int segment_write(struct db *db, struct segment *s, const void *data, uint32_t n_queues)
+{
+    int r;
+
+    s->n_live = s->n_entries;
+    s->live_bytes = 0;
+    for (uint32_t i = 0; i < n_queues; i++)
+        s->live_bytes += ((const struct seg_queue *)db->queue_list.p)[i].bytes;
+    r = sql_run_id_blob(db->sql, SQL_SEGMENT_PUT, s->id, data, s->data_bytes);
+    if (r == 0)
+        r = write_entries(db, s);
+    return r < 0 ? r : write_head(db, s, n_queues);
 }
 
 /* The index learns of the segment that was written. */
@@ -86,13 +98,8 @@ static int draft_end(struct draft *d)
     if (!d->segment)
         return 0;
     d->segment->n_entries = d->n_entries;
-    d->segment->n_live = d->n_entries;
-    r = sql_run_id_blob(db->sql, SQL_SEGMENT_PUT, d->segment->id, d->own ? d->own : db->data.p,
-                        d->bytes);
-    if (r == 0)
-        r = write_entries(d);
-    if (r == 0)
-        r = write_head(d);
+    d->segment->data_bytes = d->bytes;
+    r = segment_write(db, d->segment, d->own ? d->own : db->data.p, d->n_queues);
     if (r == 0)
         r = tell_index(d);
     d->segment = NULL;

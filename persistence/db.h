@@ -234,6 +234,26 @@ int db_set_limits(struct db *db, const struct db_limits *limits);
 /* Gives back the memory of pages that could be read again. */
 void db_release_memory(struct db *db);
 
+/*
+ * Compaction: what a queue has in many small pieces, or in segments that are mostly settled, is
+ * written again, into segments of its own.
+ */
+struct db_compact {
+    uint64_t below;       /* only segments with an id below this one */
+    uint32_t min_extents; /* so many small pieces are worth it */
+    uint32_t max_scan;    /* pieces that are looked at in one step */
+};
+
+/* The id that the next segment will have: those of now are below it. */
+uint64_t db_next_segment(const struct db *db);
+
+/*
+ * Looks for the next such pieces and writes up to 256 KiB of one queue anew: one commit of its own.
+ * *ret_bytes: how many it wrote. 1: there may be more; 0: all queues were looked through since the
+ * last 0. Not while something waits for a commit (-EBUSY).
+ */
+int db_compact_step(struct db *db, const struct db_compact *how, uint64_t *ret_bytes);
+
 /* Bytes of the WAL that wait for a checkpoint. */
 uint64_t db_wal_bytes(const struct db *db);
 

@@ -32,7 +32,10 @@ struct segment {
     struct segment *next_dirty; /* while is_dirty */
     struct block *block;        /* its entries; NULL: they are on disk only */
     uint64_t id;
-    uint8_t *acks; /* bitmap of the settled entries; NULL: none is */
+    uint64_t data_bytes; /* of its row */
+    uint64_t
+        live_bytes; /* of the live entries' records, each counted: a shared one more than once */
+    uint8_t *acks;  /* bitmap of the settled entries; NULL: none is */
     uint32_t n_entries;
     uint32_t n_live;
     bool is_dirty;    /* has acks that this group is to write */
@@ -137,7 +140,10 @@ struct db {
     uint64_t next_segment; /* id of the next segment or marker */
     uint64_t marker;       /* header row that only tells the last group; 0: none */
     uint64_t next_id;
-    bool has_rows; /* definitions wait in an open transaction */
+    bool has_rows;                       /* definitions wait in an open transaction */
+    bool has_segment;                    /* one was written that is not of the pending adds */
+    uint64_t compact_queue, compact_seq; /* where the next step of db_compact looks; 0: begins */
+    uint32_t compact_at;                 /* and where in `queues` it goes on behind that one */
     bool is_failed;
     struct buffer data, entries, head, queue_list; /* of the segment under construction */
     struct buffer loaded, sorted;                  /* while a block is made */
@@ -193,6 +199,15 @@ void index_add_extent(struct db *db, struct queue_index *q, const struct extent 
 void index_recover_extent(struct db *db, struct queue_index *q, const struct extent *e);
 void index_sort(struct queue_index *q);
 
+/*
+ * What the extents from place `at` on have moved to: one extent with all that is live in n of them,
+ * dead ones between not counted.
+ */
+void index_move(struct db *db, struct queue_index *q, uint32_t at, uint32_t n,
+                const struct extent *to);
+/* The place of the first extent with first >= seq. */
+uint32_t index_extent_at(const struct queue_index *q, uint64_t seq);
+
 /* Frees what is kept of a queue, if it has no live entries. */
 void index_forget(struct db *db, uint64_t queue);
 void index_fini(struct db *db);
@@ -203,6 +218,8 @@ struct segment *segment_new(struct db *db, uint64_t id, uint32_t n_entries);
 void segment_free(struct db *db, struct segment *s);
 /* Marks entry `slot` as settled, for this group to write. */
 void segment_ack(struct db *db, struct segment *s, uint32_t slot);
+/* Marks what is live of a queue as settled. */
+int segment_leave(struct db *db, struct segment *s, uint64_t queue);
 /* Marks all as settled: the segment goes with this group. */
 void segment_ack_all(struct db *db, struct segment *s);
 
@@ -230,6 +247,12 @@ void group_fini(struct db *db);
 int group_begin(struct db *db);
 
 /* commit.c, recover.c */
+
+/*
+ * Writes the rows of a new segment: data_bytes at `data`, n_entries in db->entries and what each
+ * queue has of them in db->queue_list. All of it is live then.
+ */
+int segment_write(struct db *db, struct segment *s, const void *data, uint32_t n_queues);
 
 int commit_segments(struct db *db);
 int commit_acks(struct db *db);

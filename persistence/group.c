@@ -240,7 +240,7 @@ static int write_marker(struct db *db, uint64_t group, bool has_segment)
 
 int db_commit(struct db *db)
 {
-    bool has_adds = db->policy.n_items > 0;
+    bool has_adds = db->policy.n_items > 0 || db->has_segment;
     int r;
 
     if (!has_adds && !db->dirty && !db->has_rows) {
@@ -259,7 +259,7 @@ int db_commit(struct db *db)
     if (r < 0)
         return db_fail(db, r);
     db->group++;
-    db->has_rows = false;
+    db->has_rows = db->has_segment = false;
     forget_ops(db);
     return 0;
 }

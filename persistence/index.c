@@ -231,6 +231,7 @@ int index_find(struct db *db, struct queue_index *q, uint64_t seq, struct found 
 static void uncount(struct db *db, struct queue_index *q, struct extent *e, uint32_t n,
                     uint64_t bytes)
 {
+    e->segment->live_bytes -= bytes;
     e->n_live -= n;
     e->bytes -= bytes;
     q->n_live -= n;
@@ -372,6 +373,41 @@ void index_recover_extent(struct db *db, struct queue_index *q, const struct ext
     q->bytes += e->bytes;
     if (e->last > q->max_last)
         q->max_last = e->last;
+}
+
+uint32_t index_extent_at(const struct queue_index *q, uint64_t seq)
+{
+    return seq == 0 ? q->ext_head : ext_upper_bound(q, seq - 1);
+}
+
+/* Ends n live extents from place `at` on; the place behind the last of them. */
+static uint32_t end_extents(struct queue_index *q, uint32_t at, uint32_t n)
+{
+    q->n_ext -= n;
+    for (; n > 0; at++) {
+        n -= q->ext[at].n_live > 0;
+        q->ext[at].n_live = 0;
+    }
+    if (q->n_ext == 0)
+        at = q->ext_head = q->ext_tail = q->overlap = 0;
+    return at;
+}
+
+void index_move(struct db *db, struct queue_index *q, uint32_t at, uint32_t n,
+                const struct extent *to)
+{
+    uint32_t end = end_extents(q, at, n);
+
+    if (end == 0 || q->overlap > 0) {
+        index_add_extent(db, q, to);
+        return;
+    }
+    /* As they followed each other, it may stand for the last of them, if the others do not stand
+     * between it and what is looked for. */
+    for (uint32_t i = at; i < end; i++)
+        q->ext[i].first = q->ext[i].last = to->first;
+    q->ext[end - 1] = *to;
+    q->n_ext++;
 }
 
 static int compare_first(const void *a, const void *b)

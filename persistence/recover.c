@@ -62,6 +62,7 @@ static int take_queue(struct db *db, struct segment *s, const struct seg_queue *
         return r;
     if (e.last > q->max_seq)
         q->max_seq = e.last;
+    s->live_bytes += e.bytes;
     if (e.n_live > 0)
         index_recover_extent(db, q, &e);
     return 0;
@@ -74,6 +75,8 @@ static int take_segment(struct db *db, uint64_t id, const struct seg_head *h)
     size_t len;
     const void *p = sql_column_bytes(db->sql, SQL_HEADERS, 2, &len);
     int r = len > 0 ? take_acks(db, s, p, len) : 0;
+
+    s->data_bytes = h->data_bytes;
 
     for (uint32_t i = 0; r == 0 && i < h->n_queues; i++) {
         const struct seg_queue *in = (const struct seg_queue *)db->queue_list.p + i;

@@ -113,6 +113,7 @@ void store_commit(struct store *st)
         store_fail(st, r, "commit");
     if (db_group(st->db) != group) {
         st->n_groups++;
+        store_compact_later(st);
         st->commit_us = now_us() - before;
     }
     st->is_due = false;
@@ -295,14 +296,14 @@ static size_t on_inspect(const void *state, char *out, size_t size)
                  "\"adds\": %llu, \"withdrawn\": %llu, \"acks\": %llu, \"stale\": %llu, "
                  "\"pending_adds\": %u, \"pending_acks\": %u, \"pending_bytes\": %llu, "
                  "\"wal_bytes\": %llu, \"wal_share\": %llu, \"commit_us\": %llu, "
-                 "\"checkpoint_us\": %llu, \"transactions\": %u}",
+                 "\"checkpoint_us\": %llu, \"compacted\": %llu, \"transactions\": %u}",
                  (unsigned long long)db_epoch(st->db), (unsigned long long)db_group(st->db),
                  (unsigned long long)st->n_groups, (unsigned long long)st->n_adds,
                  (unsigned long long)st->n_withdrawn, (unsigned long long)st->n_acks,
                  (unsigned long long)st->n_stale, p.adds, p.acks, (unsigned long long)p.bytes,
                  (unsigned long long)db_wal_bytes(st->db), (unsigned long long)st->wal_share,
                  (unsigned long long)st->commit_us, (unsigned long long)st->checkpoint_us,
-                 st->txs.n);
+                 (unsigned long long)st->n_compacted, st->txs.n);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 

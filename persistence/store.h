@@ -255,6 +255,14 @@ struct store_arg { /* the arg blob of store_ops */
     uint64_t cache_budget, wal_budget;
 };
 
+/* When compaction comes; a test makes it soon. Set before the runtime starts. */
+struct store_tuning {
+    uint64_t cold_us;     /* what is older may be written anew */
+    uint32_t min_extents; /* so many small pieces of a queue are worth it */
+};
+
+extern struct store_tuning store_tuning;
+
 extern const struct proc_ops store_ops;
 /* The same as another kind of process: the node's own store, which holds settings. */
 extern const struct proc_ops node_store_ops;

@@ -43,6 +43,10 @@ struct store {
     uint64_t backup_due_us;    /* of the next step */
     uint64_t backup_told_us;   /* when who asked was told of the progress */
     uint32_t backup_pages;     /* of a step that takes about 10 ms */
+    uint64_t compact_due_us;   /* of the next step or round of compaction; UINT64_MAX: none */
+    uint64_t compact_below, compact_mark; /* ids of segments: old enough; and in the next round */
+    uint64_t n_compacted;                 /* bytes */
+    bool is_compacting, compact_wrote;    /* in a round; which has written something */
     uint64_t n_groups, n_adds, n_withdrawn, n_acks, n_stale; /* for inspect */
     uint64_t commit_us;                                      /* what the last one took */
 };
@@ -75,6 +79,13 @@ void store_on_ops(struct store *st, struct msg *m);
 void store_on_write(struct store *st, struct msg *m);
 void store_on_load(struct store *st, struct msg *m);
 void store_on_reserve(struct store *st, struct msg *m);
+
+/* store_compact.c */
+
+/* Something was committed: it may be worth a look, later. */
+void store_compact_later(struct store *st);
+/* Takes the step that is due. Not while something waits for a commit. */
+void store_compact_go_on(struct store *st);
 
 /* store_read.c */
 

@@ -79,6 +79,7 @@ void store_upkeep_init(struct store *st)
     st->vacuum_pages = VACUUM_FIRST_PAGES;
     st->vacuum_due_us = UINT64_MAX;
     st->idle_due_us = now_us() + IDLE_US;
+    st->compact_due_us = now_us() + store_tuning.cold_us;
     take_share(st);
 }
 
@@ -103,6 +104,15 @@ static void checkpoint(struct store *st)
     st->checkpoint_bytes = fit < st->wal_share ? fit : st->wal_share;
 }
 
+/* Copies the WAL back if it is time. */
+static void checkpoint_if_due(struct store *st)
+{
+    if (db_wal_bytes(st->db) < st->checkpoint_bytes)
+        return;
+    take_share(st);
+    checkpoint(st);
+}
+
 void store_upkeep_committed(struct store *st)
 {
     uint64_t now = now_us();
@@ -110,10 +120,7 @@ void store_upkeep_committed(struct store *st)
     st->idle_due_us = now + IDLE_US;
     if (st->vacuum_due_us == UINT64_MAX)
         st->vacuum_due_us = now + IDLE_US;
-    if (db_wal_bytes(st->db) < st->checkpoint_bytes)
-        return;
-    take_share(st);
-    checkpoint(st);
+    checkpoint_if_due(st);
 }
 
 /* Gives some free pages back; more of them after a pause. */
@@ -131,8 +138,7 @@ static void vacuum(struct store *st, uint64_t now)
         st->vacuum_pages /= 2;
     else if (r > 0 && took < VACUUM_US / 2 && st->vacuum_pages < VACUUM_MAX_PAGES)
         st->vacuum_pages *= 2;
-    if (db_wal_bytes(st->db) >= st->checkpoint_bytes)
-        checkpoint(st);
+    checkpoint_if_due(st);
 }
 
 /* Nothing was committed for a while. */
@@ -147,7 +153,9 @@ static void rest(struct store *st)
 
 uint64_t store_upkeep_due(const struct store *st)
 {
-    return st->vacuum_due_us < st->idle_due_us ? st->vacuum_due_us : st->idle_due_us;
+    uint64_t due = st->vacuum_due_us < st->idle_due_us ? st->vacuum_due_us : st->idle_due_us;
+
+    return due < st->compact_due_us ? due : st->compact_due_us;
 }
 
 void store_upkeep_go_on(struct store *st)
@@ -158,4 +166,6 @@ void store_upkeep_go_on(struct store *st)
         vacuum(st, now);
     else if (st->idle_due_us <= now)
         rest(st);
+    else if (st->compact_due_us <= now)
+        store_compact_go_on(st);
 }

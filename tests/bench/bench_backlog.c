@@ -2,10 +2,10 @@
  * What a long backlog costs: memory a message, the start after a kill, the drain, and the longest
  * pause that another queue sees meanwhile.
  *
- * usage: bench_backlog [BROKER [N [SIZE]]]. Fills a durable queue with N persistent messages (default
- * build/warren, 1,000,000 of 1024 bytes), kills the broker, starts it again and takes them all out, in order. A
- * second client publishes one persistent message after the other to a queue of its own, and the
- * slowest of its confirms is the pause.
+ * usage: bench_backlog [BROKER [N [SIZE]]]. Fills a durable queue with N persistent messages, kills
+ * the broker, starts it again and takes them all out, in order; by default build/warren, 1 million
+ * of 1024 bytes. A second client publishes one persistent message after the other to a queue of its
+ * own, and the slowest of its confirms is the pause.
  */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>

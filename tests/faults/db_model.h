@@ -256,7 +256,17 @@ static inline int model_step(struct model *m, struct db *db)
     }
     if (choice < 96)
         return model_commit(m, db);
-    r = choice < 98 ? db_checkpoint(db) : db_vacuum_step(db, 3, 0);
+    if (choice < 97) {
+        r = db_checkpoint(db);
+    } else if (choice < 98) {
+        r = db_vacuum_step(db, 3, 0);
+    } else {
+        const struct db_compact how = {.below = m->seed % 2 ? UINT64_MAX : 30,
+                                       .min_extents = 1 + (uint32_t)(m->seed % 3),
+                                       .max_scan = 1 + (uint32_t)(m->seed % 100)};
+
+        r = db_compact_step(db, &how, &id);
+    }
     return r == -EBUSY || r > 0 ? 0 : r;
 }
 

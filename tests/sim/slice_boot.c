@@ -14,6 +14,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/runtime.h"
 #include "broker/tree.h"
+#include "persistence/store.h"
 #include "queues/invariant.h"
 #include "tests/faults/crash_vfs.h"
 #include "tests/sim/sim.h"
@@ -167,6 +168,8 @@ void slice_disk_new(void)
     /* In most runs only a few messages stay in memory. */
     queue_limits.resident_bytes = sim_below(SIM_DISK, 4) * 100;
     queue_limits.run_messages = 1 + sim_below(SIM_DISK, 8);
+    store_tuning.cold_us = 20000 * (1 + sim_below(SIM_DISK, 10));
+    store_tuning.min_extents = 1 + sim_below(SIM_DISK, 4);
     queue_limits.run_bytes = sim_chance(SIM_DISK, 500000) ? 1 : 1 << 20;
     if (sim.plant)
         (void)queue_plant_set(sim.plant); /* other bugs are planted elsewhere */
