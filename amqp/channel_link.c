@@ -321,7 +321,8 @@ static void on_down(struct channel *ch, struct link *l, const struct msg_exit *m
     }
     if (l->gather) {
         ch->n_holding++;
-        cut_gathered(ch, l);
+        if (!deleted)
+            cut_gathered(ch, l);
     }
     if (deleted)
         become_gone(ch, l);
