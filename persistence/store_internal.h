@@ -39,6 +39,7 @@ struct store {
     uint32_t vacuum_pages;     /* of a step that takes about 10 ms */
     unsigned n_stores;         /* among which that was divided */
     uint64_t checkpoint_us;    /* what the last one took */
+    uint64_t worst_us;         /* the longest step so far that was no commit */
     struct msg *backup;        /* kept request; NULL: no copy is made */
     uint64_t backup_due_us;    /* of the next step */
     uint64_t backup_told_us;   /* when who asked was told of the progress */
@@ -69,6 +70,8 @@ void store_upkeep_committed(struct store *st);
 /* What is due, in a moment in which nothing waits; and when something is. */
 void store_upkeep_go_on(struct store *st);
 uint64_t store_upkeep_due(const struct store *st);
+/* A step beside the commits took that long. */
+void store_upkeep_took(struct store *st, uint64_t us);
 /* One of n parts of a budget, within bounds. */
 uint64_t store_share(uint64_t budget, unsigned n, uint64_t least, uint64_t most);
 

@@ -83,22 +83,27 @@ void store_upkeep_init(struct store *st)
     take_share(st);
 }
 
-/* Sizes the next checkpoint by what this one took, at most by half or double at once. */
+void store_upkeep_took(struct store *st, uint64_t us)
+{
+    if (us > st->worst_us)
+        st->worst_us = us;
+}
+
+/* Sizes the next checkpoint by what this one took: down at once, up by a quarter. */
 static void checkpoint(struct store *st)
 {
     uint64_t bytes = db_wal_bytes(st->db);
-    uint64_t before = now_us(), took, fit;
+    uint64_t before = now_us(), took, fit, most = st->checkpoint_bytes / 4 * 5;
     int r = db_checkpoint(st->db);
 
     if (r < 0)
         store_fail(st, r, "checkpoint");
     took = now_us() - before;
     st->checkpoint_us = took;
-    fit = took > 0 ? bytes * CHECKPOINT_US / took : 2 * st->checkpoint_bytes;
-    if (fit > 2 * st->checkpoint_bytes)
-        fit = 2 * st->checkpoint_bytes;
-    if (fit < st->checkpoint_bytes / 2)
-        fit = st->checkpoint_bytes / 2;
+    store_upkeep_took(st, took);
+    fit = took > 0 ? bytes * CHECKPOINT_US / took : most;
+    if (fit > most)
+        fit = most;
     if (fit < WAL_MIN)
         fit = WAL_MIN;
     st->checkpoint_bytes = fit < st->wal_share ? fit : st->wal_share;
@@ -133,6 +138,7 @@ static void vacuum(struct store *st, uint64_t now)
     if (r < 0)
         store_fail(st, r, "vacuum");
     took = now_us() - now;
+    store_upkeep_took(st, took);
     st->vacuum_due_us = r > 0 ? now + took + VACUUM_PAUSE_US : UINT64_MAX;
     if (took > VACUUM_US && st->vacuum_pages > 1)
         st->vacuum_pages /= 2;
