@@ -162,7 +162,7 @@ static void fail_everywhere(int code, bool is_for_ever)
 
     for (n = 1; fail_once(seed, n, code, is_for_ever); n += 1 + n / 40)
         continue;
-    assert_true(n > 100);
+    assert_true(n > 30);
 }
 
 static void the_nth_call_fails_with_eio(void **state)
