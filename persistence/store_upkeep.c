@@ -89,24 +89,35 @@ void store_upkeep_took(struct store *st, uint64_t us)
         st->worst_us = us;
 }
 
-/* Sizes the next checkpoint by what this one took: down at once, up by a quarter. */
-static void checkpoint(struct store *st)
+/*
+ * The size of the next checkpoint by what this one took: down at once, up by a quarter. A small one
+ * that was quick enough tells nothing.
+ */
+static uint64_t next_checkpoint(const struct store *st, uint64_t bytes, uint64_t took_us)
 {
-    uint64_t bytes = db_wal_bytes(st->db);
-    uint64_t before = now_us(), took, fit, most = st->checkpoint_bytes / 4 * 5;
-    int r = db_checkpoint(st->db);
+    uint64_t most = st->checkpoint_bytes / 4 * 5, fit;
 
-    if (r < 0)
-        store_fail(st, r, "checkpoint");
-    took = now_us() - before;
-    st->checkpoint_us = took;
-    store_upkeep_took(st, took);
-    fit = took > 0 ? bytes * CHECKPOINT_US / took : most;
+    if (took_us <= CHECKPOINT_US && bytes < st->checkpoint_bytes)
+        return st->checkpoint_bytes;
+    fit = took_us > 0 ? bytes * CHECKPOINT_US / took_us : most;
     if (fit > most)
         fit = most;
     if (fit < WAL_MIN)
         fit = WAL_MIN;
-    st->checkpoint_bytes = fit < st->wal_share ? fit : st->wal_share;
+    return fit < st->wal_share ? fit : st->wal_share;
+}
+
+static void checkpoint(struct store *st)
+{
+    uint64_t bytes = db_wal_bytes(st->db);
+    uint64_t before = now_us();
+    int r = db_checkpoint(st->db);
+
+    if (r < 0)
+        store_fail(st, r, "checkpoint");
+    st->checkpoint_us = now_us() - before;
+    store_upkeep_took(st, st->checkpoint_us);
+    st->checkpoint_bytes = next_checkpoint(st, bytes, st->checkpoint_us);
 }
 
 /* Copies the WAL back if it is time. */
