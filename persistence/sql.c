@@ -421,6 +421,14 @@ uint64_t sql_wal_bytes(const struct sql *s)
     return s->wal_pages * (s->page_size + 24);
 }
 
+void sql_wal_written(const struct sql *s, uint64_t *ret_bytes, uint64_t *ret_syncs)
+{
+    struct gather_counts c = gather_counts(s->files);
+
+    *ret_bytes = c.bytes;
+    *ret_syncs = c.syncs;
+}
+
 int sql_checkpoint(struct sql *s, bool truncate)
 {
     RUNTIME_REGION();

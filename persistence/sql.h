@@ -96,6 +96,9 @@ void sql_read_end(struct sql *s);
 /* Bytes in the WAL since it was last copied whole. */
 uint64_t sql_wal_bytes(const struct sql *s);
 
+/* Bytes that went to the WAL, and how often it was synced, since the opening. */
+void sql_wal_written(const struct sql *s, uint64_t *ret_bytes, uint64_t *ret_syncs);
+
 /* Copies the WAL into the database; `truncate` also empties its file. */
 int sql_checkpoint(struct sql *s, bool truncate);
 

@@ -286,16 +286,19 @@ static size_t on_inspect(const void *state, char *out, size_t size)
 {
     const struct store *st = state;
     struct db_pending p;
+    uint64_t written, syncs;
     int n;
 
     if (!st->db)
         return (size_t)snprintf(out, size, "{\"state\": \"recovering\"}");
     p = db_pending(st->db);
+    db_wal_written(st->db, &written, &syncs);
     n = snprintf(out, size,
                  "{\"state\": \"up\", \"epoch\": %llu, \"group\": %llu, \"groups\": %llu, "
                  "\"adds\": %llu, \"withdrawn\": %llu, \"acks\": %llu, \"stale\": %llu, "
                  "\"pending_adds\": %u, \"pending_acks\": %u, \"pending_bytes\": %llu, "
-                 "\"wal_bytes\": %llu, \"wal_share\": %llu, \"commit_us\": %llu, "
+                 "\"wal_bytes\": %llu, \"wal_share\": %llu, "
+                 "\"wal_written\": %llu, \"wal_syncs\": %llu, \"commit_us\": %llu, "
                  "\"checkpoint_us\": %llu, \"worst_step_us\": %llu, \"compacted\": %llu, "
                  "\"transactions\": %u}",
                  (unsigned long long)db_epoch(st->db), (unsigned long long)db_group(st->db),
@@ -303,9 +306,9 @@ static size_t on_inspect(const void *state, char *out, size_t size)
                  (unsigned long long)st->n_withdrawn, (unsigned long long)st->n_acks,
                  (unsigned long long)st->n_stale, p.adds, p.acks, (unsigned long long)p.bytes,
                  (unsigned long long)db_wal_bytes(st->db), (unsigned long long)st->wal_share,
+                 (unsigned long long)written, (unsigned long long)syncs,
                  (unsigned long long)st->commit_us, (unsigned long long)st->checkpoint_us,
-                 (unsigned long long)st->worst_us, (unsigned long long)st->n_compacted,
-                 st->txs.n);
+                 (unsigned long long)st->worst_us, (unsigned long long)st->n_compacted, st->txs.n);
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 

@@ -78,9 +78,10 @@ static void commit(struct db *db, unsigned *n)
 static void run(struct db *db, uint64_t *i, unsigned batch, double seconds, size_t size)
 {
     double t = clock_s(CLOCK_MONOTONIC), cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID), end;
-    uint64_t first = *i;
+    uint64_t first = *i, before, after, syncs;
     unsigned n = 0;
 
+    db_wal_written(db, &before, &syncs);
     do {
         for (unsigned k = 0; k < batch; k++)
             pair(db, (*i)++, size);
@@ -88,10 +89,14 @@ static void run(struct db *db, uint64_t *i, unsigned batch, double seconds, size
         end = clock_s(CLOCK_MONOTONIC);
     } while (end - t < seconds);
     cpu = clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    db_wal_written(db, &after, &syncs);
     qsort(took_us, n, sizeof(took_us[0]), compare);
-    printf("batch %4u: %8.0f pairs/s, %6.2f us CPU a pair, commit ms p50 %.2f p99 %.2f max %.2f\n",
-           batch, (double)(*i - first) / (end - t), cpu * 1e6 / (double)(*i - first),
-           took_us[n / 2] / 1e3, took_us[n * 99 / 100] / 1e3, took_us[n - 1] / 1e3);
+    printf(
+        "batch %4u: %8.0f pairs/s, %6.2f us CPU a pair, commit ms p50 %.2f p99 %.2f max %.2f, WAL "
+        "KiB a commit %.0f\n",
+        batch, (double)(*i - first) / (end - t), cpu * 1e6 / (double)(*i - first),
+        took_us[n / 2] / 1e3, took_us[n * 99 / 100] / 1e3, took_us[n - 1] / 1e3,
+        (double)(after - before) / 1024 / n);
 }
 
 static void read_all(struct db *db, uint64_t last)
