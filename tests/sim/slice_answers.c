@@ -199,10 +199,12 @@ static void change_is_over(const struct client *c, struct chan_end *ch, struct f
     fact_answer(f, to);
     if (ch->op == AMQP_QUEUE_DELETE)
         topology_queue_is_gone(ch->op_queue, ch->op_at);
-    if (ch->op == AMQP_EXCHANGE_DELETE && f->state == GONE)
+    if (ch->op == AMQP_EXCHANGE_DELETE && f->state == GONE) {
         topology_exchange_is_gone(ch->op_exchange, ch->op_at);
-    else if (ch->op == AMQP_EXCHANGE_DELETE)
+    } else if (ch->op == AMQP_EXCHANGE_DELETE) {
+        slice.exchange[ch->op_exchange].epoch++;
         topology_unbind(N_QUEUES + ch->op_exchange, ch->op_exchange, UNKNOWN);
+    }
 }
 
 static void removal_is_over(struct chan_end *ch, bool has_happened)
