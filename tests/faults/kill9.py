@@ -16,6 +16,8 @@ queues are drained. Then:
  damaged     a body that is not what was published
  invented    an id that nobody published
 
+Transactions have clients, queues and faults of their own, in kill9_tx.py.
+
 The queues: one with a quick consumer, one with a slow one, one whose consumer settles many at once
 and gives some back, and one that nobody reads to the end.
 """
@@ -29,6 +31,7 @@ import zlib
 
 from pika import spec
 
+import kill9_tx
 from harness import DEADLINE, SEED, SLOW, Broker, wait_for
 from wire import Eof, Raw, Unexpected
 
@@ -76,6 +79,7 @@ class World:
         self.faults = {name: [] for name in ("reordered", "unflagged", "acked again", "damaged",
                                              "invented", "failed")}
         self.oldest_again_ms = 0.0
+        self.groups = kill9_tx.Groups()
         self.up.set()
 
     def connect(self):
@@ -297,10 +301,11 @@ def kill_rounds(world, kills, rng):
 
 
 def let_run(world):
-    """Until clients have published and consumed some more, behind the last kill."""
+    """Until clients have published, consumed and committed some more, behind the last kill."""
     confirmed, seen = len(world.confirmed) + 50, len(world.seen) + 50
-    wait_for(lambda: len(world.confirmed) >= confirmed and len(world.seen) >= seen,
-             "clients that go on", 3 * DEADLINE)
+    committed = world.groups.count("committed") + 5
+    wait_for(lambda: len(world.confirmed) >= confirmed and len(world.seen) >= seen and
+             world.groups.count("committed") >= committed, "clients that go on", 3 * DEADLINE)
 
 
 def start_clients(world, rng, grace_s):
@@ -316,7 +321,8 @@ def start_clients(world, rng, grace_s):
                 world, consumer, queue, prefetch, 0 if queue == "quick" else 0.002, grace_s)))
     for thread in threads:
         thread.start()
-    return threads
+    return threads + kill9_tx.start(world, world.groups, lambda: random.Random(rng.random()),
+                                    run_guarded)
 
 
 def join_clients(world, threads):
@@ -325,6 +331,15 @@ def join_clients(world, threads):
         thread.join(max(0, deadline - time.monotonic()))
         if thread.is_alive():
             world.faults["failed"].append("a client hangs: " + thread.name)
+
+
+def check_transactions(world):
+    """Drains their queues and looks for what is wrong."""
+    with world.connect() as conn:
+        kill9_tx.check(world.groups, kill9_tx.drain(conn), world.faults)
+    print("transactions: %d committed, %d rolled back, %d unsure, %d moves" % (
+        world.groups.count("committed"), world.groups.count("rolled back"),
+        world.groups.count("asked"), len(world.groups.moves)))
 
 
 def report(world, kills, left):
@@ -363,6 +378,7 @@ def main():
             world.ended.set()
             join_clients(world, threads)
         left = {queue: drain(world, queue, grace_s) for queue in QUEUES}
+        check_transactions(world)
         return report(world, args.kills, left)
 
 

@@ -88,6 +88,7 @@ def main():
             world.ended.set()
             kill9.join_clients(world, threads)
         left = {queue: kill9.drain(world, queue, grace_s) for queue in kill9.QUEUES}
+        kill9.check_transactions(world)
         return kill9.report(world, args.crashes, left)
 
 

@@ -8,6 +8,7 @@ import unittest
 from pika import spec
 
 import kill9
+import kill9_tx
 from wire import Message
 
 
@@ -43,6 +44,29 @@ class Checker(unittest.TestCase):
     def all_delivered(self):
         for number in range(100):
             self.deliver("p-%d" % number)
+
+    def transactions(self, found):
+        """The faults in three groups, one of each fate, and two tries to move a message."""
+        groups = kill9_tx.Groups()
+        groups.messages = {name: [name + ".0", name + ".1"] for name in "cru"}
+        groups.fate = {"c": "committed", "r": "rolled back", "u": "asked"}
+        groups.moves = {"c.1>m-1": ("c.1", False), "c.1>m-2": ("c.1", True)}
+        faults = {}
+        kill9_tx.check(groups, found.split(), faults)
+        return sorted(name for name, cases in faults.items() if cases)
+
+    def test_transactions(self):
+        for found, faults in (
+                ("c.0 c.1>m-2", []),
+                ("c.0 c.1>m-2 u.0 u.1", []),
+                ("c.0 c.1>m-2 u.1", ["torn"]),
+                ("c.1>m-2", ["lost tx"]),
+                ("c.0 c.1", ["lost tx"]),
+                ("c.0 c.1 c.1>m-2", ["twice"]),
+                ("c.0 c.1>m-1 c.1>m-2", ["twice"]),
+                ("c.0 c.1>m-2 r.0", ["undead tx"]),
+                ("c.0 c.1>m-2 u.0 u.1>m-9", ["undead tx"])):
+            self.assertEqual(self.transactions(found), faults, found)
 
     def test_good(self):
         self.all_delivered()
