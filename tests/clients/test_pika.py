@@ -46,6 +46,34 @@ class Blocking(PikaCase):
         self.assertEqual(channel.queue_declare(name, passive=True).method.message_count, 0)
         channel.queue_delete(name)
 
+    def test_transaction(self):
+        """tx_select, tx_commit and tx_rollback over two queues, with what was got before."""
+        conn = self.connect()
+        channel, names = conn.channel(), [fresh(), fresh()]
+        for name in names:
+            channel.queue_declare(name, durable=True)
+        channel.basic_publish("", names[0], b"first", KEPT)
+        channel.tx_select()
+        for end in (channel.tx_rollback, channel.tx_commit):
+            method, _, body = channel.basic_get(names[0])
+            self.assertEqual(body, b"first")
+            channel.basic_ack(method.delivery_tag)
+            for name in names:
+                channel.basic_publish("", name, end.__name__.encode(), KEPT)
+            end()
+            if end == channel.tx_rollback:
+                channel.basic_nack(method.delivery_tag, requeue=True)
+                channel.tx_commit()
+        left = [[body for _, _, body in iter(lambda name=name: channel.basic_get(name, True),
+                                             (None, None, None))] for name in names]
+        self.assertEqual(left, [[b"tx_commit"], [b"tx_commit"]])
+        with self.assertRaises(ChannelClosedByBroker) as caught:
+            channel.confirm_delivery()
+        self.assertEqual(caught.exception.reply_code, 406)
+        channel = conn.channel()
+        for name in names:
+            channel.queue_delete(name)
+
     def test_routing(self):
         """The tutorial's direct exchange with queues that the broker names."""
         conn = self.connect()

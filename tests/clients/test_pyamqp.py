@@ -39,6 +39,18 @@ class PyAmqp(BrokerCase):
         channel.queue_delete(name)
         channel.exchange_delete(name)
 
+    def test_transaction(self):
+        conn, name = self.connect(), fresh()
+        channel = conn.channel()
+        channel.queue_declare(name, durable=True, auto_delete=False)
+        channel.tx_select()
+        for end in (channel.tx_rollback, channel.tx_commit):
+            channel.basic_publish(amqp.Message(end.__name__, delivery_mode=2), routing_key=name)
+            end()
+        self.assertEqual(channel.basic_get(name, no_ack=True).body, "tx_commit")
+        self.assertIsNone(channel.basic_get(name))
+        channel.queue_delete(name)
+
     def test_rpc(self):
         """A request, and its reply straight to the channel that asked."""
         conn, queue, got = self.connect(), fresh(), []

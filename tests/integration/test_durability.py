@@ -129,6 +129,26 @@ class Durability(unittest.TestCase):
             for n in range(20):
                 self.assertEqual(take_all(conn, "taken-%d" % n), [])
 
+    def test_acked_and_connection_closed(self):
+        """connection.close-ok says that the acks of all its channels are kept."""
+        with Broker() as broker:
+            conn = self.opened(broker)
+            for n in range(8):
+                conn.rpc(1, Q.Declare(queue="acked-%d" % n, durable=True))
+                publish_confirmed(conn, "acked-%d" % n, [b"a", b"b", b"c"])
+            for n in range(8):
+                conn.channel(2 + n)
+                for _ in range(3):
+                    conn.cast(2 + n, B.Get(queue="acked-%d" % n))
+                    got = conn.message(2 + n, B.GetOk)
+                conn.cast(2 + n, B.Ack(got.tag - 1, multiple=True))
+            conn.rpc(0, spec.Connection.Close(200, "", 0, 0))
+            broker.kill9()
+            broker.start()
+            conn = self.opened(broker)
+            for n in range(8):
+                self.assertEqual(take_all(conn, "acked-%d" % n), [(b"c", True)])
+
     def test_topology(self):
         """Durable things and bindings between them stay; the rest is gone."""
         for end in (Broker.kill9, Broker.stop):

@@ -156,6 +156,33 @@ static void test_get(void **state)
     amqp_destroy_message(&message);
 }
 
+static uint32_t count(amqp_connection_state_t conn)
+{
+    amqp_queue_declare_ok_t *ok =
+        amqp_queue_declare(conn, 1, queue(), 1, 1, 0, 0, amqp_empty_table);
+
+    check_reply(amqp_get_rpc_reply(conn), "passive queue.declare");
+    return ok->message_count;
+}
+
+static void test_transaction(void **state)
+{
+    amqp_connection_state_t conn = *state;
+
+    declare(conn);
+    amqp_tx_select(conn, 1);
+    check_reply(amqp_get_rpc_reply(conn), "tx.select");
+    publish(conn, 1);
+    assert_int_equal(count(conn), 0);
+    amqp_tx_rollback(conn, 1);
+    check_reply(amqp_get_rpc_reply(conn), "tx.rollback");
+    publish(conn, 2);
+    publish(conn, 3);
+    amqp_tx_commit(conn, 1);
+    check_reply(amqp_get_rpc_reply(conn), "tx.commit");
+    assert_int_equal(count(conn), 2);
+}
+
 static void test_channel_error(void **state)
 {
     amqp_connection_state_t conn = *state;
@@ -181,6 +208,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_publish_consume_ack, setup, teardown),
         cmocka_unit_test_setup_teardown(test_get, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_transaction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_channel_error, setup, teardown),
     };
 
