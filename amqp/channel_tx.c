@@ -289,7 +289,7 @@ static void on_answer(struct channel *ch, const struct link *l, const struct msg
     struct channel_tx *tx = &ch->tx;
 
     tx->n_lost += m->type == MSG_DOWN;
-    if (m->type == MSG_DOWN)
+    if (m->type == MSG_DOWN || (tx->n_lost == 0 && !says_committed(ch, l, m)))
         snprintf(tx->lost, sizeof(tx->lost), "%s", cell_name(l->cell));
     if (says_committed(ch, l, m)) {
         if (!tx->is_committed)
@@ -321,9 +321,10 @@ bool tx_take(struct channel *ch, struct msg *m)
     if (--ch->tx.n_waiting > 0)
         return true;
     if (!ch->tx.is_committed)
-        channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, AMQP_TX_COMMIT,
-                     "transaction is %s: queue '%s' in vhost '%s' went down over its commit",
-                     tx_is_known(ch) ? "given up" : "given up, or durable", ch->tx.lost, ch->vhost);
+        channel_fail(
+            ch, AMQP_CODE_INTERNAL_ERROR, AMQP_TX_COMMIT,
+            "transaction is %s: queue '%s' in vhost '%s' went down before it was committed",
+            tx_is_known(ch) ? "given up" : "given up, or durable", ch->tx.lost, ch->vhost);
     (void)finish(ch);
     op_done(ch);
     return true;

@@ -134,6 +134,7 @@ struct tx_part { /* what a transaction does here; see queue_tx.c */
     bool was_asked;
     bool store_knows; /* its present run said what the fate is */
     bool is_orphan;   /* nobody waits for it */
+    bool is_void;     /* something that it settles has gone to others */
 };
 
 struct queue {

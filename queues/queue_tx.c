@@ -14,6 +14,7 @@
  *      committed after all, another queue knows it, and the channel tells (QUEUE_TX_END).
  *   3. A part that nobody waits for any more (its channel has ended, or said that another queue is
  *      gone) is given up, unless the store has it already.
+ *   4. A part that settles what is no longer in its channel's hands is given up.
  */
 #include <stdio.h>
 
@@ -67,15 +68,21 @@ static void take_publish(struct queue *q, struct tx_part *t, struct tx_item *ite
     atomic_store_explicit(&q->cell->stats.published, q->published, memory_order_relaxed);
 }
 
-/* Out of the consumer's hands, so that nothing that befalls it gives the message to others. */
+/*
+ * Out of the consumer's hands, so that nothing that befalls it gives the message to others. If it
+ * has gone to others already, since the queue was restarted, then what was made of it is not to be
+ * published either: rule 4.
+ */
 static void take_settle(struct queue *q, struct tx_part *t, const struct peer *p,
                         const struct tx_item *item)
 {
     struct entry *e = backlog_find(&q->backlog, item->seq);
     struct consumer *c;
 
-    if (!e || e->state != ENTRY_UNACKED || consumer_of(e->holder)->owner != p)
-        return; /* void, as in on_settle */
+    if (!e || e->state != ENTRY_UNACKED || consumer_of(e->holder)->owner != p) {
+        t->is_void = true;
+        return;
+    }
     c = consumer_of(e->holder);
     backlog_return(&q->backlog, e);
     backlog_take(&q->backlog, e, &t->hands.holder);
@@ -176,6 +183,20 @@ static void give(struct queue *q, struct tx_part *t)
         ask(q, t);
 }
 
+/* Nobody waits for it: rule 3. */
+static void give_up(struct queue *q, struct tx_part *t)
+{
+    t->is_orphan = true;
+    if (!t->was_asked)
+        end_part(q, t, TX_GIVEN_UP);
+    if (t->ref != 0)
+        end_at_store(q, t, t->store);
+    else if (!t->was_asked && t->n_written > 0 && q->store_ready)
+        end_at_store(q, t, q->store);
+    else if (t->was_asked && !q->is_durable)
+        end_part(q, t, TX_GIVEN_UP); /* the store and the channel have died, and nobody knows */
+}
+
 void on_tx(struct queue *q, struct msg *m)
 {
     struct msg_queue_tx *in = MSG_OF(struct msg_queue_tx, m);
@@ -195,21 +216,10 @@ void on_tx(struct queue *q, struct msg *m)
     t->n_parts = in->n_parts;
     if (t->n_parts > 0)
         t->to = proc_defer(m);
-    give(q, t);
-}
-
-/* Nobody waits for it: rule 3. */
-static void give_up(struct queue *q, struct tx_part *t)
-{
-    t->is_orphan = true;
-    if (!t->was_asked)
-        end_part(q, t, TX_GIVEN_UP);
-    if (t->ref != 0)
-        end_at_store(q, t, t->store);
-    else if (!t->was_asked && t->n_written > 0 && q->store_ready)
-        end_at_store(q, t, q->store);
-    else if (t->was_asked && !q->is_durable)
-        end_part(q, t, TX_GIVEN_UP); /* the store and the channel have died, and nobody knows */
+    if (t->n_parts > 0 && t->is_void)
+        give_up(q, t);
+    else
+        give(q, t);
 }
 
 void on_tx_end(struct queue *q, struct msg *m)

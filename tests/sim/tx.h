@@ -45,6 +45,7 @@ struct txs_message {
     bool lasts;
     bool is_closed; /* an audit has taken it, or missed it rightly */
     uint16_t n_seen;
+    uint32_t seen_by;    /* uid of the channel that was given it last */
     uint32_t settled_by; /* transaction that did so last, since it was seen last; 0: none */
     bool is_requeued;    /* by that one */
     uint32_t found;      /* number of the audit that found it */

@@ -63,7 +63,10 @@ void txs_settled(struct txs_client *c, struct txs_held *h, bool requeue)
     struct txs_message *m = &model.message[h->uid];
 
     h->is_marked = true;
-    m->settled_by = txs_of(c);
+    (void)txs_of(c); /* it begins with this, if not before */
+    if (m->seen_by != c->channel)
+        return; /* a restarted queue has given it to somebody else since */
+    m->settled_by = c->tx;
     m->is_requeued = requeue;
     model.n_settled++;
 }
@@ -120,7 +123,7 @@ static void drop_marked(struct txs_client *c, bool settled)
     for (uint32_t i = 0; i < c->n_held; i++) {
         if (c->held[i].is_marked && settled)
             continue;
-        if (c->held[i].is_marked)
+        if (c->held[i].is_marked && model.message[c->held[i].uid].seen_by == c->channel)
             model.message[c->held[i].uid].settled_by = 0;
         c->held[i].is_marked = false;
         c->held[n++] = c->held[i];
@@ -202,7 +205,6 @@ void txs_seen(struct txs_client *c, int queue, uint32_t uid)
 {
     struct txs_message *m = &model.message[uid];
 
-    (void)c;
     if (uid == 0 || uid > model.n_messages || m->queue != queue)
         sim_fail("only what was committed", "message %u is none of queue %s", uid,
                  txs_queues[queue]);
@@ -211,6 +213,7 @@ void txs_seen(struct txs_client *c, int queue, uint32_t uid)
     took_place(m->tx, uid, "was seen, which it published");
     seen_again(m, uid);
     m->n_seen++;
+    m->seen_by = c ? c->channel : 0;
     m->settled_by = 0;
 }
 
