@@ -20,7 +20,7 @@
 
 #include "queues/queue_impl.h"
 
-enum { OP_PUBLISH = SETTLE_REQUEUE + 1 }; /* beside enum settle_how */
+enum { OP_PUBLISH = 16 }; /* beside enum settle_how */
 
 static int nobody; /* the owner of what lies in parts */
 
