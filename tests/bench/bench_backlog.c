@@ -5,7 +5,8 @@
  * usage: bench_backlog [BROKER [N [SIZE]]]. Fills a durable queue with N persistent messages, kills
  * the broker, starts it again and takes them all out, in order; by default build/warren, 1 million
  * of 1024 bytes. A second client publishes one persistent message after the other to a queue of its
- * own, and the slowest of its confirms is the pause.
+ * own, and the slowest of its confirms is the pause. In between many short queues are left to the
+ * store, which writes them anew in the background.
  */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
@@ -23,6 +24,11 @@
 #define WINDOW   4000
 #define PREFETCH 4000
 #define ACK_EACH 500
+
+#define SPREAD_N      50000
+#define SPREAD_QUEUES 200
+#define SPREAD_WINDOW 100
+#define SPREAD_WAIT_S 40
 
 static char dir[] = "/tmp/bench-backlog-XXXXXX";
 static uint64_t *worst_us; /* of the probe; shared with it */
@@ -202,6 +208,45 @@ static double fill(uint64_t n, size_t size)
     return (double)n * 1e6 / (double)before;
 }
 
+/* Leaves many queues with messages in many small pieces, which the store gathers before long. */
+static void spread(uint64_t n)
+{
+    amqp_connection_state_t c = connect_broker();
+    uint8_t bytes[1024] = "spread";
+    uint64_t confirmed = 0;
+    char name[32];
+
+    for (unsigned q = 0; q < SPREAD_QUEUES; q++) {
+        snprintf(name, sizeof(name), "spread%u", q);
+        (void)declare(c, name);
+    }
+    amqp_confirm_select(c, 1);
+    for (uint64_t i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "spread%u", (unsigned)(i % SPREAD_QUEUES));
+        publish(c, name, (amqp_bytes_t){sizeof(bytes), bytes});
+        while (i + 1 - confirmed >= SPREAD_WINDOW)
+            confirmed = wait_confirm(c);
+    }
+    while (confirmed < n)
+        confirmed = wait_confirm(c);
+    amqp_destroy_connection(c);
+}
+
+static uint64_t written_kib(void)
+{
+    char path[64], line[200];
+    uint64_t bytes = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/io", (int)broker);
+    f = fopen(path, "re");
+    while (f && fgets(line, sizeof(line), f) && sscanf(line, "write_bytes: %lu", &bytes) != 1)
+        continue;
+    if (f)
+        fclose(f);
+    return bytes / 1024;
+}
+
 static double drain(uint64_t n)
 {
     amqp_connection_state_t c = connect_broker();
@@ -253,6 +298,7 @@ int main(int argc, char **argv)
     size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 1024;
     char *binary = argc > 1 ? argv[1] : (char[]){"build/warren"};
     char command[100];
+    uint64_t written;
     double rate;
 
     if (size < sizeof(uint64_t) || !mkdtemp(dir)) {
@@ -270,6 +316,13 @@ int main(int argc, char **argv)
     printf("       %.1f MiB resident, %.1f when empty: %.1f bytes a message\n",
            (double)resident_kib() / 1024, (double)empty / 1024,
            ((double)resident_kib() - (double)empty) * 1024 / (double)n);
+    spread(SPREAD_N);
+    written = written_kib();
+    start_probe();
+    sleep(SPREAD_WAIT_S);
+    printf("compaction: longest pause %.1f ms, %.1f MiB written in %d s for %.1f of messages\n",
+           end_probe_ms(), (double)(written_kib() - written) / 1024, SPREAD_WAIT_S,
+           (double)SPREAD_N / 1024);
     restart(binary, n);
     start_probe();
     rate = drain(n);
