@@ -125,13 +125,13 @@ static int check_with(struct db *db, const char *pragma, char *why, size_t why_s
 }
 
 /*
- * Records have checksums of their own, and a check of their pages reads them all: that is done
- * only as long as it takes no time that anybody would mind.
+ * Records and lists of entries have checksums of their own, and a check of their pages reads them
+ * all: that is done only as long as it takes no time that anybody would mind.
  */
 static int check_pages(struct db *db, char *why, size_t why_size)
 {
-    static const char *const tables[] = {"header",   "entries", "acks",    "queue",
-                                         "exchange", "binding", "setting", "meta"};
+    static const char *const tables[] = {"header",  "acks",    "queue", "exchange",
+                                         "binding", "setting", "meta"};
     int64_t n_pages = 0;
     int r = sql_number(db->sql, "PRAGMA page_count", &n_pages);
 

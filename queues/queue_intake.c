@@ -5,6 +5,7 @@
  * The rule: a tag is confirmed when its message is durable, settled, or need not last (a transient
  * message, or a queue that is not durable).
  */
+#include "broker/core/alarms.h"
 #include "broker/runtime/proc.h"
 #include "queues/queue_impl.h"
 
@@ -81,6 +82,7 @@ void intake_raise_credit(struct queue *q, struct peer *p)
     struct msg_queue_credit *m;
 
     store_backlog(q, &q->pool.backlog_messages, &q->pool.backlog_bytes);
+    q->pool.is_memory_tight = alarms_is_memory_tight();
     if (!credit_raise(&p->credit, &q->pool))
         return;
     m = MSG_NEW(QUEUE_CREDIT, struct msg_queue_credit);

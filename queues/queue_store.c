@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/alarms.h"
 #include "queues/queue_impl.h"
 
 static void unref_record(void *owner)
@@ -220,12 +221,19 @@ static void make_cold(struct queue *q, struct entry *e)
     record_unref(record);
 }
 
+/* Of durable messages: where memory runs low, a queue keeps little more than it hands out next. */
+static uint64_t resident_limit(void)
+{
+    return alarms_is_memory_tight() ? queue_limits.resident_bytes / 16
+                                    : queue_limits.resident_bytes;
+}
+
 void store_made_durable(struct queue *q, struct entry *e)
 {
     e->flags |= ENTRY_STORED | ENTRY_DURABLE;
     if (e->record)
         q->resident_bytes += e->size;
-    if (q->resident_bytes > queue_limits.resident_bytes)
+    if (q->resident_bytes > resident_limit())
         make_cold(q, e);
 }
 

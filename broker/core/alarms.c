@@ -66,6 +66,19 @@ void alarms_measured(struct alarms_measured *ret)
     ret->disk_limit = atomic_load_explicit(&measured[3], memory_order_relaxed);
 }
 
+bool alarms_is_tight(const struct alarms_measured *m)
+{
+    return m->memory_limit > 0 && m->memory_used > m->memory_limit / 4 * 3;
+}
+
+bool alarms_is_memory_tight(void)
+{
+    struct alarms_measured m;
+
+    alarms_measured(&m);
+    return alarms_is_tight(&m);
+}
+
 unsigned alarms_decide(const struct alarms_measured *m)
 {
     unsigned alarms = 0;

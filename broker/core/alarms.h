@@ -8,6 +8,7 @@
 #ifndef BROKER_CORE_ALARMS_H
 #define BROKER_CORE_ALARMS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "broker/runtime/proc.h"
@@ -32,6 +33,13 @@ struct alarms_measured {
     uint64_t disk_free, disk_limit;
 };
 void alarms_measured(struct alarms_measured *ret);
+/*
+ * Whether memory runs low before an alarm stands: over three quarters of the limit. Who can do with
+ * less then does. Cheap.
+ */
+bool alarms_is_memory_tight(void);
+/* The same by these figures; pure. */
+bool alarms_is_tight(const struct alarms_measured *m);
 /* What is remembered from one measurement of memory to the next. */
 struct alarms_memory {
     uint64_t peak;  /* resident bytes, the most since they last fell much */

@@ -36,6 +36,9 @@ static void test_decide(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         assert_int_equal(alarms_decide(&table[i].m), table[i].alarms);
+    assert_false(alarms_is_tight(&(struct alarms_measured){.memory_used = 9 * MIB}));
+    assert_false(alarms_is_tight(&(struct alarms_measured){75 * MIB, 100 * MIB, 0, 0}));
+    assert_true(alarms_is_tight(&(struct alarms_measured){76 * MIB, 100 * MIB, 0, 0}));
     assert_string_equal(alarms_reason(ALARM_MEMORY), "low on memory");
     assert_string_equal(alarms_reason(ALARM_DISK), "low on disk");
     assert_string_equal(alarms_reason(ALARM_MEMORY | ALARM_DISK), "low on memory & disk");
