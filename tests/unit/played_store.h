@@ -10,7 +10,7 @@ static void staged_clear(void)
     for (uint32_t i = 0; i < staged.n; i++)
         blob_unref(staged.bytes[i]);
     staged.n = 0;
-    staged.n_sync = 0; /* the process drops them with itself */
+    staged.n_sync = staged.n_tx_ops = 0; /* the process drops them with itself */
     staged.up_to = 0;
 }
 
@@ -130,6 +130,50 @@ static void store_ops_in(const struct msg_store_ops *in)
     }
 }
 
+/* What the test decided about the one transaction that is under way. */
+static void store_decide(void)
+{
+    bool committed = kit.tx_fate == TX_PLAY_COMMIT || kit.tx_fate == TX_PLAY_COMMIT_UNSAID;
+    struct msg_store_tx_done *done;
+
+    for (uint32_t i = 0; i < staged.n_tx_ops; i++) {
+        uint64_t up_to = staged.up_to;
+
+        staged.up_to = 0; /* a transaction's come in any order */
+        if (committed)
+            store_ops_in(staged.tx_ops[i]);
+        staged.up_to = up_to;
+        msg_drop(&staged.tx_ops[i]->hdr);
+    }
+    staged.n_tx_ops = 0;
+    if (committed)
+        store_commit();
+    if (kit.tx_fate != TX_PLAY_COMMIT_UNSAID) {
+        done = MSG_NEW(STORE_TX_DONE, struct msg_store_tx_done);
+        done->committed = committed;
+        proc_reply(staged.tx_call, &done->hdr);
+    }
+    kit.tx_fate = TX_PLAY_NONE;
+}
+
+/* Whether m is of a transaction. */
+static bool store_tx_in(struct msg *m)
+{
+    if (m->type == STORE_OPS && MSG_OF(struct msg_store_ops, m)->tx != 0) {
+        proc_keep(m);
+        staged.tx_ops[staged.n_tx_ops++] = MSG_OF(struct msg_store_ops, m);
+    } else if (m->type == STORE_TX) {
+        proc_keep(m);
+        staged.tx_call = m;
+        kit.n_tx_calls++;
+    } else if (m->type == STORE_TX_END) {
+        kit.n_tx_ends++;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void drop_bodies(struct msg *m)
 {
     struct msg_store_bodies *b = MSG_OF(struct msg_store_bodies, m);
@@ -210,6 +254,8 @@ static void store_init(void *state, const void *arg)
 static void store_handle(void *state, struct msg *m)
 {
     (void)state;
+    if (store_tx_in(m))
+        return;
     switch (m->type) {
     case STORE_OPEN_QUEUE:
         store_open(m);
@@ -232,6 +278,8 @@ static void store_handle(void *state, struct msg *m)
         break;
     case CHAN_RUN:
         store_commit();
+        if (kit.tx_fate != TX_PLAY_NONE)
+            store_decide();
         break;
     default:
         CHECK(!"a message that a store gets");

@@ -31,9 +31,10 @@ static struct chan {
     struct msg_queue_reply reply;
     struct msg_queue_got got; /* without its record */
     uint32_t got_value, n_replies, n_got, n_gone, n_down;
-    uint32_t n_back; /* permits of the shared prefetch that came back */
-    bool wants;      /* such permits */
-    bool drops_got;  /* does not take the record out of a QUEUE_GOT */
+    uint32_t n_committed, n_given_up; /* transactions */
+    uint32_t n_back;                  /* permits of the shared prefetch that came back */
+    bool wants;                       /* such permits */
+    bool drops_got;                   /* does not take the record out of a QUEUE_GOT */
 } chans[N_CHANNELS];
 
 static struct kit {
@@ -43,6 +44,9 @@ static struct kit {
     bool commits; /* the store commits by itself; else only at kit_commit */
     uint32_t n_reads, n_runs, n_opens;
     struct blob *disk[MAX_SEQ]; /* committed */
+    /* What kit_commit does with the transaction that is under way. */
+    enum { TX_PLAY_NONE, TX_PLAY_COMMIT, TX_PLAY_COMMIT_UNSAID, TX_PLAY_GIVE_UP } tx_fate;
+    uint32_t n_tx_calls, n_tx_ends;
 } kit;
 
 static struct staged { /* sent to the store and not committed */
@@ -53,6 +57,9 @@ static struct staged { /* sent to the store and not committed */
     proc_id queue;
     struct msg *sync[64];
     uint32_t n_sync;
+    struct msg_store_ops *tx_ops[16];
+    uint32_t n_tx_ops;
+    struct msg *tx_call;
 } staged;
 
 static uint32_t value_of(const struct record *r)
@@ -161,6 +168,10 @@ static void chan_handle(void *state, struct msg *m)
     case QUEUE_SHARE_BACK:
         c->wants = false;
         c->n_back += MSG_OF(struct msg_queue_share, m)->n;
+        break;
+    case QUEUE_TX_DONE:
+        c->n_committed += MSG_OF(struct msg_queue_tx_end, m)->committed;
+        c->n_given_up += !MSG_OF(struct msg_queue_tx_end, m)->committed;
         break;
     case MSG_DOWN:
         c->n_down++;
