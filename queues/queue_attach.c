@@ -22,14 +22,28 @@ static void report_losses(struct queue *q)
              log_quote(quoted, sizeof(quoted), title, strlen(title)), (unsigned long long)q->lost);
 }
 
+/*
+ * Channels may still name seqs of dead incarnations, so none is given twice while the program
+ * lives. The store knows only those it was told of, but an incarnation never gave more than it
+ * counted as published, and each began above what the store and the count said then. A store that
+ * was restarted knows less than the one before it where all has gone from the disk, hence the
+ * highest that any has told of.
+ */
+static void choose_seq(struct queue *q)
+{
+    _Atomic uint64_t *seen = &q->cell->stats.seen_seq;
+    uint64_t most = atomic_load_explicit(seen, memory_order_relaxed);
+
+    if (q->next_seq > most)
+        atomic_store_explicit(seen, q->next_seq, memory_order_relaxed);
+    else
+        q->next_seq = most;
+    q->next_seq += q->published + 1;
+}
+
 void attach_begin(struct queue *q)
 {
-    /*
-     * Channels may still name seqs of dead incarnations, so none is given twice while the program
-     * lives. The store knows only those it was told of, but an incarnation never gave more than it
-     * counted as published, and each began above what the store and the count said then.
-     */
-    q->next_seq += q->published + 1;
+    choose_seq(q);
     report_losses(q);
     q->phase = PHASE_SERVING;
     if (q->expect_consumers > 0 || q->expect_unacked > 0) {

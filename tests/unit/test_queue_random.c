@@ -293,6 +293,19 @@ static void test_promises(void **state)
     }
 }
 
+/* All that a store had has gone, then it and the queue die: what channels hold is not mistaken for
+   what came later. */
+static void test_kept_seeds(void **state)
+{
+    static const uint64_t seeds[] = {7910719, 12892687};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+        run(seeds[i], PLANT_NONE);
+        assert_null(model.broken);
+    }
+}
+
 static void test_plants_show(void **state)
 {
     static const char *const names[] = {"requeue-unflagged", "confirm-early", "lose-on-down",
@@ -318,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_promises),
+        cmocka_unit_test(test_kept_seeds),
         cmocka_unit_test(test_plants_show),
     };
 
