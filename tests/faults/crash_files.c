@@ -119,7 +119,13 @@ void cf_truncate(struct file *f, size_t len)
 
 void cf_make_safe(struct file *f)
 {
-    bytes_copy(&f->safe, &f->now);
+    /* Only what changed: a file may be long, and is synced often. */
+    for (const struct change *c = f->first; c; c = c->next) {
+        if (c->p)
+            bytes_write(&f->safe, c->at, c->p, c->len);
+        else
+            bytes_resize(&f->safe, c->at);
+    }
     f->is_on_disk = true;
     forget_changes(f);
 }
