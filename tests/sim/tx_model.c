@@ -101,9 +101,10 @@ static void did_not(uint32_t tx, uint32_t uid, const char *invariant, const char
 {
     struct txs *t = &model.tx[tx];
 
-    if (t->fate == TXS_COMMITTED)
-        sim_fail(invariant, "transaction %u was committed, and message %u %s", tx, uid, why);
-    /* When the store and the channel die together, parts with nothing that lasts go with them. */
+    if (t->fate == TXS_COMMITTED && (model.message[uid].lasts || t->failures == slice.failures))
+        sim_fail(invariant, "transaction %u was committed, and message %u of %s %s", tx, uid,
+                 kind(uid), why);
+    /* When the store and the channel or a queue die together, what does not last may go too. */
     if (!model.message[uid].lasts)
         return;
     t->no = why;
