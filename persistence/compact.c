@@ -68,9 +68,10 @@ static void gather(struct queue_index *q, uint32_t at, const struct db_compact *
     }
 }
 
+/* A single small piece would be one again, for ever. */
 static bool is_worth_it(const struct move *m, const struct db_compact *how)
 {
-    return m->n > 0 && (m->is_wasteful || m->n >= how->min_extents);
+    return m->n > 0 && (m->is_wasteful || (m->n > 1 && m->n >= how->min_extents));
 }
 
 /* Looks at the next queue; false: there is none. A queue that comes meanwhile may be left out. */
