@@ -130,6 +130,7 @@ extern const struct exit_reason why_noproc, why_noreply;
 void msg_route(proc_id to, struct msg *m);
 /* Hands a chain that came from elsewhere, oldest first, to its receivers in this home. */
 void deliver_chain(struct home *h, struct msg *oldest);
+void lost_come_back(struct msg *newest);
 /* A control message to a home itself. Moves m. */
 void home_take(struct home *h, struct msg *m);
 /* Pushes all outboxes of this worker to their homes. */

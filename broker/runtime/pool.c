@@ -94,6 +94,10 @@ void pool_push(struct msg *newest)
     for (unsigned i = 0; i < ready && i < q->n_sleeping; i++)
         pthread_cond_signal(&q->work);
     pool_unlock();
+    if (lost && rt_me && rt_me->number < rt.n_scheds) {
+        lost_come_back(lost);
+        return;
+    }
     /* Outside the lock, because a drop may send. */
     for (m = reversed(lost); m;) {
         struct msg *next = m->next;

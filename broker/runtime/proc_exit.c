@@ -170,10 +170,13 @@ static void proc_free_all(struct worker *w, struct proc *p)
     procs_count(w, -1);
 }
 
-static void give_slot(struct proc *p)
+/* Whoever finds nobody in the pool may say so at once: what p sent is on its way before that. */
+static void give_slot(struct worker *w, struct proc *p)
 {
-    if (p->home->is_pool)
+    if (p->home->is_pool) {
+        outbox_flush(w);
         pool_lock();
+    }
     slot_give(p->home, p->id);
     if (p->home->is_pool)
         pool_unlock();
@@ -192,7 +195,7 @@ void proc_teardown(struct worker *w, struct turn *t)
     run_hooks(p);
     io_fini(p);
     end_refs(p, true);
-    give_slot(p);
+    give_slot(w, p);
     drop_messages(t);
     intact = heap_fini(p);
     registry_forget(p);

@@ -44,8 +44,12 @@ void deliver_chain(struct home *h, struct msg *oldest)
 {
     while (oldest) {
         struct msg *next = oldest->next;
+        proc_id to = msg_to(oldest);
 
-        deliver(h, msg_to(oldest), oldest);
+        if (likely(id_home(to) == h->number))
+            deliver(h, to, oldest);
+        else
+            msg_drop_because(oldest, to, &why_noproc); /* came back: see lost_come_back */
         oldest = next;
     }
 }
@@ -61,6 +65,19 @@ static void inbox_push(struct sched *s, struct msg *newest, struct msg *oldest)
      * and the sleeper's announcement are sequentially consistent, so that one sees the other. */
     if (!head && atomic_load(&s->sleeping) && atomic_exchange(&s->sleeping, 0))
         sched_wake(s);
+}
+
+/*
+ * What the pool has nobody for, newest first. A scheduler that sent it answers behind its inbox:
+ * what the dead process sent may lie there, and nobody is told of a death before that.
+ */
+void lost_come_back(struct msg *newest)
+{
+    struct msg *oldest = newest;
+
+    while (oldest->next)
+        oldest = oldest->next;
+    inbox_push(&rt.scheds[rt_me->number], newest, oldest);
 }
 
 static void push_to(unsigned index, struct msg *newest, struct msg *oldest)
