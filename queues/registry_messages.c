@@ -78,29 +78,12 @@ struct msg_registry_watch *registry_watch_new(struct cell *cell, proc_id dead)
     return m;
 }
 
-/*
- * A run whose supervisor has failed is about to end; where the next supervisor has its own run up
- * already, this one must not take its place in the cell.
- */
-static bool is_orphan(const struct cell *cell)
-{
-    char name[272];
-    proc_id supervisor;
-
-    snprintf(name, sizeof(name), "%s:%s", cell->kind == CELL_QUEUE ? "queues" : "exchanges",
-             cell_vhost(cell));
-    supervisor = proc_whereis(name);
-    return supervisor != 0 && supervisor != proc_parent();
-}
-
 void registry_cell_up(struct cell *cell, uint64_t epoch)
 {
     struct msg_registry_cell_up *m;
     char name[272];
     proc_id registry;
 
-    if (is_orphan(cell))
-        proc_exit(EXIT_SHUTDOWN, 0, "its supervisor has gone");
     cell_set(cell, proc_self(), epoch, CELL_UP, NULL);
     snprintf(name, sizeof(name), "registry:%s", cell_vhost(cell));
     registry = proc_whereis(name);

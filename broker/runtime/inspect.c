@@ -69,6 +69,8 @@ static const char *add_string(struct list_job *j, const char *text)
 
 static const char *state_name(const struct proc *p)
 {
+    if (p->linger)
+        return "ending";
     if (p->run_state == RUN_RUNNING)
         return "running";
     if (p->suspended)

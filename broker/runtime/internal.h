@@ -177,14 +177,28 @@ bool control_take(struct turn *t, struct msg *m);
 bool ref_end(struct proc *p, proc_ref ref);
 
 /* proc_exit.c */
-/* After the jump: gives back all the process owned and tells whoever must know. Frees p. */
-void proc_teardown(struct worker *w, struct turn *t);
+/*
+ * After the jump: gives back all the process owned and tells whoever must know. Frees p, but where
+ * it lingers: then the answer is true.
+ */
+bool proc_teardown(struct worker *w, struct turn *t);
+/* EXIT to its links, DOWN to its monitors and to those whose requests it has deferred. */
+void proc_tell_others(struct proc *p, const struct exit_reason *why);
 /* At the program's end: frees p, tells nobody. */
 void proc_discard(struct worker *w, struct proc *p);
 /* Ends the running process from inside the runtime's own code, which holds nothing. */
 __attribute__((noreturn)) void exit_with(const struct exit_reason *why);
 /* Ends the running process because it misused the runtime. */
 __attribute__((noreturn, format(printf, 1, 2))) void misuse(const char *fmt, ...);
+
+/* linger.c */
+/* All that p owned is gone: its parent is told when its awaited children are gone, too. */
+void linger_begin(struct proc *p, const struct exit_reason *why);
+/* A turn of one that lingers. Leaves for the teardown when it is over. */
+void linger_turn(struct turn *t);
+/* Whether no awaited child is left. */
+bool linger_is_over(const struct proc *p);
+void linger_fini(struct proc *p);
 
 /* heap.c */
 /* Frees all blocks; false: its links were damaged, and what could not be walked was left. */

@@ -131,24 +131,46 @@ struct proc {
     size_t heap_bytes, heap_limit;
     struct io *ios;
     struct exit_hook *hooks;
-    char *name, *last_crash; /* NULL: none */
-    uint32_t n_names;        /* registered */
-    bool has_awaited;        /* a name: it may wait still */
-    struct blob *arg;        /* until init has returned */
+    char *name, *last_crash;  /* NULL: none */
+    uint32_t n_names;         /* registered */
+    bool has_awaited;         /* a name: it may wait still */
+    struct lingering *linger; /* it has ended, but awaited children have not; else NULL */
+    struct blob *arg;         /* until init has returned */
     uint64_t born_us, handled;
     uint64_t canary; /* what lies before the state: a wild write downwards shows here */
     alignas(max_align_t) unsigned char state[];
 };
 
 /* Where a ref's value leads: REF_CALL a struct timer or NULL_TIMER, REF_TIMER a struct timer,
- * REF_MONITOR the id watched, REF_NAME nowhere (NULL_TIMER). */
+ * REF_MONITOR the id watched, REF_NAME nowhere (NULL_TIMER). A child's id is the ref of the monitor
+ * that it was spawned with, and leads to 0, or for an awaited one to 1 + its shutdown_ms. */
 enum ref_kind { REF_CALL, REF_TIMER, REF_MONITOR, REF_NAME };
 #define REF_TAG    0xFEU /* no scheduler has this number, so no id looks like a ref */
 #define NULL_TIMER 1U
+static inline bool ref_is_child(proc_ref ref)
+{
+    return ref >> 56 != REF_TAG;
+}
+static inline bool ref_is_awaited(proc_ref ref, uint64_t value)
+{
+    return ref_is_child(ref) && value;
+}
+/* Of a REF_MONITOR. */
+static inline proc_id ref_watched(proc_ref ref, uint64_t value)
+{
+    return ref_is_child(ref) ? ref : value;
+}
 static inline enum ref_kind ref_kind(proc_ref ref)
 {
     return ref >> 56 == REF_TAG ? (enum ref_kind)(ref >> 54 & 3) : REF_MONITOR;
 }
+
+struct lingering { /* see linger.c */
+    struct exit_reason why;
+    struct timer *timer; /* NULL: it has fired */
+    uint64_t waited_ms;  /* since the end, when the timer fires */
+    bool is_last;        /* then nobody is waited for any more */
+};
 
 struct slot {
     struct proc *_Atomic p;

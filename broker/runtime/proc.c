@@ -95,12 +95,12 @@ static void tie(struct proc *parent, struct proc *p, unsigned flags)
         pairs_put(&p->monitors, p->id, parent->id);
 }
 
-static void tie_parent(struct proc *parent, proc_id child, unsigned flags)
+static void tie_parent(struct proc *parent, proc_id child, unsigned flags, uint32_t shutdown_ms)
 {
     if (flags & PROC_LINK)
         pairs_put(&parent->links, child, 1);
     if (flags & PROC_MONITOR)
-        pairs_put(&parent->refs, child, child);
+        pairs_put(&parent->refs, child, flags & PROC_AWAITED ? 1 + (uint64_t)shutdown_ms : 0);
 }
 
 static void start_from_afar(struct home *h, proc_id id)
@@ -117,9 +117,12 @@ proc_id proc_spawn(const struct spawn *spec)
     RUNTIME_REGION();
     struct proc *parent = self();
     struct home *h = choose_home(rt_me, spec);
-    struct proc *p = proc_make(spec, h, parent->id);
+    struct proc *p;
     proc_id id;
 
+    if (unlikely(spec->flags & PROC_AWAITED && parent->home->is_pool))
+        misuse("a blocking process awaits no children");
+    p = proc_make(spec, h, parent->id);
     p->born_us = proc_now_us();
     if (h->is_pool)
         pool_lock();
@@ -131,7 +134,7 @@ proc_id proc_spawn(const struct spawn *spec)
         ready_push(h, p);
     else
         start_from_afar(h, id);
-    tie_parent(parent, id, spec->flags);
+    tie_parent(parent, id, spec->flags, spec->shutdown_ms);
     return id;
 }
 

@@ -92,7 +92,15 @@ enum {
     PROC_NOTIFY = 1 << 2,    /* MSG_STARTED to the spawner once init has returned */
     PROC_MONITOR = 1 << 3,   /* MSG_DOWN to the spawner, ref = the new process's id */
     PROC_SUPERVISOR = 1 << 4,
+    /*
+     * With LINK and MONITOR: should the spawner end first, its own parent is told of that only when
+     * this process has ended, too, which is killed after spawn.shutdown_ms. Everybody else is told
+     * at once. Not from a blocking process, and the root's end waits for nobody.
+     */
+    PROC_AWAITED = 1 << 5,
 };
+
+#define PROC_WAIT UINT32_MAX
 
 enum { SCHED_SAME = -1, SCHED_ANY = -2 }; /* where a process is placed; or a scheduler's number */
 
@@ -104,6 +112,7 @@ struct spawn {
     int scheduler;           /* SCHED_SAME, SCHED_ANY or a number; ignored for blocking processes */
     uint32_t restarts;       /* for listings: how often the supervisor started it again */
     size_t heap_limit_bytes; /* 0: the default fuse (4 GiB) */
+    uint32_t shutdown_ms;    /* with PROC_AWAITED; PROC_WAIT: as long as it takes */
     const char *last_crash;  /* for listings, copied; NULL: none */
 };
 

@@ -3,7 +3,8 @@
  *
  * Every end is a jump to the turn, then the teardown here, in this order: terminate (only after a
  * normal end), hooks, descriptors, timers, messages (each request is answered DOWN), heap, then
- * whoever must know. From the moment its slot is given up nothing reaches it any more.
+ * whoever must know. From the moment its slot is given up nothing reaches it any more. One with
+ * awaited children keeps its slot, and its parent is told last: see linger.c.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,12 +90,16 @@ static void run_hooks(struct proc *p)
     }
 }
 
-static void lane_drop(struct lane *l, proc_id dead, const struct exit_reason *why)
+/* The DOWN of a child that is gone already is not waited for again. */
+static void lane_drop(struct lane *l, struct proc *p, const struct exit_reason *why)
 {
     struct msg *m;
 
-    while ((m = lane_pop(l)))
-        msg_drop_because(m, dead, why);
+    while ((m = lane_pop(l))) {
+        if (m->flags & MSG_F_ANSWERS && ref_is_child(m->ref))
+            (void)pairs_del(&p->refs, m->ref, NULL); /* not there: a listing or the like */
+        msg_drop_because(m, p->id, why);
+    }
 }
 
 /* What it held and what waited for it. The order is that of arrival, for the answers' sake. */
@@ -111,11 +116,12 @@ static void drop_messages(struct turn *t)
         msg_drop_because(m, p->id, &t->why);
     }
     if (t->box != &p->box) {
-        lane_drop(&t->box->high, p->id, &t->why);
-        lane_drop(&t->box->normal, p->id, &t->why);
+        lane_drop(&t->box->high, p, &t->why);
+        lane_drop(&t->box->normal, p, &t->why);
     }
-    lane_drop(&p->box.high, p->id, &t->why);
-    lane_drop(&p->box.normal, p->id, &t->why);
+    lane_drop(&p->box.high, p, &t->why);
+    lane_drop(&p->box.normal, p, &t->why);
+    p->mailbox_len = 0;
 }
 
 static void end_refs(struct proc *p, bool tell)
@@ -130,17 +136,17 @@ static void end_refs(struct proc *p, bool tell)
                 timer_stop(p, (struct timer *)(uintptr_t)value);
             continue;
         }
-        if (!tell)
+        if (!tell || ref_is_awaited(ref, value))
             continue;
         m = msg_make(CTL_DEMONITOR, sizeof(*m), NULL);
         m->from = p->id;
         m->ref = ref;
         m->flags |= MSG_F_CONTROL;
-        msg_route(value, m);
+        msg_route(ref_watched(ref, value), m);
     }
 }
 
-static void tell_others(struct proc *p, const struct exit_reason *why)
+void proc_tell_others(struct proc *p, const struct exit_reason *why)
 {
     uint64_t key, value;
 
@@ -182,29 +188,72 @@ static void give_slot(struct worker *w, struct proc *p)
         pool_unlock();
 }
 
-void proc_teardown(struct worker *w, struct turn *t)
+/* What ends with the process at once, whether or not it lingers. */
+static void give_back(struct worker *w, struct turn *t)
 {
-    struct proc *p = t->p;
-    bool is_root = p->id == rt.root, intact;
-
-    proc_check(p);
     run_terminate(w, t);
     t->ending = true;
     if (!exit_is_normal(&t->why) && t->why.kind != EXIT_MOVED)
         crash_note(t);
-    run_hooks(p);
-    io_fini(p);
-    end_refs(p, true);
+    run_hooks(t->p);
+    io_fini(t->p);
+    end_refs(t->p, true);
+}
+
+static bool is_to_linger(const struct proc *p)
+{
+    uint64_t ref, value;
+
+    for (uint32_t at = 0; p->id != rt.root && pairs_next(&p->refs, &at, &ref, &value);)
+        if (ref_is_awaited(ref, value))
+            return true;
+    return false;
+}
+
+/* The second end: all that it waited for are gone. */
+static void linger_end(struct worker *w, struct turn *t)
+{
+    struct proc *p = t->p;
+
+    t->ending = true;
+    linger_fini(p);
     give_slot(w, p);
+    drop_messages(t);
+    proc_tell_others(p, &t->why);
+    proc_free_all(w, p);
+}
+
+bool proc_teardown(struct worker *w, struct turn *t)
+{
+    struct proc *p = t->p;
+    bool is_root = p->id == rt.root, lingers, intact;
+
+    proc_check(p);
+    if (p->linger) {
+        linger_end(w, t);
+        return false;
+    }
+    give_back(w, t);
+    lingers = is_to_linger(p);
+    if (!lingers)
+        give_slot(w, p);
     drop_messages(t);
     intact = heap_fini(p);
     registry_forget(p);
     if (!exit_is_normal(&t->why) && t->why.kind != EXIT_MOVED)
         crash_tell(t, !intact);
-    tell_others(p, &t->why);
+    if (lingers) {
+        linger_begin(p, &t->why);
+        if (!linger_is_over(p))
+            return true;
+        linger_end(w, t); /* the last DOWN was in the mailbox */
+        return false;
+    }
+    proc_tell_others(p, &t->why);
     if (is_root)
         rt_root_ended(&t->why);
     proc_free_all(w, p);
+    return false;
 }
 
 void proc_discard(struct worker *w, struct proc *p)
@@ -215,6 +264,7 @@ void proc_discard(struct worker *w, struct proc *p)
     run_hooks(p);
     io_fini(p);
     end_refs(p, false);
+    linger_fini(p);
     slot_give(p->home, p->id);
     drop_messages(&t);
     (void)heap_fini(p); /* damaged: left, as at any exit */

@@ -38,7 +38,7 @@ void proc_cancel(proc_ref ref)
     if (!found)
         return;
     if (ref_kind(ref) == REF_MONITOR)
-        control_send(*found, CTL_DEMONITOR, ref, 0);
+        control_send(ref_watched(ref, *found), CTL_DEMONITOR, ref, 0);
     ref_end(p, ref);
 }
 

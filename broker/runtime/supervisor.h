@@ -25,6 +25,11 @@
  *
  * Links and monitors: children are linked (a killed supervisor leaves no orphans) and monitored (a
  * child that unlinks cannot hang shutdown). A supervisor obeys EXIT only from its parent.
+ *
+ * A supervisor that fails takes its children with it, in no order, each within its shutdown_ms. Its
+ * own supervisor is told when they are gone (PROC_AWAITED), so that the next one's children meet
+ * nothing of theirs: no name, lock or port. Its dynamic temporary children, which nobody starts
+ * again, are not waited for.
  */
 #ifndef BROKER_RUNTIME_SUPERVISOR_H
 #define BROKER_RUNTIME_SUPERVISOR_H
@@ -42,7 +47,7 @@ enum sup_restart {
     TEMPORARY, /* never restarted; forgotten when it ends */
 };
 
-#define SUP_WAIT UINT32_MAX /* shutdown_ms: as long as it takes (supervisors) */
+#define SUP_WAIT PROC_WAIT /* shutdown_ms: as long as it takes (supervisors) */
 
 /* A child's states as the watcher is told them. */
 enum child_state { CHILD_STARTING, CHILD_UP, CHILD_RESTARTING, CHILD_PARKED, CHILD_GONE };

@@ -40,8 +40,11 @@ void sup_launch(struct supervisor *s, struct child *c)
         .scheduler = l->scheduler,
         .restarts = l->restarts,
         .last_crash = l->last_crash,
+        .shutdown_ms = c->shutdown_ms,
     };
 
+    if (!c->is_dynamic || c->restart != TEMPORARY)
+        spec.flags |= PROC_AWAITED; /* who follows this supervisor may start it again */
     if (c->is_supervisor)
         spec.flags |= PROC_TRAP_EXIT | PROC_SUPERVISOR;
     l->started_us = proc_now_us();

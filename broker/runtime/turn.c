@@ -107,6 +107,10 @@ static void turn_body(struct worker *w, struct turn *t)
     struct msg *m;
 
     if (unlikely(!p->started)) {
+        if (p->linger) {
+            linger_turn(t);
+            return;
+        }
         run_init(w, t);
         t->n++;
     }
@@ -127,6 +131,7 @@ static void turn_body(struct worker *w, struct turn *t)
 bool turn_run(struct worker *w, struct proc *p, struct mailbox *box)
 {
     struct turn t;
+    bool lives;
 
     t.p = p;
     t.msg = NULL;
@@ -144,7 +149,7 @@ bool turn_run(struct worker *w, struct proc *p, struct mailbox *box)
     }
     turn_leave(rt_me);
     crash_complete(&t);
-    proc_teardown(rt_me, &t);
+    lives = proc_teardown(rt_me, &t);
     rt_me->turn = t.outer;
-    return false;
+    return lives;
 }

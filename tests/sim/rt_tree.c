@@ -2,7 +2,8 @@
  * rt_tree.c - what supervisors owe to their children.
  *
  * Invariants, by the names under which they fail:
- * 1. "one of each": a supervisor never has two runs of one child alive.
+ * 1. "one of each": a supervisor never has two runs of one child alive; and when one follows
+ *    another that was killed, all children of that one have ended before it starts its own.
  * 2. "start order": a child starts after its elders have; for rest_for_one and one_for_all this
  *    holds at rest for the runs that live now, whatever crashed between.
  * 3. "restart rules": permanent children run at rest, temporary ones never start twice under one
@@ -180,7 +181,12 @@ static void check_birth(const struct tree_run *r)
     for (uint32_t i = 0; i < tr.n_runs; i++) {
         const struct tree_run *o = &tr.run[i];
 
-        if (o == r || o->sup != r->sup || o->parent != r->parent)
+        if (o == r || o->sup != r->sup)
+            continue;
+        if (o->parent != r->parent && !o->died)
+            sim_fail("one of each", "child %u.%u starts while %u of the supervisor before lives",
+                     r->sup, r->child, o->child);
+        if (o->parent != r->parent)
             continue;
         elder_ran |= o->child + 1 == r->child;
         if (o->child != r->child)
@@ -236,8 +242,6 @@ static void worker_init(void *state, const void *arg)
     check_birth(&tr.run[s->run]);
     if (child_of(start->sup, start->child)->traps)
         proc_trap_exit(true);
-    if (sim_is_planted("naughty"))
-        proc_unlink(proc_parent());
     if (tr.disturbed && sim_chance(SIM_ACTOR, 100000))
         worker_leave(s, EXIT_CRASH);
     tr.run[s->run].was_up = true;

@@ -108,13 +108,13 @@ static void director_order(const struct msg_order *m)
     request_add(dr.last[m->child].ref, m->child);
 }
 
-/* A planted bug: one more run of a child that the supervisor knows nothing of. */
-static void director_double(void)
+/* A planted bug: one more run of a static child that the supervisor knows nothing of. */
+static void director_double(uint32_t place)
 {
     struct child_spec child;
     char id[16];
 
-    tree_spec(0, 0, &child, id);
+    tree_spec(place / TREE_CHILDREN, place % TREE_CHILDREN, &child, id);
     (void)proc_spawn(&(struct spawn){.ops = child.ops, .arg = child.arg});
 }
 
@@ -141,7 +141,7 @@ static void director_handle(void *state, struct msg *m)
     if (m->type != DIR_ORDER)
         director_answer(m);
     else if (MSG_OF(struct msg_order, m)->what == DIR_DOUBLE)
-        director_double();
+        director_double(MSG_OF(struct msg_order, m)->child);
     else
         director_order(MSG_OF(struct msg_order, m));
 }
@@ -248,6 +248,14 @@ static void start_tree(void)
     sim_drain(DRAIN_LIMIT);
 }
 
+/* A planted bug: what follows a killed supervisor begins while its children live. */
+static void kill_parent(const struct tree_run *r)
+{
+    rt_signal(r->parent, EXIT_KILL, "by the driver");
+    if (sim_is_planted("too-soon"))
+        order(DIR_DOUBLE, r->sup * TREE_CHILDREN + r->child);
+}
+
 static void disturb(void)
 {
     struct tree_run *r = tree_run_at(sim_below(SIM_DRIVER, tree_n_runs()));
@@ -260,7 +268,7 @@ static void disturb(void)
     else if (how < 60)
         order(what, child);
     else if (how < 65 && !r->died && r->sup < TREE_SUPS && r->parent != dr.director)
-        rt_signal(r->parent, EXIT_KILL, "by the driver");
+        kill_parent(r);
     else if (how < 100 && !r->died)
         rt_send(r->pid,
                 msg_new(how < 75 ? TREE_EXIT_NORMAL : TREE_EXIT_CRASH, sizeof(struct msg), NULL));

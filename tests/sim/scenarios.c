@@ -61,7 +61,7 @@ const struct sim_plant sim_plants[] = {
     {"start-reversed", "tree", "start order"},
     {"stop-elder-first", "tree", "stop order"},
     {"double", "tree", "one of each"},
-    {"naughty", "tree", "one of each"},
+    {"too-soon", "tree", "one of each"},
     {"end-neighbours", "tree", "neighbours"},
     {"echo-flip", "echo", "bytes"},
     {"lose-byte", "echo", "bytes"},

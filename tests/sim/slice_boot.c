@@ -95,16 +95,9 @@ static void note_failure(int kind)
         facts_of_queue_loss();
 }
 
-/*
- * Who is told by a signal or by another's end is not guilty of it. What a supervisor leaves when it
- * fails may still be ending when the next one starts the same anew, over names and locks.
- */
+/* Who is told by a signal or by another's end is not guilty of it. */
 static bool is_excused(const struct crash_report *r)
 {
-    if (slice.supervisor_failures > 0 &&
-        (strstr(r->why.text, "in use by another broker") ||
-         strstr(r->why.text, "Address already in use") || strstr(r->why.text, "proc_register")))
-        return true;
     if (strcmp(r->why.text, "injected by the world") == 0)
         return true;
     if (r->why.kind == EXIT_KILLED || r->why.kind == EXIT_SHUTDOWN)
