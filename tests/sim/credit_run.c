@@ -14,7 +14,7 @@
 
 enum {
     STUCK_US = 20 * 1000 * 1000, /* longer than all that waits for something to come back */
-    PUMP_LIMIT = 600000,
+    PUMP_LIMIT = 8000000,
     COUNT_STEPS = 100, /* between two countings of heaps */
     SERVED = 40,       /* lanes of a party between two steps of a calm */
     SPARE = 5,         /* messages beyond what permits allow */
