@@ -113,13 +113,17 @@ void model_queue_leaks(int queue)
 
 void topology_went_with(int queue, uint64_t asked_at, bool is_purge)
 {
+    const struct fact *f = &slice.queue[queue].fact;
+    /* Where the queue may be there again, what was under way may have come to the new one. */
+    bool only_before = is_purge || f->state != GONE || f->n_asked > 0;
+
     slice.stamp++;
     for (uint32_t i = 1; i <= slice.n_messages; i++) {
         struct message *m = &slice.message[i];
         struct copy *c = &m->copy[queue];
 
         if (!c->is_possible || c->gone_at || !m->is_over || m->sent_at > asked_at ||
-            (is_purge && (m->over_at == 0 || m->over_at > asked_at)))
+            (only_before && (m->over_at == 0 || m->over_at > asked_at)))
             continue;
         c->gone_at = slice.stamp;
         c->gone_softly = is_purge; /* purge-ok does not wait for the disk */
