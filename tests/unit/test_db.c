@@ -3,8 +3,10 @@
 #include <sqlite3.h>
 #include <time.h>
 
-#include "tests/faults/db_model.h"
 #include "tests/faults/crash_vfs.h"
+#include "tests/faults/db_model.h"
+#include "tests/unit/db_kit.h"
+#include "tests/unit/db_kit.h"
 
 #define VFS "test-db"
 
@@ -34,29 +36,6 @@ static int setup(void **state)
     *state = crash_fs_new(VFS);
     released = 0;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    crash_fs_free(*state);
-    return 0;
-}
-
-static int add_text(struct db *db, uint64_t queue, uint64_t seq, const char *text)
-{
-    const struct db_add add = {
-        .queue = queue, .seq = seq, .iov = {{(void *)(uintptr_t)text, strlen(text)}}};
-
-    return db_add(db, &add, 0);
-}
-
-static void assert_text(struct db *db, uint64_t queue, uint64_t seq, const char *text)
-{
-    char buf[100];
-    int64_t n = db_read(db, queue, seq, buf);
-
-    assert_int_equal(n, strlen(text));
-    assert_memory_equal(buf, text, strlen(text));
 }
 
 static void what_was_committed_is_there(void **state)
