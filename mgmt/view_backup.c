@@ -29,6 +29,9 @@ static json_t *status_json(const struct backup_status *s)
     json_add_count(ret, "started_at", (uint64_t)s->started_ms);
     if (s->state != BACKUP_RUNNING)
         json_add_count(ret, "ended_at", (uint64_t)s->ended_ms);
+    json_add_count(ret, "vhosts_missing", s->n_missing);
+    if (s->n_missing > 0)
+        json_add_text(ret, "missing", s->missing);
     if (s->state == BACKUP_FAILED)
         json_add_text(ret, "reason", s->why);
     return ret;

@@ -2,7 +2,8 @@
  * The process that makes backups.
  *
  * Duties: asks one store after the other for a copy of itself, makes each durable, and writes the
- * manifest when all are there.
+ * manifest when all are there. A vhost that is down is left out, and named; a store that is only
+ * being restarted is waited for.
  * Messages in: BACKUP_START; STORE_BACKUP_PROGRESS, STORE_BACKED_UP or DOWN from the store asked.
  * Out: STORE_BACKUP, BACKUP_STARTED. Monitors nobody but by its calls.
  *
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "broker/core/access.h"
 #include "broker/core/log.h"
@@ -28,9 +30,12 @@
 #include "queues/manifest.h"
 #include "queues/node.h"
 #include "queues/vhost.h"
+#include "queues/vhost_state.h"
 
 /* What a store wrote is synced so often, so that the disk has no mountain to write at the end. */
 #define SYNC_BYTES (64 << 20)
+
+enum { AGAIN_US = 200 * 1000, TRIES = 150 }; /* while a store is being restarted */
 
 struct backup {
     struct backup_status now;
@@ -38,6 +43,8 @@ struct backup {
     size_t n, room;
     uint64_t synced; /* of the present file */
     proc_ref call;   /* 0: none is under way */
+    proc_ref again;  /* the timer to the next try of the present store */
+    uint32_t tries;  /* of it */
 };
 
 static struct table *facts(void)
@@ -68,7 +75,7 @@ static void present_path(const struct backup *b, char *out, size_t size)
 
 static void fail(struct backup *b, const char *what, const char *why)
 {
-    b->call = 0;
+    b->call = b->again = 0;
     b->now.state = BACKUP_FAILED;
     b->now.ended_ms = proc_wall_ms();
     snprintf(b->now.why, sizeof(b->now.why), "%.120s: %.160s", what, why);
@@ -92,7 +99,7 @@ static void ask(struct backup *b)
     int r;
 
     snprintf(dir, sizeof(dir), "%s/%s", b->now.dir, s->name);
-    r = mkdir(dir, 0700) < 0 ? -errno : 0;
+    r = mkdir(dir, 0700) < 0 && (b->tries == 0 || errno != EEXIST) ? -errno : 0;
     if (r < 0) {
         msg_drop(&m->hdr);
         fail(b, dir, strerror(-r));
@@ -148,7 +155,7 @@ static void on_start(struct backup *b, struct msg *m)
     reply->why[0] = '\0';
     reply->error = begin(b, dir, reply->why, sizeof(reply->why));
     if (reply->error == 0) {
-        b->n = 0;
+        b->n = b->tries = 0;
         add(b, "");
         access_each_vhost(add, b);
         b->now = (struct backup_status){
@@ -203,6 +210,24 @@ static void finish(struct backup *b)
     publish(b);
 }
 
+/* The store that is the present one now, if there is one. */
+static void next(struct backup *b)
+{
+    b->tries = 0;
+    if (b->now.n_done < b->n)
+        ask(b);
+    else
+        finish(b);
+    publish(b);
+}
+
+static void go_on(struct backup *b)
+{
+    b->now.n_done++;
+    b->now.bytes = b->now.bytes_done = bytes_before(b);
+    next(b);
+}
+
 /* Makes the file durable, and its name. */
 static int keep(struct backup *b, struct manifest_store *s)
 {
@@ -233,13 +258,66 @@ static void on_backed_up(struct backup *b, const struct msg_store_backed_up *m)
         fail(b, present_name(b), strerror(-r));
         return;
     }
-    b->now.n_done++;
-    b->now.bytes = b->now.bytes_done = bytes_before(b);
-    if (b->now.n_done < b->n)
-        ask(b);
+    go_on(b);
+}
+
+/* What a store that has died wrote of its copy. */
+static void remove_half(const struct backup *b)
+{
+    char path[600];
+
+    present_path(b, path, sizeof(path));
+    (void)unlink(path); /* it may not have begun */
+}
+
+static void leave_out(struct backup *b, const char *why)
+{
+    struct manifest_store *s = &b->v[b->now.n_done];
+    char dir[600];
+
+    remove_half(b);
+    snprintf(dir, sizeof(dir), "%s/%s", b->now.dir, s->name);
+    (void)rmdir(dir); /* an empty one does no harm */
+    snprintf(s->missing, sizeof(s->missing), "%s", why);
+    b->now.n_missing++;
+    snprintf(b->now.missing, sizeof(b->now.missing), "%.120s: %.160s", s->vhost, why);
+    log_error("backup into %s is without vhost '%s', which is down: %s", b->now.dir, s->vhost, why);
+    go_on(b);
+}
+
+/* A vhost that was deleted meanwhile is in no backup. */
+static void forget(struct backup *b)
+{
+    struct manifest_store *s = &b->v[b->now.n_done];
+
+    remove_half(b);
+    memmove(s, s + 1, (b->n - b->now.n_done - 1) * sizeof(*s));
+    b->now.n_stores = (uint32_t)--b->n;
+    next(b);
+}
+
+static void on_store_down(struct backup *b)
+{
+    const struct manifest_store *s = &b->v[b->now.n_done];
+    const char *why = vhost_down_reason(s->vhost);
+
+    b->call = 0;
+    if (!*s->vhost && b->tries == TRIES)
+        fail(b, present_name(b), "its store is down");
+    else if (*s->vhost && !access_has_vhost(s->vhost, strlen(s->vhost)))
+        forget(b);
+    else if (*s->vhost && (why || b->tries == TRIES))
+        leave_out(b, why ? why : "its store does not come back");
     else
-        finish(b);
-    publish(b);
+        b->again = proc_timer(AGAIN_US);
+}
+
+static void on_again(struct backup *b)
+{
+    b->again = 0;
+    b->tries++;
+    remove_half(b);
+    ask(b);
 }
 
 static void backup_init(void *state, const void *arg)
@@ -270,7 +348,11 @@ static void backup_handle(void *state, struct msg *m)
         break;
     case MSG_DOWN:
         if (m->ref == b->call)
-            fail(b, present_name(b), "its store is down");
+            on_store_down(b);
+        break;
+    case MSG_TIMEOUT:
+        if (m->ref == b->again)
+            on_again(b);
         break;
     default:
         proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);

@@ -3,7 +3,7 @@
  * takes.
  *
  * Each store's copy is as of one moment, its own: that in which its copying ended. The node's is
- * first, so every vhost in it was there.
+ * first, so every vhost in it was there. A vhost that is down is left out, and the backup says so.
  */
 #ifndef QUEUES_BACKUP_H
 #define QUEUES_BACKUP_H
@@ -36,8 +36,10 @@ enum backup_state { BACKUP_NONE, BACKUP_RUNNING, BACKUP_DONE, BACKUP_FAILED };
 struct backup_status {
     enum backup_state state;
     char dir[512];
-    char why[300]; /* FAILED */
-    uint32_t n_stores, n_done;
+    char why[300];              /* FAILED */
+    uint32_t n_stores, n_done;  /* done: those left out included */
+    uint32_t n_missing;         /* vhosts left out, because they were down */
+    char missing[300];          /* which one was the last of them, and why */
     uint64_t bytes_done, bytes; /* of the stores done and of the present one */
     int64_t started_ms, ended_ms;
 };

@@ -94,18 +94,22 @@ int manifest_measure(const char *path, uint64_t *ret_bytes, uint32_t *ret_crc)
     return r;
 }
 
+static json_t *store_json(const struct manifest_store *s)
+{
+    if (*s->missing)
+        return json_pack("{s:s, s:s, s:s}", "name", s->name, "vhost", s->vhost, "missing",
+                         s->missing);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I}", "name", s->name, "vhost", s->vhost, "bytes",
+                     (json_int_t)s->bytes, "group", (json_int_t)s->group, "crc32c",
+                     (json_int_t)s->crc);
+}
+
 static json_t *as_json(const struct manifest *m)
 {
     json_t *stores = json_array();
 
-    for (size_t i = 0; i < m->n; i++) {
-        const struct manifest_store *s = &m->v[i];
-
-        json_array_append_new(stores,
-                              json_pack("{s:s, s:s, s:I, s:I, s:I}", "name", s->name, "vhost",
-                                        s->vhost, "bytes", (json_int_t)s->bytes, "group",
-                                        (json_int_t)s->group, "crc32c", (json_int_t)s->crc));
-    }
+    for (size_t i = 0; i < m->n; i++)
+        json_array_append_new(stores, store_json(&m->v[i]));
     return json_pack("{s:i, s:s, s:I, s:o}", "warren_backup", FORMAT, "version", m->version,
                      "made_ms", (json_int_t)m->made_ms, "stores", stores);
 }
@@ -137,15 +141,20 @@ static bool read_store(const json_t *json, struct manifest_store *ret)
     const char *vhost = json_string_value(json_object_get(json, "vhost"));
     const json_t *bytes = json_object_get(json, "bytes"), *group = json_object_get(json, "group");
     const json_t *crc = json_object_get(json, "crc32c");
+    const char *missing = json_string_value(json_object_get(json, "missing"));
 
     if (!name || !*name || strlen(name) >= sizeof(ret->name) || strchr(name, '/') || *name == '.')
         return false;
     if (!vhost || strlen(vhost) >= sizeof(ret->vhost))
         return false;
-    if (!json_is_integer(bytes) || !json_is_integer(group) || !json_is_integer(crc))
-        return false;
     strcpy(ret->name, name);
     strcpy(ret->vhost, vhost);
+    if (missing && *missing) {
+        snprintf(ret->missing, sizeof(ret->missing), "%s", missing);
+        return true;
+    }
+    if (!json_is_integer(bytes) || !json_is_integer(group) || !json_is_integer(crc))
+        return false;
     ret->bytes = (uint64_t)json_integer_value(bytes);
     ret->group = (uint64_t)json_integer_value(group);
     ret->crc = (uint32_t)json_integer_value(crc);

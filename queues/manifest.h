@@ -11,11 +11,12 @@
 #include <stdint.h>
 
 struct manifest_store {
-    char name[64];   /* its directory's, below the backup and below a data directory */
-    char vhost[256]; /* empty: the node's own store */
-    uint64_t bytes;  /* of its file */
-    uint64_t group;  /* the last one in it */
-    uint32_t crc;    /* CRC32C of the file */
+    char name[64];     /* its directory's, below the backup and below a data directory */
+    char vhost[256];   /* empty: the node's own store */
+    uint64_t bytes;    /* of its file */
+    uint64_t group;    /* the last one in it */
+    uint32_t crc;      /* CRC32C of the file */
+    char missing[200]; /* why there is no copy of it, as its vhost was down; empty: there is one */
 };
 
 struct manifest {

@@ -134,8 +134,13 @@ static int restore_all(const char *from, const char *to, const struct manifest *
     int r = set_mark(to);
 
     why[0] = '\0';
-    for (size_t i = 0; r == 0 && i < m->n; i++)
-        r = restore_store(from, to, &m->v[i], out, why, why_size);
+    for (size_t i = 0; r == 0 && i < m->n; i++) {
+        if (*m->v[i].missing)
+            fprintf(out, "vhost %s: not in this backup, and empty: it was down: %s\n",
+                    m->v[i].vhost, m->v[i].missing);
+        else
+            r = restore_store(from, to, &m->v[i], out, why, why_size);
+    }
     if (r == 0)
         r = remove_mark(to);
     if (r < 0 && !why[0])

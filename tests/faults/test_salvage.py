@@ -124,6 +124,7 @@ class Salvage(unittest.TestCase):
         self.assertEqual(self.take_all("well"), list(range(COUNT)))
         parked = json.dumps(self.broker.get("/api/processes"))
         self.assertIn("not a database", parked)
+        self.backed_up()
         done = salvage(self.broker.data, "ill")
         self.assertEqual(done.returncode, 1)
         self.assertIn("nothing of ", done.stderr)
@@ -134,6 +135,28 @@ class Salvage(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("has no store", done.stderr)
         self.assertEqual(self.broker.stop(), 0)
+
+    def backed_up(self):
+        """A backup meanwhile has all the others, and says what it has not."""
+        with tempfile.TemporaryDirectory(prefix="warren-backup-") as where:
+            copy, new = os.path.join(where, "copy"), os.path.join(where, "new")
+            path = "/api/warren/backup"
+            self.assertEqual(self.broker.http("POST", path, {"directory": copy})[0], 204)
+            got = wait_for(lambda: (s := self.broker.get(path))["state"] != "running" and s,
+                           "end of the backup", 6 * DEADLINE)
+            self.assertEqual((got["state"], got["vhosts_missing"]), ("done", 1), got)
+            self.assertIn("ill: ", got["missing"])
+            done = subprocess.run([BIN, "--restore", copy, "--data-dir", new], text=True,
+                                  capture_output=True, timeout=6 * DEADLINE, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("vhost ill: not in this backup", done.stdout)
+            with Broker(data=new) as broker:
+                mine, self.broker = self.broker, broker
+                self.assertEqual(self.take_all("well"), list(range(COUNT)))
+                conn = self.opened("ill")
+                conn.rpc(1, Q.Declare(queue="q", durable=True))
+                conn.kill()
+                self.broker = mine
 
     def test_nothing_is_damaged(self):
         self.assertEqual(self.broker.stop(), 0)
