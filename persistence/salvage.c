@@ -256,10 +256,10 @@ static int open_damaged(const char *dir, const char *vfs, struct sql **ret, char
                  "PRAGMA locking_mode = EXCLUSIVE; PRAGMA secure_delete = OFF; BEGIN IMMEDIATE");
     if (r == 0)
         r = schema_version(sql, dir, &version, why, size);
-    if (r == 0 && version != SCHEMA_VERSION)
-        snprintf(why, size, "%s is of version %d, and nothing but %d can be salvaged", dir, version,
-                 SCHEMA_VERSION);
-    if (r == 0 && version == SCHEMA_VERSION) {
+    if (r == 0 && version < SCHEMA_SALVAGE_FROM)
+        snprintf(why, size, "%s is of version %d, and nothing before %d can be salvaged", dir,
+                 version, SCHEMA_SALVAGE_FROM);
+    if (r == 0 && version >= SCHEMA_SALVAGE_FROM) {
         *ret = sql;
         return 0;
     }

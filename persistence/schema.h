@@ -17,6 +17,12 @@ struct sql;
 #define SCHEMA_VERSION 2
 
 /*
+ * The oldest version whose definitions, entries, acks and records have the form that this one
+ * reads: what salvage needs, which cannot migrate a damaged database first.
+ */
+#define SCHEMA_SALVAGE_FROM 1
+
+/*
  * The version of the database; 0: it is empty. -EINVAL: not one of ours; -ENOTSUP: a newer one;
  * then `why` says so, with the name of the directory.
  */

@@ -171,6 +171,30 @@ static void each_version_is_opened(void **state)
     }
 }
 
+static void each_version_is_salvaged(void **state)
+{
+    const struct db_config config = {.dir = "new", .vfs = VFS};
+
+    (void)state;
+    for (int version = SCHEMA_SALVAGE_FROM; version <= SCHEMA_VERSION; version++) {
+        struct crash_fs *fs = crash_fs_new(VFS);
+        struct db_salvaged found;
+        struct db *db = NULL;
+        char why[200];
+
+        load_fixture(version);
+        if (db_salvage("d", "new", VFS, &found, why, sizeof(why)) != 0)
+            fail_msg("version %d: %s", version, why);
+        assert_int_equal(found.messages, 37);
+        assert_true(found.definitions == 6 && !found.definitions_lost);
+        assert_true(found.lost + found.orphans + found.lists_lost + found.acks_lost == 0);
+        assert_int_equal(db_open(&config, &db, why, sizeof(why)), 0);
+        check_all(db);
+        assert_int_equal(db_close(db), 0);
+        crash_fs_free(fs);
+    }
+}
+
 /* The opening of an earlier version's database fails at its nth call; whether it came that far. */
 static bool open_fails(int version, uint64_t n)
 {
@@ -320,6 +344,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_version_is_opened),
+        cmocka_unit_test(each_version_is_salvaged),
         cmocka_unit_test(a_migration_that_fails_goes_on),
         cmocka_unit_test(a_step_is_done_whole_or_not_at_all),
         cmocka_unit_test(a_newer_version_is_refused_and_left_alone),
