@@ -105,7 +105,7 @@ static void attach_held(struct queue *q, struct peer *p, const struct held *held
     t = taker_find(p, held->cid);
     if (!t || t->consumer.no_ack)
         t = taker_got(q, p);
-    cold_taken(q, e);
+    hand_out(q, e);
     backlog_take(&q->backlog, e, &t->consumer.holder);
 }
 

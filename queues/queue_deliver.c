@@ -31,7 +31,7 @@ void deliver_entry(struct queue *q, struct consumer *c, struct entry *e)
 
     d.redelivered = e->flags & ENTRY_REDELIVERED;
     q->redelivered += d.redelivered;
-    cold_taken(q, e);
+    hand_out(q, e);
     if (c->no_ack) {
         d.record = settle_take_record(q, e);
         settle_done(q, e);

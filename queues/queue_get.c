@@ -12,7 +12,7 @@ struct got_box { /* what really is allocated for a QUEUE_GOT */
     proc_id asker;
 };
 
-/* Nobody took the message out of the reply: it goes home, unseen. */
+/* Nobody took the message out of the reply: it goes home. */
 static void drop_got(struct msg *m)
 {
     struct got_box *box = MSG_OF(struct got_box, m);
@@ -53,7 +53,7 @@ static void answer(struct queue *q, struct reply_to to, bool no_ack)
         got->redelivered = e->flags & ENTRY_REDELIVERED;
         q->redelivered += got->redelivered;
         q->got++;
-        cold_taken(q, e);
+        hand_out(q, e);
         backlog_take(&q->backlog, e, &taker_got(q, peer_get(q, to.pid))->consumer.holder);
         got->record = record_ref(e->record);
     }
@@ -125,6 +125,7 @@ void get_forget(struct queue *q, proc_id asker)
     q->n_gets = n;
 }
 
+/* No client saw it; but if later ones were handed out since, it comes out of its order. */
 void on_given_back(struct queue *q, struct msg *m)
 {
     struct msg_queue_given_back *in = MSG_OF(struct msg_queue_given_back, m);
@@ -137,6 +138,8 @@ void on_given_back(struct queue *q, struct msg *m)
     /* If the asker's end was heard of before, the message is back already. */
     if (!e || e->state != ENTRY_UNACKED || !p || !p->got || e->holder != &p->got->consumer.holder)
         return;
+    if (in->seq < q->highest_out)
+        e->flags |= ENTRY_REDELIVERED;
     backlog_return(&q->backlog, e);
     taker_free_if_done(q, p->got);
 }

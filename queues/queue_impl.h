@@ -34,7 +34,7 @@
 #include "queues/ranges.h"
 
 enum {
-    QUEUE_GIVEN_BACK = 0x13f, /* a dropped QUEUE_GOT to its queue: nobody has seen the message */
+    QUEUE_GIVEN_BACK = 0x13f, /* a dropped QUEUE_GOT to its queue */
 
     READ_MESSAGES = 256,
     READ_BYTES = 1024 * 1024,
@@ -144,6 +144,7 @@ struct queue {
     bool is_durable;
     bool had_consumer; /* what auto-delete waits for */
     uint64_t next_seq;
+    uint64_t highest_out; /* what this run has handed out */
     struct backlog backlog;
     struct pending pending;
     struct consumers consumers;
@@ -302,6 +303,13 @@ static inline void cold_taken(struct queue *q, struct entry *e)
     e->flags &= (uint8_t)~ENTRY_AHEAD;
     q->ahead_messages--;
     q->ahead_bytes -= e->size;
+}
+/* Whatever its client makes of it, it leaves the ready ones. */
+static inline void hand_out(struct queue *q, struct entry *e)
+{
+    cold_taken(q, e);
+    if (entry_seq(e) > q->highest_out)
+        q->highest_out = entry_seq(e);
 }
 void cold_ask_again(struct queue *q); /* what the last store did not answer */
 void on_store_run(struct queue *q, struct msg *m);

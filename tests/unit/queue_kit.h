@@ -35,6 +35,8 @@ static struct chan {
     uint32_t n_back;                  /* permits of the shared prefetch that came back */
     bool wants;                       /* such permits */
     bool drops_got;                   /* does not take the record out of a QUEUE_GOT */
+    bool keeps_got;                   /* leaves it lying until kit_drop_got */
+    struct msg *kept;
 } chans[N_CHANNELS];
 
 static struct kit {
@@ -122,7 +124,11 @@ static void chan_got(struct chan *c, struct msg_queue_got *m)
     c->n_got++;
     c->got = *m;
     c->got.record = NULL;
-    if (!record || c->drops_got)
+    if (c->keeps_got) {
+        c->kept = &m->hdr;
+        proc_keep(c->kept);
+    }
+    if (!record || c->drops_got || c->kept)
         return;
     c->got_value = value_of(record);
     m->record = NULL;
@@ -438,6 +444,20 @@ __attribute__((unused)) static void kit_consume(int i, struct consumer_spec spec
 __attribute__((unused)) static void kit_get(int i, bool no_ack)
 {
     chan_do(i, chan_get, &no_ack);
+}
+
+static void chan_drop_got(struct chan *c, void *arg)
+{
+    struct msg *m = c->kept;
+
+    (void)arg;
+    c->kept = NULL;
+    msg_drop(m);
+}
+
+__attribute__((unused)) static void kit_drop_got(int i)
+{
+    chan_do(i, chan_drop_got, NULL);
 }
 
 #endif

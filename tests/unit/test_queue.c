@@ -259,6 +259,23 @@ static void test_dropped_got_comes_back(void **state)
     kit_stop();
 }
 
+/* Behind one that was handed out meanwhile it is out of order, and says so. */
+static void test_dropped_got_behind_others(void **state)
+{
+    (void)state;
+    kit_start(8, 0);
+    kit_publish(0, 1, 2, false);
+    chans[1].keeps_got = true;
+    kit_get(1, false);
+    kit_get(2, false);
+    assert_int_equal(chans[2].got_value, 2);
+    kit_drop_got(1);
+    kit_get(2, false);
+    assert_int_equal(chans[2].got_value, 1);
+    assert_true(chans[2].got.redelivered);
+    kit_stop();
+}
+
 static void test_purge_counts_ready(void **state)
 {
     (void)state;
@@ -405,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_exclusive_and_refusals),
         cmocka_unit_test(test_get),
         cmocka_unit_test(test_dropped_got_comes_back),
+        cmocka_unit_test(test_dropped_got_behind_others),
         cmocka_unit_test(test_purge_counts_ready),
         cmocka_unit_test(test_delete),
         cmocka_unit_test(test_credit),
