@@ -29,27 +29,32 @@ static proc_id root; /* written before the signal thread starts */
 
 static void usage(FILE *out)
 {
-    fputs("usage: warren [options]\n"
-          "\n"
-          "An AMQP 0-9-1 message broker.\n"
-          "\n"
-          "  --config FILE      read 'key = value' lines from FILE\n"
-          "  --data-dir DIR     keep data in DIR (default: warren-data)\n"
-          "  --amqp-port N      listen for AMQP on port N, 0: any free port (default: 5672)\n"
-          "  --mgmt-port N      listen for management on port N, 0: any (default: 15672)\n"
-          "  --bind ADDR        listen on this address (default: all, IPv4 and IPv6)\n"
-          "  --schedulers N     scheduler threads (default: one for each core)\n"
-          "  --log-level L      debug, info, warning or error (default: info)\n"
-          "  --set key=value    set any configuration key\n"
-          "  --restore DIR      make the data directory, which must be empty, from the backup in\n"
-          "                     DIR, and end\n"
-          "  --salvage VHOST    replace the damaged store of that vhost ('': the node's own) by\n"
-          "                     what can be read of it, and end\n"
-          "  --version          print the version\n"
-          "  --help             print this text\n"
-          "\n"
-          "Later options win over earlier ones and over --config. Keys:\n",
-          out);
+    fputs(
+        "usage: warren [options]\n"
+        "\n"
+        "An AMQP 0-9-1 message broker.\n"
+        "\n"
+        "  --config FILE      read 'key = value' lines from FILE, or from all *.conf of a folder\n"
+        "  --data-dir DIR     keep data in DIR (default: warren-data)\n"
+        "  --amqp-port N      listen for AMQP on port N, 0: any free port (default: 5672)\n"
+        "  --mgmt-port N      listen for management on port N, 0: any (default: 15672)\n"
+        "  --bind ADDR        listen on this address (default: all, IPv4 and IPv6)\n"
+        "  --schedulers N     scheduler threads (default: one for each core)\n"
+        "  --log-level L      debug, info, warning or error (default: info)\n"
+        "  --set key=value    set any configuration key\n"
+        "  --restore DIR      make the data directory, which must be empty, from the backup in\n"
+        "                     DIR, and end\n"
+        "  --salvage VHOST    replace the damaged store of that vhost ('': the node's own) by\n"
+        "                     what can be read of it, and end\n"
+        "  --check-config     say whether the configuration is right, and end\n"
+        "  --print-config     print each key with its meaning, its value and where that is from,\n"
+        "                     and end\n"
+        "  --config-reference print each key as a table in Markdown, and end\n"
+        "  --version          print the version\n"
+        "  --help             print this text\n"
+        "\n"
+        "Later options win over earlier ones and over --config. Keys:\n",
+        out);
     config_print_keys(out);
 }
 
@@ -73,6 +78,13 @@ static void set_or_die(const char *key, const char *value)
         die("%s", text);
 }
 
+/* --amqp-port is the only port then, whatever the file says. */
+static void set_only_listener(const char *value)
+{
+    set_or_die("listeners.tcp", "none");
+    set_or_die("listeners.tcp.default", value);
+}
+
 static void set_pair(char *pair)
 {
     char *eq = strchr(pair, '=');
@@ -94,6 +106,9 @@ static const struct option options[] = {
     {"set", required_argument, NULL, 'S'},
     {"restore", required_argument, NULL, 'r'},
     {"salvage", required_argument, NULL, 'V'},
+    {"check-config", no_argument, NULL, 'K'},
+    {"print-config", no_argument, NULL, 'P'},
+    {"config-reference", no_argument, NULL, 'R'},
     {"version", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -105,12 +120,10 @@ static const char *key_of(int option)
     switch (option) {
     case 'd':
         return "data_dir";
-    case 'p':
-        return "listeners.tcp.default";
     case 'm':
         return "management.tcp.port";
     case 'b':
-        return "listeners.tcp.bind";
+        return "bind";
     case 's':
         return "schedulers";
     case 'l':
@@ -137,6 +150,7 @@ static void read_config_option(int argc, char **argv)
 
 /* Options that are done instead of running, once all are read. */
 static const char *restore_from, *salvage_vhost;
+static int print_what; /* the option that asks for it; 0: none */
 
 static void read_options(int argc, char **argv)
 {
@@ -146,8 +160,12 @@ static void read_options(int argc, char **argv)
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (key_of(o)) {
             set_or_die(key_of(o), optarg);
+        } else if (o == 'p') {
+            set_only_listener(optarg);
         } else if (o == 'S') {
             set_pair(optarg);
+        } else if (o == 'K' || o == 'P' || o == 'R') {
+            print_what = o;
         } else if (o == 'r') {
             restore_from = optarg;
         } else if (o == 'V') {
@@ -167,6 +185,12 @@ static void read_options(int argc, char **argv)
         die("unexpected argument '%s'", argv[optind]);
 }
 
+static void print_warning(void *ctx, const char *text)
+{
+    (void)ctx;
+    fprintf(stderr, "warren: warning: %s\n", text);
+}
+
 static int probe_address(const char *address, uint64_t port)
 {
     uint16_t bound;
@@ -178,12 +202,12 @@ static int probe_address(const char *address, uint64_t port)
 }
 
 /* Found out now, a failure is one line and an exit code; later it would be a parked process. */
-static void probe_port(uint64_t port, const char *what)
+static void probe_port(const char *own, uint64_t port, const char *what)
 {
-    const char *address = *config()->bind ? config()->bind : "0.0.0.0";
+    const char *bind = config_address(own), *address = *bind ? bind : "0.0.0.0";
     int r = probe_address(address, port);
 
-    if (r >= 0 && !*config()->bind) {
+    if (r >= 0 && !*bind) {
         r = probe_address("::", port);
         if (r == -EAFNOSUPPORT)
             r = 0; /* a machine without IPv6 */
@@ -204,6 +228,20 @@ static void probe_data_dir(void)
         die("a restore into %s did not come to its end: empty it and restore again", dir);
     if (store_probe(dir, NULL, text, sizeof(text)) < 0)
         die("%s", text);
+}
+
+/* What is printed instead of running, once the configuration has been read without an error. */
+static void print_config(void)
+{
+    if (!print_what)
+        return;
+    if (print_what == 'R')
+        config_print_markdown(stdout);
+    else if (print_what == 'P')
+        config_print(stdout);
+    else
+        puts("The configuration is right.");
+    exit(0);
 }
 
 /* What is done instead of running. */
@@ -307,14 +345,17 @@ int main(int argc, char **argv)
     sigset_t set;
 
     read_options(argc, argv);
+    config_each_warning(print_warning, NULL);
+    print_config();
     run_tool();
-    log_set_level(config()->log_level);
+    log_threshold = (enum log_level)config()->log_level;
     raise_open_files();
     block_signals(&set);
     probe_data_dir();
     probe_definitions();
-    probe_port(config()->amqp_port, "AMQP");
-    probe_port(config()->mgmt_port, "management");
+    for (uint32_t i = 0; i < config()->tcp.n; i++)
+        probe_port(config()->tcp.at[i].address, config()->tcp.at[i].port, "AMQP");
+    probe_port(config()->mgmt_address, config()->mgmt_port, "management");
     start();
     if (pthread_create(&thread, NULL, signal_thread, &set) != 0)
         die("cannot start the signal thread");

@@ -67,7 +67,7 @@ static void add_named_supervisor(const char *id, void (*build)(const void *ctx))
 
 static void build_listeners(const void *ctx)
 {
-    struct listener_arg arg = {.port = (uint16_t)config()->amqp_port};
+    struct listener_arg arg = {.port = config()->tcp.at[0].port};
     struct child_spec spec = {.id = "listener:amqp",
                               .ops = &listener_ops,
                               .shutdown_ms = 1000,
@@ -75,7 +75,7 @@ static void build_listeners(const void *ctx)
                               .scheduler = SCHED_ANY};
 
     (void)ctx;
-    snprintf(arg.bind, sizeof(arg.bind), "%s", config()->bind);
+    snprintf(arg.bind, sizeof(arg.bind), "%s", config_address(config()->tcp.at[0].address));
     spec.arg = blob_copy(&arg, sizeof(arg));
     sup_add(&spec);
     blob_unref(spec.arg);

@@ -174,7 +174,7 @@ static struct web *new_web(void)
 static void http_init(void *state, const void *arg)
 {
     struct http *h = state;
-    const char *bind = config()->bind;
+    const char *bind = config_address(config()->mgmt_address);
     int r;
 
     (void)arg;

@@ -266,7 +266,7 @@ static struct access_user *user_new(const struct access_fact *f, uint32_t mark)
     u->tags = f->tags;
     u->password = f->password;
     memcpy(u->limit, f->limit, sizeof(u->limit));
-    u->loopback_only = config()->guest_from_loopback_only && strcmp(f->user, "guest") == 0;
+    u->loopback_only = config_is_loopback_user(f->user);
     return u;
 }
 

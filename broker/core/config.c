@@ -1,333 +1,190 @@
 /*
- * Configuration: a table of keys, each with the place of its value, bounds, default and meaning.
- * Reading a file, --set and the options of main all end in config_set.
+ * The configuration in force, and where it came from.
+ *
+ * What was read at the start is remembered as a list of sources, so that it can be read again. What
+ * is in force is replaced as a whole; who reads the old one meanwhile does so until its handler
+ * returns.
  */
 #include "broker/core/config.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
-#include <strings.h>
 
-enum key_type { KEY_UINT, KEY_BOOL, KEY_TEXT, KEY_LEVEL, KEY_SIZE, KEY_RATIO };
+#include "broker/core/config_impl.h"
+#include "broker/runtime/alloc.h"
+#include "broker/runtime/table.h"
 
-struct key {
-    const char *name;
-    enum key_type type;
-    size_t offset;
-    uint64_t min, max; /* KEY_UINT: bounds; KEY_TEXT: max is the room, NUL included */
-    const char *initial;
-    const char *meaning;
+enum { SOURCES_MAX = 64 };
+
+struct source {
+    bool is_file;
+    char key[128], value[CONFIG_TEXT_MAX]; /* of a file only value, its path */
 };
 
-#define UINT(NAME, FIELD, MIN, MAX, INITIAL, MEANING)                              \
-    {                                                                              \
-        NAME, KEY_UINT, offsetof(struct config, FIELD), MIN, MAX, INITIAL, MEANING \
-    }
-#define TEXT(NAME, FIELD, INITIAL, MEANING)                                                     \
-    {                                                                                           \
-        NAME, KEY_TEXT, offsetof(struct config, FIELD), 0, sizeof(((struct config *)0)->FIELD), \
-            INITIAL, MEANING                                                                    \
-    }
-#define BOOL(NAME, FIELD, INITIAL, MEANING)                                    \
-    {                                                                          \
-        NAME, KEY_BOOL, offsetof(struct config, FIELD), 0, 1, INITIAL, MEANING \
-    }
-
-#define SIZE(NAME, FIELD, INITIAL, MEANING)                                    \
-    {                                                                          \
-        NAME, KEY_SIZE, offsetof(struct config, FIELD), 0, 0, INITIAL, MEANING \
-    }
-
-static const struct key keys[] = {
-    UINT("listeners.tcp.default", amqp_port, 0, 65535, "5672", "port for AMQP; 0: any free one"),
-    UINT("management.tcp.port", mgmt_port, 0, 65535, "15672",
-         "port for the management API; 0: any free one"),
-    TEXT("listeners.tcp.bind", bind, "", "address to listen on; empty: all, IPv4 and IPv6"),
-    TEXT("data_dir", data_dir, "warren-data", "directory of the stores; made when missing"),
-    {"log.level", KEY_LEVEL, offsetof(struct config, log_level), 0, 16, "info",
-     "debug, info, warning or error"},
-    UINT("schedulers", schedulers, 0, 64, "0", "scheduler threads; 0: one for each core"),
-    UINT("blocking_threads", pool_threads, 0, 64, "0",
-         "threads for what waits for disks, at most, started as needed; 0: 64"),
-    UINT("handshake_timeout", handshake_timeout_ms, 100, 600000, "10000",
-         "ms from accept to connection.open"),
-    UINT("frame_max", frame_max, 4096, 16777216, "131072", "largest frame that is negotiated"),
-    UINT("channel_max", channel_max, 1, 65535, "2047", "channels for each connection"),
-    UINT("heartbeat", heartbeat_s, 0, 65535, "60", "seconds offered to clients; 0: none"),
-    UINT("max_message_size", max_message_size, 1, 536870912, "134217728", "bytes of a body"),
-    UINT("channel_max_unacked", channel_max_unacked, 0, 1000000000, "0",
-         "unacknowledged deliveries for each channel; 0: no limit"),
-    UINT("consumer_max_per_channel", consumer_max_per_channel, 0, 1000000000, "10000",
-         "consumers for each channel; 0: no limit"),
-    UINT("connection_max", connection_max, 0, 1000000000, "0",
-         "open connections; 0 or infinity: no limit"),
-    UINT("handshakes_per_address", handshakes_max, 0, 1000000000, "5000",
-         "connections from one address before they are logged in; 0: no limit"),
-    UINT("default_limits.vhosts.max_connections", vhost_max_connections, 0, 1000000000, "0",
-         "open connections for each vhost without a limit of its own; 0: no limit"),
-    UINT("default_limits.vhosts.max_queues", vhost_max_queues, 0, 1000000000, "0",
-         "queues, likewise"),
-    UINT("default_limits.users.max_connections", user_max_connections, 0, 1000000000, "0",
-         "open connections for each user without a limit of its own; 0: no limit"),
-    UINT("default_limits.users.max_channels", user_max_channels, 0, 1000000000, "0",
-         "channels, likewise"),
-    UINT("transaction_max_operations", tx_max_operations, 1, 10000000, "131072",
-         "publishes and acks in one transaction"),
-    SIZE("transaction_max_bytes", tx_max_bytes, "268435456", "of the messages of one transaction"),
-    BOOL("loopback_users.guest", guest_from_loopback_only, "true",
-         "user guest may log in from this machine only"),
-    TEXT("default_user", default_user, "guest", "user made at the first start"),
-    TEXT("default_pass", default_pass, "guest", "that user's password"),
-    TEXT("default_vhost", default_vhost, "/", "vhost made at the first start"),
-    TEXT("load_definitions", load_definitions, "",
-         "JSON file of users, vhosts, permissions, queues..., taken in at each start"),
-    {"vm_memory_high_watermark.relative", KEY_RATIO, offsetof(struct config, memory_relative), 0, 1,
-     "0.4", "publishers are blocked over this part of all memory; 0: never"},
-    SIZE("vm_memory_high_watermark.absolute", memory_absolute, "0",
-         "the same in bytes; 0: relative"),
-    SIZE("total_memory_available_override_value", memory_total, "0",
-         "bytes of all memory; 0: what machine and cgroup give"),
-    SIZE("disk_free_limit.absolute", disk_free_limit, "50MB",
-         "publishers are blocked when less is free on disk"),
-    SIZE("disk_ballast", disk_ballast, "32MB",
-         "kept as a file, and given up when the disk is full so that queues can drain; 0: none"),
-    SIZE("store.cache", store_cache, "256MiB",
-         "memory for pages of all vhosts' stores, and as much for their indexes"),
-    SIZE("store.wal", store_wal, "1GiB", "write-ahead logs of all vhosts' stores together"),
-    BOOL("debug.crash", debug_crash, "false", "POST /api/debug/crash may crash processes"),
-    TEXT("debug.crash_in_init", debug_crash_in_init, "",
-         "processes of this kind crash when they start"),
-};
-
-static struct config now;
+static struct config_whole first; /* before the tree starts it is changed in place */
+static struct source sources[SOURCES_MAX];
+static unsigned n_sources;
 static bool is_ready;
+static struct config_whole *_Atomic in_force = &first;
 
-static int set_uint(const struct key *k, const char *value, char *ret_text, size_t size)
+static size_t index_of(const struct config_key *k)
 {
-    char *end;
-    unsigned long long v;
-
-    if (k->min == 0 && !strcmp(value, "infinity")) /* as RabbitMQ says that there is no limit */
-        value = "0";
-    errno = 0;
-    v = strtoull(value, &end, 10);
-    if (!isdigit((unsigned char)*value) || *end || errno || v < k->min || v > k->max) {
-        snprintf(ret_text, size, "%s: '%s' is not a whole number from %llu to %llu", k->name, value,
-                 (unsigned long long)k->min, (unsigned long long)k->max);
-        return -EINVAL;
-    }
-    memcpy((char *)&now + k->offset, &(uint64_t){v}, sizeof(uint64_t));
-    return 0;
+    return (size_t)(k - config_keys);
 }
 
-static int set_bool(const struct key *k, const char *value, char *ret_text, size_t size)
+void config_defaults(struct config_whole *w)
 {
-    bool v = !strcmp(value, "true");
+    struct config_listeners *l;
+    char text[128];
 
-    if (!v && strcmp(value, "false")) {
-        snprintf(ret_text, size, "%s: '%s' is neither true nor false", k->name, value);
-        return -EINVAL;
+    memset(w, 0, sizeof(*w));
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *k = &config_keys[i];
+
+        if (k->type == KEY_NAMES) {
+            (void)config_parse(&w->values, k, k->initial, "true", text, sizeof(text));
+        } else if (k->type == KEY_LISTENERS && *k->initial) {
+            (void)config_parse(&w->values, k, "default", k->initial, text, sizeof(text));
+            l = (struct config_listeners *)(void *)((char *)&w->values + k->offset);
+            l->is_initial = true;
+        } else if (k->type != KEY_SECTION && k->type != KEY_LISTENERS && k->initial) {
+            (void)config_parse(&w->values, k, "", k->initial, text, sizeof(text)); /* valid */
+        }
     }
-    memcpy((char *)&now + k->offset, &v, sizeof(v));
-    return 0;
 }
 
-static int set_text(const struct key *k, const char *value, char *ret_text, size_t size)
+static int put_foreign(struct config_whole *w, const char *key, const char *origin, char *ret_text,
+                       size_t size)
 {
-    if (strlen(value) >= k->max) {
-        snprintf(ret_text, size, "%s: longer than %llu bytes", k->name,
-                 (unsigned long long)k->max - 1);
-        return -EINVAL;
-    }
-    strcpy((char *)&now + k->offset, value);
-    return 0;
-}
+    enum config_foreign what = config_find_foreign(key);
 
-static int set_level(const struct key *k, const char *value, char *ret_text, size_t size)
-{
-    static const char *const levels[] = {"debug", "info", "warning", "error"};
-
-    for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
-        if (!strcmp(value, levels[i]))
-            return set_text(k, value, ret_text, size);
+    if (what == CONFIG_IGNORED) {
+        if (w->n_warnings < CONFIG_WARNINGS_MAX)
+            snprintf(w->warning[w->n_warnings++], sizeof(w->warning[0]),
+                     "%s: '%.80s' has no meaning here", origin, key);
+        return 0;
     }
-    snprintf(ret_text, size, "%s: '%s' is none of debug, info, warning, error", k->name, value);
+    snprintf(ret_text, size,
+             what == CONFIG_REFUSED ? "key '%s' is not supported" : "unknown key '%s'", key);
     return -EINVAL;
 }
 
-/* As RabbitMQ has it: kB, MB, GB are powers of 1000; k, M, G and kiB, MiB, GiB of 1024. */
-static uint64_t unit_of(const char *text)
+int config_put(struct config_whole *w, const char *key, const char *value, const char *origin,
+               char *ret_text, size_t size)
 {
-    static const struct {
-        const char *name;
-        uint64_t bytes;
-    } units[] = {
-        {"", 1},
-        {"b", 1},
-        {"kb", 1000},
-        {"mb", 1000000},
-        {"gb", 1000000000},
-        {"tb", 1000000000000},
-        {"k", 1ULL << 10},
-        {"m", 1ULL << 20},
-        {"g", 1ULL << 30},
-        {"t", 1ULL << 40},
-        {"kib", 1ULL << 10},
-        {"mib", 1ULL << 20},
-        {"gib", 1ULL << 30},
-        {"tib", 1ULL << 40},
-    };
+    const char *rest;
+    const struct config_key *k = config_find_key(key, &rest);
+    int r;
 
-    for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
-        if (!strcasecmp(units[i].name, text))
-            return units[i].bytes;
-    }
-    return 0;
-}
-
-static int set_size(const struct key *k, const char *value, char *ret_text, size_t size)
-{
-    char *end;
-    unsigned long long n;
-    uint64_t v;
-
-    errno = 0;
-    n = strtoull(value, &end, 10);
-    if (!isdigit((unsigned char)*value) || errno || !unit_of(end) ||
-        __builtin_mul_overflow((uint64_t)n, unit_of(end), &v)) {
-        snprintf(ret_text, size, "%s: '%s' is not a size such as 50MB or 2GiB", k->name, value);
-        return -EINVAL;
-    }
-    memcpy((char *)&now + k->offset, &v, sizeof(v));
-    return 0;
-}
-
-static int set_ratio(const struct key *k, const char *value, char *ret_text, size_t size)
-{
-    char *end;
-    double v = strtod(value, &end);
-
-    if (end == value || *end || !(v >= (double)k->min && v <= (double)k->max)) {
-        snprintf(ret_text, size, "%s: '%s' is not a number from %llu to %llu", k->name, value,
-                 (unsigned long long)k->min, (unsigned long long)k->max);
-        return -EINVAL;
-    }
-    memcpy((char *)&now + k->offset, &v, sizeof(v));
-    return 0;
-}
-
-static int set_key(const struct key *k, const char *value, char *ret_text, size_t size)
-{
-    switch (k->type) {
-    case KEY_UINT:
-        return set_uint(k, value, ret_text, size);
-    case KEY_BOOL:
-        return set_bool(k, value, ret_text, size);
-    case KEY_SIZE:
-        return set_size(k, value, ret_text, size);
-    case KEY_RATIO:
-        return set_ratio(k, value, ret_text, size);
-    case KEY_LEVEL:
-        return set_level(k, value, ret_text, size);
-    case KEY_TEXT:
-        break;
-    }
-    return set_text(k, value, ret_text, size);
+    if (!k)
+        return put_foreign(w, key, origin, ret_text, size);
+    r = config_parse(&w->values, k, rest, value, ret_text, size);
+    if (r == 0)
+        snprintf(w->origin[index_of(k)], CONFIG_ORIGIN_MAX, "%s", origin);
+    return r;
 }
 
 void config_reset(void)
 {
-    char text[128];
-
+    config_defaults(&first);
+    n_sources = 0;
     is_ready = true;
-    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-        (void)set_key(&keys[i], keys[i].initial, text, sizeof(text)); /* a default is valid */
+}
+
+const struct config_whole *config_whole(void)
+{
+    if (!is_ready)
+        config_reset();
+    return atomic_load_explicit(&in_force, memory_order_acquire);
 }
 
 const struct config *config(void)
 {
-    if (!is_ready)
-        config_reset();
-    return &now;
+    return &config_whole()->values;
+}
+
+const char *config_address(const char *own)
+{
+    return *own ? own : config()->bind;
+}
+
+bool config_is_loopback_user(const char *user)
+{
+    const struct config_names *names = &config()->loopback_users;
+
+    for (uint32_t i = 0; i < names->n; i++) {
+        if (!strcmp(names->at[i], user))
+            return true;
+    }
+    return false;
+}
+
+static int remember(bool is_file, const char *key, const char *value, char *ret_text, size_t size)
+{
+    struct source *s = &sources[n_sources];
+
+    if (n_sources == SOURCES_MAX || strlen(key) >= sizeof(s->key) ||
+        strlen(value) >= sizeof(s->value)) {
+        snprintf(ret_text, size, "too many settings, or too long a one");
+        return -EINVAL;
+    }
+    s->is_file = is_file;
+    strcpy(s->key, key);
+    strcpy(s->value, value);
+    n_sources++;
+    return 0;
+}
+
+static int take(struct config_whole *w, const struct source *s, char *ret_text, size_t size)
+{
+    if (s->is_file)
+        return config_read_into(w, s->value, ret_text, size);
+    return config_put(w, s->key, s->value, "command line", ret_text, size);
 }
 
 int config_set(const char *key, const char *value, char *ret_text, size_t size)
 {
-    (void)config(); /* defaults first */
-    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-        if (!strcmp(keys[i].name, key))
-            return set_key(&keys[i], value, ret_text, size);
-    }
-    snprintf(ret_text, size, "unknown key '%s'", key);
-    return -EINVAL;
-}
+    int r;
 
-/* Cuts white space off both ends, in place. */
-static char *trim(char *s)
-{
-    char *end;
-
-    while (isspace((unsigned char)*s))
-        s++;
-    end = s + strlen(s);
-    while (end > s && isspace((unsigned char)end[-1]))
-        end--;
-    *end = 0;
-    return s;
-}
-
-static int read_line(char *line, char *ret_text, size_t size)
-{
-    char *s = trim(line), *eq, *value;
-    size_t n;
-
-    if (!*s || *s == '#')
-        return 0;
-    eq = strchr(s, '=');
-    if (!eq) {
-        snprintf(ret_text, size, "expected 'key = value'");
-        return -EINVAL;
-    }
-    *eq = 0;
-    value = trim(eq + 1);
-    n = strlen(value);
-    if (n >= 2 && value[0] == '\'' && value[n - 1] == '\'') { /* rabbitmq.conf quotes so */
-        value[n - 1] = 0;
-        value++;
-    }
-    return config_set(trim(s), value, ret_text, size);
+    (void)config_whole(); /* defaults first */
+    r = remember(false, key, value, ret_text, size);
+    return r < 0 ? r : take(&first, &sources[n_sources - 1], ret_text, size);
 }
 
 int config_read_file(const char *path, char *ret_text, size_t size)
 {
-    char line[2048], why[256];
-    int r = 0;
-    FILE *f = fopen(path, "re");
+    int r;
 
-    if (!f) {
-        r = -errno;
-        snprintf(ret_text, size, "%s: %s", path, strerror(errno));
-        return r;
-    }
-    for (unsigned n = 1; r == 0 && fgets(line, sizeof(line), f); n++) {
-        r = read_line(line, why, sizeof(why));
-        if (r < 0)
-            snprintf(ret_text, size, "%s:%u: %s", path, n, why);
-    }
-    fclose(f);
+    (void)config_whole(); /* defaults first */
+    r = remember(true, "", path, ret_text, size);
+    return r < 0 ? r : take(&first, &sources[n_sources - 1], ret_text, size);
+}
+
+int config_read_again(struct config_whole *ret, char *ret_text, size_t size)
+{
+    int r = 0;
+
+    config_defaults(ret);
+    for (unsigned i = 0; r == 0 && i < n_sources; i++)
+        r = take(ret, &sources[i], ret_text, size);
     return r;
 }
 
-void config_print_keys(FILE *out)
+void config_put_in_force(const struct config_whole *w)
 {
-    static const char *const types[] = {"number", "true|false", "text", "level", "size", "ratio"};
+    struct config_whole *copy = rt_alloc(sizeof(*copy)), *old;
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-        const struct key *k = &keys[i];
+    *copy = *w;
+    old = atomic_exchange_explicit(&in_force, copy, memory_order_acq_rel);
+    if (old != &first)
+        grace_retire(rt_free, old);
+}
 
-        fprintf(out, "  %-37s %-10s  %s (default: %s)\n", k->name, types[k->type], k->meaning,
-                *k->initial ? k->initial : "none");
-    }
+void config_each_warning(void (*fn)(void *ctx, const char *text), void *ctx)
+{
+    const struct config_whole *w = config_whole();
+
+    for (uint32_t i = 0; i < w->n_warnings; i++)
+        fn(ctx, w->warning[i]);
 }

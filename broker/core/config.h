@@ -1,8 +1,10 @@
 /*
- * config.h - what the operator chose: one table of keys, read once at start.
+ * config.h - what the operator chose: one table of keys.
  *
  * The syntax is rabbitmq.conf's `key = value`, and so are the names of keys whose meaning is the
- * same. Plain code for main, before the tree starts; read-only afterwards, from any process.
+ * same. It is read before the tree starts; afterwards the process `config` (config_server.h) alone
+ * puts another one in force, of which only keys marked as reloadable differ. A key is one line of
+ * the table in config_keys.c, and a field here.
  */
 #ifndef BROKER_CORE_CONFIG_H
 #define BROKER_CORE_CONFIG_H
@@ -12,11 +14,32 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum { CONFIG_LISTENERS_MAX = 8, CONFIG_NAMES_MAX = 16, CONFIG_TEXT_MAX = 512 };
+
+struct config_listener {
+    char name[32];
+    char address[64]; /* empty: what `bind` says */
+    uint16_t port;    /* 0: any free one */
+};
+
+struct config_listeners {
+    bool is_initial; /* the default's: the first one that is set takes its place */
+    uint32_t n;
+    struct config_listener at[CONFIG_LISTENERS_MAX];
+};
+
+struct config_names {
+    uint32_t n;
+    char at[CONFIG_NAMES_MAX][256];
+};
+
 struct config {
-    uint64_t amqp_port, mgmt_port; /* 0: any free port */
-    char bind[256];                /* empty: all addresses, IPv4 and IPv6 */
-    char data_dir[512];
-    char log_level[16];
+    struct config_listeners tcp;
+    uint64_t mgmt_port;    /* 0: any free port */
+    char mgmt_address[64]; /* empty: what `bind` says */
+    char bind[64];         /* empty: all addresses, IPv4 and IPv6 */
+    char data_dir[CONFIG_TEXT_MAX];
+    uint64_t log_level;    /* enum log_level */
     uint64_t schedulers;   /* 0: one for each core */
     uint64_t pool_threads; /* at most; 0: the runtime's own choice */
     uint64_t handshake_timeout_ms;
@@ -29,10 +52,10 @@ struct config {
     /* Where nothing else is said of a vhost or user; 0: no limit */
     uint64_t vhost_max_connections, vhost_max_queues, user_max_connections, user_max_channels;
     uint64_t tx_max_operations, tx_max_bytes; /* of what a transaction gathers */
-    bool guest_from_loopback_only;
+    struct config_names loopback_users;
     char default_user[256], default_pass[256], default_vhost[256]; /* of a first start */
-    char load_definitions[512]; /* file taken in at each start; empty: none */
-    double memory_relative;     /* of the machine's memory, where memory_absolute is 0 */
+    char load_definitions[CONFIG_TEXT_MAX]; /* file taken in at each start; empty: none */
+    double memory_relative; /* of the machine's memory, where memory_absolute is 0 */
     uint64_t memory_absolute, memory_total; /* bytes; total 0: what machine and cgroup give */
     uint64_t disk_free_limit;               /* bytes */
     uint64_t disk_ballast;                  /* bytes; 0: none */
@@ -41,20 +64,39 @@ struct config {
     char debug_crash_in_init[32];           /* this kind of process crashes in init */
 };
 
-/* The configuration in force. Never NULL; the defaults before anything was read. */
+/*
+ * The configuration in force. Never NULL; the defaults before anything was read. Any process or
+ * thread; in a process valid until the handler returns.
+ */
 const struct config *config(void);
+
+/* The address to listen on, of one that may be empty; empty: all. Lent as config() is. */
+const char *config_address(const char *own);
+
+/* Whether this user may log in from this machine only. */
+bool config_is_loopback_user(const char *user);
 
 /*
  * Changes one key by its text. 0, or -EINVAL with a line in ret_text that says what is wrong. Only
- * before the tree starts.
+ * before the tree starts; a reload takes it again, after the files.
  */
 int config_set(const char *key, const char *value, char *ret_text, size_t size);
 
-/* Reads a file; the text of an error names its line. -errno when it cannot be read. */
+/*
+ * Reads a file, or all *.conf of a directory by their names; the text of an error names file and
+ * line. -errno when it cannot be read. Only before the tree starts; a reload reads it again.
+ */
 int config_read_file(const char *path, char *ret_text, size_t size);
 
-/* Each key with its type, default and meaning. */
+/* Calls fn with each warning about what was read: keys of RabbitMQ's that have no meaning here. */
+void config_each_warning(void (*fn)(void *ctx, const char *text), void *ctx);
+
+/* Each key with its type, default and meaning, a line each. */
 void config_print_keys(FILE *out);
+/* Each key with its type, default, meaning, value in force and where that comes from; readable. */
+void config_print(FILE *out);
+/* Each key as docs/configuration.md has it. */
+void config_print_markdown(FILE *out);
 
 /* All keys as they were at program start; for tests. */
 void config_reset(void);

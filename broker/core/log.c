@@ -17,14 +17,6 @@ _Atomic uint64_t log_behind, log_dropped;
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
-void log_set_level(const char *name)
-{
-    for (unsigned i = 0; i < sizeof(level_names) / sizeof(*level_names); i++) {
-        if (!strcmp(name, level_names[i]))
-            log_threshold = (enum log_level)i;
-    }
-}
-
 size_t log_format_head(char *out, size_t size, int64_t wall_ms, enum log_level level)
 {
     time_t s = (time_t)(wall_ms / 1000);

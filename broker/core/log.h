@@ -14,10 +14,15 @@
 
 struct crash_report;
 
-enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
+enum log_level {
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_NONE
+};
 
-/* Below this level nothing is formatted. Set once at start. */
-void log_set_level(const char *name);
+/* Below this level nothing is formatted. */
 extern enum log_level log_threshold;
 
 /* One line, without its newline; cut at 1000 bytes. From process code or any thread. */

@@ -46,6 +46,31 @@ class Options(unittest.TestCase):
             self.assertEqual(got.stdout, "", args)
             self.assertIn(len(got.stderr.strip().splitlines()), (1, 2), (args, got.stderr))
 
+    def test_check_config(self):
+        """Exit codes, and an error that names file and line; nothing is started."""
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+            f.write("heartbeat = 30\nnum_acceptors.tcp = 10\n")
+            f.flush()
+            got = run("--config", f.name, "--check-config")
+            self.assertEqual(got.returncode, 0, got.stderr)
+            self.assertIn(f.name + ":2: 'num_acceptors.tcp' has no meaning here", got.stderr)
+            f.write("heartbeet = 3\n")
+            f.flush()
+            got = run("--config", f.name, "--check-config")
+            self.assertEqual((got.returncode, got.stdout), (1, ""))
+            self.assertIn(f.name + ":3: unknown key 'heartbeet'", got.stderr)
+
+    def test_print_config(self):
+        """Each key with its value and where that is from; what is printed can be read again."""
+        got = run("--set", "heartbeat=33", "--print-config")
+        self.assertEqual((got.returncode, got.stderr), (0, ""))
+        self.assertIn("here from: command line\nheartbeat = 33\n", got.stdout)
+        self.assertIn("here from: the default\nframe_max = 131072\n", got.stdout)
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+            f.write(got.stdout)
+            f.flush()
+            self.assertEqual(run("--config", f.name, "--check-config").returncode, 0)
+
     def test_schedulers(self):
         for count in ("1", "2", "4"):
             with Broker(["--schedulers", count]) as broker:

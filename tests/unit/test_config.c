@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "broker/core/config.h"
+#include "broker/core/log.h"
 
 static char text[512];
 
@@ -27,45 +28,85 @@ static void test_defaults(void **state)
 {
     (void)state;
     config_reset();
-    assert_int_equal(config()->amqp_port, 5672);
+    assert_int_equal(config()->tcp.n, 1);
+    assert_int_equal(config()->tcp.at[0].port, 5672);
     assert_int_equal(config()->mgmt_port, 15672);
     assert_int_equal(config()->frame_max, 131072);
-    assert_true(config()->guest_from_loopback_only);
+    assert_true(config_is_loopback_user("guest"));
+    assert_false(config_is_loopback_user("other"));
     assert_false(config()->debug_crash);
-    assert_string_equal(config()->log_level, "info");
+    assert_int_equal(config()->log_level, LOG_LEVEL_INFO);
 }
+
+static const struct {
+    const char *key, *value;
+    int r;
+} values[] = {
+    {"listeners.tcp.default", "0", 0},
+    {"listeners.tcp.default", "65535", 0},
+    {"listeners.tcp.default", "65536", -EINVAL},
+    {"listeners.tcp.default", "-1", -EINVAL},
+    {"listeners.tcp.default", "", -EINVAL},
+    {"listeners.tcp.default", "5672x", -EINVAL},
+    {"listeners.tcp.default", "99999999999999999999", -EINVAL},
+    {"frame_max", "4095", -EINVAL},
+    {"frame_max", "4096", 0},
+    {"channel_max", "0", -EINVAL},
+    {"loopback_users.guest", "false", 0},
+    {"loopback_users.guest", "no", -EINVAL},
+    {"log.level", "warning", 0},
+    {"log.level", "loud", -EINVAL},
+    {"listeners.tcp.default", "127.0.0.1:5672", 0},
+    {"listeners.tcp.local", "[::1]:5673", 0},
+    {"listeners.tcp.other", "::1:5674", 0},
+    {"listeners.tcp.default", "127.0.0.1:", -EINVAL},
+    {"listeners.tcp.default", ":5672", -EINVAL},
+    {"listeners.tcp.default", "nowhere at all:5672", -EINVAL},
+    {"listeners.tcp", "5672", -EINVAL},
+    {"listeners.tcp.", "5672", -EINVAL},
+    {"listeners.tcpx", "5672", -EINVAL},
+    {"loopback_users.other", "true", 0},
+    {"loopback_users.other", "", -EINVAL},
+    {"loopback_users", "true", -EINVAL},
+    {"handshake_timeout", "5s", 0},
+    {"handshake_timeout", "99", -EINVAL},
+    {"handshake_timeout", "11m", -EINVAL},
+    {"heartbeat", "2m", 0},
+    {"heartbeat", "1500ms", -EINVAL},
+    {"heartbeat", "65536", -EINVAL},
+    {"disk_free_limit.absolute", "2GiB", 0},
+    {"disk_free_limit.absolute", "2 GiB", -EINVAL},
+    {"disk_free_limit.absolute", "99999999999TB", -EINVAL},
+    {"vm_memory_high_watermark.relative", "1.5", -EINVAL},
+    {"vm_memory_high_watermark.relative", "nan", -EINVAL},
+    {"vm_memory_high_watermark.relative", "0.25", 0},
+    {"debug.crash", "on", 0},
+    {"num_acceptors.tcp", "10", 0},
+    {"auth_backends.1", "ldap", -EINVAL},
+    {"listeners.tcp.default", "65535", 0},
+    {"no.such.key", "1", -EINVAL},
+};
 
 static void test_values(void **state)
 {
-    static const struct {
-        const char *key, *value;
-        int r;
-    } table[] = {
-        {"listeners.tcp.default", "0", 0},
-        {"listeners.tcp.default", "65535", 0},
-        {"listeners.tcp.default", "65536", -EINVAL},
-        {"listeners.tcp.default", "-1", -EINVAL},
-        {"listeners.tcp.default", "", -EINVAL},
-        {"listeners.tcp.default", "5672x", -EINVAL},
-        {"listeners.tcp.default", "99999999999999999999", -EINVAL},
-        {"frame_max", "4095", -EINVAL},
-        {"frame_max", "4096", 0},
-        {"channel_max", "0", -EINVAL},
-        {"loopback_users.guest", "false", 0},
-        {"loopback_users.guest", "no", -EINVAL},
-        {"log.level", "warning", 0},
-        {"log.level", "loud", -EINVAL},
-        {"no.such.key", "1", -EINVAL},
-    };
-
     (void)state;
     config_reset();
-    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-        assert_int_equal(set(table[i].key, table[i].value), table[i].r);
-        assert_int_equal(*text != 0, table[i].r != 0);
+    for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+        assert_int_equal(set(values[i].key, values[i].value), values[i].r);
+        assert_int_equal(*text != 0, values[i].r != 0);
     }
     assert_int_equal(config()->frame_max, 4096);
-    assert_int_equal(config()->amqp_port, 65535);
+    assert_int_equal(config()->handshake_timeout_ms, 5000);
+    assert_int_equal(config()->heartbeat_s, 120);
+    assert_int_equal(config()->disk_free_limit, 2ull << 30);
+    assert_true(config()->memory_relative == 0.25);
+    assert_true(config_is_loopback_user("other"));
+    assert_false(config_is_loopback_user("guest"));
+    assert_int_equal(config()->tcp.n, 3);
+    assert_string_equal(config()->tcp.at[1].address, "::1");
+    assert_string_equal(config()->tcp.at[2].address, "::1");
+    assert_int_equal(config()->tcp.at[2].port, 5674);
+    assert_int_equal(config()->tcp.at[0].port, 65535);
 }
 
 static int read_text(const char *contents)
@@ -87,7 +128,7 @@ static void test_file(void **state)
     (void)state;
     assert_int_equal(read_text("# a comment\n\n  heartbeat = 30\nlog.level='error'\n"), 0);
     assert_int_equal(config()->heartbeat_s, 30);
-    assert_string_equal(config()->log_level, "error");
+    assert_int_equal(config()->log_level, LOG_LEVEL_ERROR);
     assert_int_equal(read_text("heartbeat = 30\nheartbeet = 3\n"), -EINVAL);
     assert_non_null(strstr(text, ":2: unknown key 'heartbeet'"));
     assert_int_equal(read_text("heartbeat\n"), -EINVAL);
@@ -95,12 +136,135 @@ static void test_file(void **state)
     assert_int_equal(config_read_file("/nonexistent/file", text, sizeof(text)), -ENOENT);
 }
 
+/* Lists: the first that is set takes the default's place; none empties. */
+static void test_lists(void **state)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    char key[64];
+
+    (void)state;
+    config_reset();
+    assert_int_equal(set("listeners.tcp.1", "127.0.0.1:7000"), 0);
+    assert_int_equal(config()->tcp.n, 1);
+    assert_string_equal(config()->tcp.at[0].name, "1");
+    assert_int_equal(set("listeners.tcp", "none"), 0);
+    assert_int_equal(config()->tcp.n, 0);
+    for (size_t i = 0; i < CONFIG_LISTENERS_MAX; i++) {
+        snprintf(key, sizeof(key), "listeners.tcp.%s", names[i]);
+        assert_int_equal(set(key, "1"), 0);
+        assert_int_equal(set(key, "2"), 0);
+    }
+    assert_int_equal(config()->tcp.n, CONFIG_LISTENERS_MAX);
+    assert_int_equal(config()->tcp.at[7].port, 2);
+    assert_int_equal(set("listeners.tcp.more", "1"), -EINVAL);
+    assert_int_equal(set("loopback_users", "none"), 0);
+    assert_false(config_is_loopback_user("guest"));
+}
+
+/* Comments, quotes and includes. */
+static void test_files(void **state)
+{
+    char dir[] = "/tmp/test-config-XXXXXX", path[64], other[64];
+    FILE *f;
+
+    (void)state;
+    assert_int_equal(read_text("default_user = me # a comment\ndefault_pass = 'a#b' # another\n"),
+                     0);
+    assert_string_equal(config()->default_user, "me");
+    assert_string_equal(config()->default_pass, "a#b");
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/10.conf", dir);
+    snprintf(other, sizeof(other), "%s/20.conf", dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("heartbeat = 10\nframe_max = 8192\ninclude nothing*.conf\n", f);
+    fclose(f);
+    f = fopen(other, "w");
+    assert_non_null(f);
+    fputs("heartbeat = 20\nchannel_max = much\n", f);
+    fclose(f);
+    config_reset();
+    assert_int_equal(config_read_file(path, text, sizeof(text)), 0);
+    assert_int_equal(config()->heartbeat_s, 10);
+    assert_int_equal(config_read_file(dir, text, sizeof(text)), -EINVAL);
+    assert_non_null(strstr(text, "20.conf:2: channel_max"));
+    assert_int_equal(config()->heartbeat_s, 20);
+    f = fopen(other, "w");
+    fputs("include 20.conf\n", f); /* itself */
+    fclose(f);
+    assert_int_equal(config_read_file(other, text, sizeof(text)), -EINVAL);
+    assert_non_null(strstr(text, "too many files"));
+    unlink(path);
+    unlink(other);
+    rmdir(dir);
+    config_reset();
+}
+
+static void count(void *ctx, const char *warning)
+{
+    assert_non_null(strstr(warning, ":2: 'tcp_listen_options.backlog' has no meaning here"));
+    (*(int *)ctx)++;
+}
+
+static void test_warnings(void **state)
+{
+    int n = 0;
+
+    (void)state;
+    assert_int_equal(read_text("heartbeat = 30\ntcp_listen_options.backlog = 128\n"), 0);
+    config_each_warning(count, &n);
+    assert_int_equal(n, 1);
+    config_reset();
+}
+
+/* What --print-config says is a configuration that means the same. */
+static void test_print(void **state)
+{
+    char *printed = NULL, *again = NULL;
+    size_t len;
+    FILE *f;
+
+    (void)state;
+    assert_int_equal(read_text("listeners.tcp.1 = [::1]:7\nloopback_users.x = true\n"
+                               "vm_memory_high_watermark.relative = 0.3\nlog.level = notice\n"
+                               "load_definitions = /a b#c\nhandshake_timeout = 5s\n"),
+                     0);
+    f = open_memstream(&printed, &len);
+    assert_non_null(f);
+    config_print(f);
+    fclose(f);
+    assert_null(strstr(printed, "default_pass = 'guest'"));
+    assert_non_null(strstr(printed, "\nlisteners.tcp.1 = [::1]:7\n"));
+    assert_int_equal(read_text(printed), 0);
+    assert_int_equal(config()->log_level, LOG_LEVEL_WARNING);
+    f = open_memstream(&again, &len);
+    assert_non_null(f);
+    config_print(f);
+    fclose(f);
+    for (char *a = strstr(printed, "here from"), *b = strstr(again, "here from"); a && b;
+         a = strstr(a + 1, "here from"), b = strstr(b + 1, "here from")) {
+        char *end_a = strstr(a, "\n\n"), *end_b = strstr(b, "\n\n");
+
+        a = strchr(a, '\n');
+        b = strchr(b, '\n');
+        assert_int_equal(end_a == NULL, end_b == NULL);
+        if (end_a) {
+            assert_int_equal(end_a - a, end_b - b);
+            assert_memory_equal(a, b, (size_t)(end_a - a));
+        }
+    }
+    free(printed);
+    free(again);
+    config_reset();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_file),     cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_files),    cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_print),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

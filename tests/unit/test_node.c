@@ -229,7 +229,7 @@ static void begin(void)
 {
     memset(&t, 0, sizeof(t));
     config_reset();
-    log_threshold = LOG_LEVEL_ERROR + 1;
+    log_threshold = LOG_LEVEL_NONE;
     tw_start(3);
 }
 

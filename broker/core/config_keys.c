@@ -1,0 +1,214 @@
+/*
+ * The table of keys: each with the place of its value, its bounds, default and meaning; and the
+ * keys of RabbitMQ's that have no meaning here.
+ */
+#include <string.h>
+
+#include "broker/core/config_impl.h"
+#include "broker/core/log.h"
+
+#define FIELD(NAME) offsetof(struct config, NAME)
+#define ROOM(NAME)  sizeof(((struct config *)0)->NAME)
+
+static const struct key_choice levels[] = {
+    {"debug", LOG_LEVEL_DEBUG},    {"info", LOG_LEVEL_INFO},
+    {"notice", LOG_LEVEL_WARNING}, {"warning", LOG_LEVEL_WARNING},
+    {"error", LOG_LEVEL_ERROR},    {"critical", LOG_LEVEL_ERROR},
+    {"alert", LOG_LEVEL_ERROR},    {"emergency", LOG_LEVEL_ERROR},
+    {"none", LOG_LEVEL_NONE},      {NULL, 0},
+};
+
+const struct config_key config_keys[] = {
+    {"Listeners", .type = KEY_SECTION},
+    {"listeners.tcp.*", KEY_LISTENERS, 0, FIELD(tcp), .initial = "5672",
+     .meaning = "port, or address:port, for AMQP; 0: any free port; `listeners.tcp = none`: none"},
+    {"bind", KEY_TEXT, 0, FIELD(bind), .max = ROOM(bind), .initial = "",
+     .meaning = "address of listeners that name none; empty: all, IPv4 and IPv6"},
+    {"management.tcp.port", KEY_UINT, 0, FIELD(mgmt_port), 0, 65535, .initial = "15672",
+     .meaning = "port for the management API; 0: any free one"},
+    {"management.tcp.ip", KEY_TEXT, 0, FIELD(mgmt_address), .max = ROOM(mgmt_address),
+     .initial = "", .meaning = "address for the management API; empty: what bind says"},
+
+    {"Clients", .type = KEY_SECTION},
+    {"handshake_timeout", KEY_TIME, KEY_RELOADABLE, FIELD(handshake_timeout_ms), 100, 600000, 1,
+     .initial = "10s", .meaning = "from accept to connection.open"},
+    {"heartbeat", KEY_TIME, KEY_RELOADABLE, FIELD(heartbeat_s), 0, 65535000, 1000, .initial = "60",
+     .meaning = "offered to clients; 0: none"},
+    {"frame_max", KEY_UINT, KEY_RELOADABLE, FIELD(frame_max), 4096, 16777216, .initial = "131072",
+     .meaning = "largest frame that is negotiated, in bytes"},
+    {"channel_max", KEY_UINT, KEY_RELOADABLE, FIELD(channel_max), 1, 65535, .initial = "2047",
+     .meaning = "channels for each connection"},
+    {"max_message_size", KEY_UINT, KEY_RELOADABLE, FIELD(max_message_size), 1, 536870912,
+     .initial = "134217728", .meaning = "bytes of a body"},
+    {"channel_max_unacked", KEY_UINT, KEY_RELOADABLE, FIELD(channel_max_unacked), 0, 1000000000,
+     .initial = "0", .meaning = "unacknowledged deliveries for each channel; 0: no limit"},
+    {"consumer_max_per_channel", KEY_UINT, KEY_RELOADABLE, FIELD(consumer_max_per_channel), 0,
+     1000000000, .initial = "10000", .meaning = "consumers for each channel; 0: no limit"},
+    {"connection_max", KEY_UINT, KEY_RELOADABLE, FIELD(connection_max), 0, 1000000000,
+     .initial = "0", .meaning = "open connections; 0 or infinity: no limit"},
+    {"handshakes_per_address", KEY_UINT, KEY_RELOADABLE, FIELD(handshakes_max), 0, 1000000000,
+     .initial = "5000",
+     .meaning = "connections from one address before they are logged in; 0: no limit"},
+    {"default_limits.vhosts.max_connections", KEY_UINT, KEY_RELOADABLE,
+     FIELD(vhost_max_connections), 0, 1000000000, .initial = "0",
+     .meaning = "open connections for each vhost without a limit of its own; 0: no limit"},
+    {"default_limits.vhosts.max_queues", KEY_UINT, KEY_RELOADABLE, FIELD(vhost_max_queues), 0,
+     1000000000, .initial = "0", .meaning = "queues, likewise"},
+    {"default_limits.users.max_connections", KEY_UINT, KEY_RELOADABLE, FIELD(user_max_connections),
+     0, 1000000000, .initial = "0",
+     .meaning = "open connections for each user without a limit of its own; 0: no limit"},
+    {"default_limits.users.max_channels", KEY_UINT, KEY_RELOADABLE, FIELD(user_max_channels), 0,
+     1000000000, .initial = "0", .meaning = "channels, likewise"},
+    {"transaction_max_operations", KEY_UINT, KEY_RELOADABLE, FIELD(tx_max_operations), 1, 10000000,
+     .initial = "131072", .meaning = "publishes and acks in one transaction"},
+    {"transaction_max_bytes", KEY_SIZE, KEY_RELOADABLE, FIELD(tx_max_bytes), .initial = "268435456",
+     .meaning = "of the messages of one transaction"},
+
+    {"Users and the first start", .type = KEY_SECTION},
+    {"loopback_users.*", KEY_NAMES, 0, FIELD(loopback_users), .initial = "guest",
+     .meaning = "true: this user may log in from this machine only; `loopback_users = none`: all "
+                "may from everywhere"},
+    {"default_user", KEY_TEXT, 0, FIELD(default_user), .max = ROOM(default_user),
+     .initial = "guest", .meaning = "user made at the first start"},
+    {"default_pass", KEY_TEXT, KEY_SECRET, FIELD(default_pass), .max = ROOM(default_pass),
+     .initial = "guest", .meaning = "that user's password"},
+    {"default_vhost", KEY_TEXT, 0, FIELD(default_vhost), .max = ROOM(default_vhost), .initial = "/",
+     .meaning = "vhost made at the first start"},
+    {"load_definitions", KEY_TEXT, 0, FIELD(load_definitions), .max = ROOM(load_definitions),
+     .initial = "",
+     .meaning = "JSON file of users, vhosts, permissions, queues..., taken in at each start"},
+    {"definitions.local.path", KEY_TEXT, KEY_HIDDEN, FIELD(load_definitions),
+     .max = ROOM(load_definitions), .initial = NULL, .meaning = "the same as load_definitions"},
+
+    {"Memory and disk", .type = KEY_SECTION},
+    {"vm_memory_high_watermark.relative", KEY_RATIO, KEY_RELOADABLE, FIELD(memory_relative), 0, 1,
+     .initial = "0.4", .meaning = "publishers are blocked over this part of all memory; 0: never"},
+    {"vm_memory_high_watermark.absolute", KEY_SIZE, KEY_RELOADABLE, FIELD(memory_absolute),
+     .initial = "0", .meaning = "the same in bytes; 0: relative"},
+    {"total_memory_available_override_value", KEY_SIZE, KEY_RELOADABLE, FIELD(memory_total),
+     .initial = "0", .meaning = "bytes of all memory; 0: what machine and cgroup give"},
+    {"disk_free_limit.absolute", KEY_SIZE, KEY_RELOADABLE, FIELD(disk_free_limit),
+     .initial = "50MB", .meaning = "publishers are blocked when less is free on disk"},
+    {"disk_ballast", KEY_SIZE, KEY_RELOADABLE, FIELD(disk_ballast), .initial = "32MB",
+     .meaning = "kept as a file, and given up when the disk is full so that queues can drain; 0: "
+                "none"},
+    {"data_dir", KEY_TEXT, 0, FIELD(data_dir), .max = ROOM(data_dir), .initial = "warren-data",
+     .meaning = "directory of the stores; made when missing"},
+    {"store.cache", KEY_SIZE, 0, FIELD(store_cache), .initial = "256MiB",
+     .meaning = "memory for pages of all vhosts' stores, and as much for their indexes"},
+    {"store.wal", KEY_SIZE, 0, FIELD(store_wal), .initial = "1GiB",
+     .meaning = "write-ahead logs of all vhosts' stores together"},
+
+    {"Log", .type = KEY_SECTION},
+    {"log.level", KEY_CHOICE, KEY_RELOADABLE, FIELD(log_level), .choices = levels,
+     .initial = "info", .meaning = "what is logged"},
+
+    {"Threads", .type = KEY_SECTION},
+    {"schedulers", KEY_UINT, 0, FIELD(schedulers), 0, 64, .initial = "0",
+     .meaning = "scheduler threads; 0: one for each core"},
+    {"blocking_threads", KEY_UINT, 0, FIELD(pool_threads), 0, 64, .initial = "0",
+     .meaning = "threads for what waits for disks, at most, started as needed; 0: 64"},
+
+    {"For tests", .type = KEY_SECTION},
+    {"debug.crash", KEY_BOOL, 0, FIELD(debug_crash), .initial = "false",
+     .meaning = "POST /api/debug/crash may crash processes"},
+    {"debug.crash_in_init", KEY_TEXT, 0, FIELD(debug_crash_in_init),
+     .max = ROOM(debug_crash_in_init), .initial = "",
+     .meaning = "processes of this kind crash when they start"},
+};
+
+const size_t config_n_keys = sizeof(config_keys) / sizeof(*config_keys);
+
+/*
+ * Keys of RabbitMQ's. What tunes a machinery that is not there may be left out; what would change
+ * who may do what, or would promise a listener, may not.
+ */
+static const struct {
+    const char *prefix;
+    enum config_foreign what;
+} foreign[] = {
+    {"auth_", CONFIG_REFUSED},
+    {"anonymous_login_", CONFIG_REFUSED},
+    {"default_permissions.", CONFIG_REFUSED},
+    {"default_user_tags.", CONFIG_REFUSED},
+    {"default_users.", CONFIG_REFUSED},
+    {"definitions.", CONFIG_REFUSED},
+    {"log.exchange", CONFIG_REFUSED},
+    {"log.syslog", CONFIG_REFUSED},
+    {"mqtt.", CONFIG_REFUSED},
+    {"password_hashing_module", CONFIG_REFUSED},
+    {"stomp.", CONFIG_REFUSED},
+    {"stream.", CONFIG_REFUSED},
+    {"web_mqtt.", CONFIG_REFUSED},
+    {"web_stomp.", CONFIG_REFUSED},
+    {"background_gc", CONFIG_IGNORED},
+    {"channel_operation_timeout", CONFIG_IGNORED},
+    {"cluster_", CONFIG_IGNORED},
+    {"collect_statistics", CONFIG_IGNORED},
+    {"consumer_timeout", CONFIG_IGNORED},
+    {"credit_flow_default_credit.", CONFIG_IGNORED},
+    {"delegate_count", CONFIG_IGNORED},
+    {"deprecated_features.", CONFIG_IGNORED},
+    {"disk_monitor", CONFIG_IGNORED},
+    {"distribution.", CONFIG_IGNORED},
+    {"erlang.", CONFIG_IGNORED},
+    {"heartbeats_", CONFIG_IGNORED},
+    {"hipe_compile", CONFIG_IGNORED},
+    {"lazy_queue_", CONFIG_IGNORED},
+    {"management_agent.", CONFIG_IGNORED},
+    {"memory_monitor_interval", CONFIG_IGNORED},
+    {"mirroring_", CONFIG_IGNORED},
+    {"mnesia_", CONFIG_IGNORED},
+    {"msg_store_", CONFIG_IGNORED},
+    {"net_ticktime", CONFIG_IGNORED},
+    {"num_acceptors.", CONFIG_IGNORED},
+    {"queue_index_", CONFIG_IGNORED},
+    {"queue_leader_locator", CONFIG_IGNORED},
+    {"queue_master_locator", CONFIG_IGNORED},
+    {"quorum_", CONFIG_IGNORED},
+    {"raft.", CONFIG_IGNORED},
+    {"reverse_dns_lookups", CONFIG_IGNORED},
+    {"statistics.", CONFIG_IGNORED},
+    {"tcp_listen_options.", CONFIG_IGNORED},
+    {"vm_memory_calculation_strategy", CONFIG_IGNORED},
+    {"vm_memory_high_watermark_paging_ratio", CONFIG_IGNORED},
+};
+
+enum config_foreign config_find_foreign(const char *name)
+{
+    for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++) {
+        if (!strncmp(name, foreign[i].prefix, strlen(foreign[i].prefix)))
+            return foreign[i].what;
+    }
+    return CONFIG_UNKNOWN;
+}
+
+static bool is_list(const struct config_key *k)
+{
+    return k->type == KEY_LISTENERS || k->type == KEY_NAMES;
+}
+
+/* The name before ".*", alone (`listeners.tcp = none`) or with a rest. */
+static bool matches_list(const struct config_key *k, const char *name, const char **ret_rest)
+{
+    size_t len = strlen(k->name) - 2;
+
+    if (strncmp(k->name, name, len) || (name[len] && (name[len] != '.' || !name[len + 1])))
+        return false;
+    *ret_rest = name + len + (name[len] == '.');
+    return true;
+}
+
+const struct config_key *config_find_key(const char *name, const char **ret_rest)
+{
+    *ret_rest = "";
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *k = &config_keys[i];
+
+        if (k->type == KEY_SECTION)
+            continue;
+        if (is_list(k) ? matches_list(k, name, ret_rest) : !strcmp(k->name, name))
+            return k;
+    }
+    return NULL;
+}

@@ -1,0 +1,94 @@
+/*
+ * The configuration for people: --help, --print-config and the reference.
+ */
+#include <string.h>
+
+#include "broker/core/config_impl.h"
+
+static const char *initial_of(const struct config_key *k)
+{
+    return *k->initial ? k->initial : "none";
+}
+
+void config_print_keys(FILE *out)
+{
+    char type[256];
+
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *k = &config_keys[i];
+
+        if (k->type != KEY_SECTION && !(k->flags & KEY_HIDDEN))
+            fprintf(out, "  %-37s %s (%s; default: %s)\n", k->name, k->meaning,
+                    config_type_name(k, type, sizeof(type)), initial_of(k));
+    }
+}
+
+static void print_values(FILE *out, const struct config_whole *w, const struct config_key *k)
+{
+    char line[CONFIG_TEXT_MAX + 128];
+
+    for (unsigned i = 0; config_show(&w->values, k, i, line, sizeof(line)); i++) {
+        if (k->flags & KEY_SECRET)
+            fprintf(out, "# %s = (not shown)\n", k->name);
+        else
+            fprintf(out, "%s\n", line);
+    }
+}
+
+void config_print(FILE *out)
+{
+    const struct config_whole *w = config_whole();
+    char type[256];
+
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *k = &config_keys[i];
+
+        if (k->flags & KEY_HIDDEN)
+            continue;
+        if (k->type == KEY_SECTION) {
+            fprintf(out, "%s## %s\n", i ? "\n" : "", k->name);
+            continue;
+        }
+        fprintf(out, "\n# %s\n# %s; default: %s; takes effect %s; here from: %s\n", k->meaning,
+                config_type_name(k, type, sizeof(type)), initial_of(k),
+                k->flags & KEY_RELOADABLE ? "on reload" : "at a start",
+                *w->origin[i] ? w->origin[i] : "the default");
+        print_values(out, w, k);
+    }
+}
+
+/* A cell of a table, in which '|' would end it. */
+static void put_cell(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '|')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+    fputs(" |", out);
+}
+
+void config_print_markdown(FILE *out)
+{
+    char type[256], name[160];
+
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *k = &config_keys[i];
+
+        if (k->flags & KEY_HIDDEN)
+            continue;
+        if (k->type == KEY_SECTION) {
+            fprintf(out,
+                    "\n## %s\n\n| key | type | default | reload | meaning |\n"
+                    "| --- | --- | --- | --- | --- |\n",
+                    k->name);
+            continue;
+        }
+        snprintf(name, sizeof(name), "| `%s` | ", k->name);
+        fputs(name, out);
+        put_cell(out, config_type_name(k, type, sizeof(type)));
+        fprintf(out, " %s | %s | ", initial_of(k), k->flags & KEY_RELOADABLE ? "yes" : "no");
+        put_cell(out, k->meaning);
+        fputc('\n', out);
+    }
+}
