@@ -61,6 +61,7 @@ static void channel_init(void *state, const void *arg)
     down = vhost_down_reason(ch->vhost);
     if (down)
         channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, AMQP_CHANNEL_OPEN, "%s", down);
+    channel_show(ch);
     channel_reply_id(ch, AMQP_CHANNEL_OPEN_OK);
     op_start(ch);
 }
@@ -130,6 +131,7 @@ void channel_fail_with(struct channel *ch, const struct failure *f)
 {
     struct msg_conn_fail *m = MSG_NEW(CONN_FAIL, struct msg_conn_fail);
 
+    channel_count_exchange(ch);
     channel_flush_links(ch);
     links_detach(ch);
     /* Whoever sees the close may ask the queues at once for what this channel had. */
@@ -293,10 +295,12 @@ void channel_run(struct channel *ch)
             break;
         channel_advance(ch, bytes);
         if (++n % 32 == 0 && ch->in && proc_is_over_budget()) {
+            channel_count_exchange(ch);
             proc_continue();
             return;
         }
     }
+    channel_count_exchange(ch);
     if (!ch->in && ch->is_closing)
         go_on_closing(ch);
     else if (!ch->tx.is_on)
@@ -434,6 +438,7 @@ static void channel_flush(void *state)
     channel_flush_links(ch);
     channel_give_permits(ch);
     channel_flush_confirms(ch);
+    channel_show_turn(ch);
     tags_trim(&ch->tags);
     grant(ch);
 }

@@ -44,10 +44,11 @@ static struct channel_consumer *find_by_tag(struct channel *ch, struct amqp_byte
     return NULL;
 }
 
-static void activate(struct channel_consumer *cc)
+static void activate(struct channel *ch, struct channel_consumer *cc)
 {
     cc->is_active = true;
     cc->link->n_active++;
+    consumer_show(ch, cc);
 }
 
 void consumer_remove(struct channel *ch, struct channel_consumer *cc)
@@ -64,6 +65,8 @@ void consumer_remove(struct channel *ch, struct channel_consumer *cc)
     (void)u64map_del(&ch->consumers, cc->cid, NULL); /* every consumer is in it */
     l->n_consumers--;
     l->n_active -= cc->is_active;
+    if (cc->stats)
+        stat_slot_hide(&cc->stats->slot);
     give_blob(cc->tag);
     give_blob(cc->args);
     proc_free(cc);
@@ -217,7 +220,7 @@ static enum method_result started(struct channel *ch, const struct amqp_method *
     CHECK(cc);
     if (reply->code != 0)
         channel_fail(ch, reply->code, m->id, "%s", reply->text);
-    activate(cc);
+    activate(ch, cc);
     ok.u.basic_consume_ok.consumer_tag = amqp_bytes(blob_bytes(cc->tag), blob_size(cc->tag));
     if (!m->u.basic_consume.nowait)
         channel_reply(ch, &ok);

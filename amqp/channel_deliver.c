@@ -138,6 +138,10 @@ static void pass_on(struct channel *ch, struct link *l, struct msg_conn_deliver 
         return;
     }
     item.ctag = cc->tag;
+    channel_count_delivery(ch->stats, l->queue_type,
+                           cc->no_ack ? DELIVERED_AUTO_ACK : DELIVERED_MANUAL_ACK);
+    if (d->redelivered)
+        channel_count_delivery(ch->stats, l->queue_type, REDELIVERED);
     if (cc->no_ack) {
         l->has_acked |= is_lasting(l, d->record);
         item.tag = tags_skip(&ch->tags);
@@ -217,6 +221,9 @@ static void get_ok(struct channel *ch, struct link *l, struct msg_queue_got *got
     struct tag_entry *e = tags_add(&ch->tags);
 
     got->record = NULL;
+    channel_count_delivery(ch->stats, l->queue_type, got->no_ack ? GOT_AUTO_ACK : GOT_MANUAL_ACK);
+    if (got->redelivered)
+        channel_count_delivery(ch->stats, l->queue_type, REDELIVERED);
     item.ready = got->ready > UINT32_MAX ? UINT32_MAX : (uint32_t)got->ready;
     e->link = l;
     e->seq = got->seq;
@@ -242,11 +249,13 @@ enum method_result get_reply(struct channel *ch, const struct amqp_method *m, st
 
     if (got->code != 0)
         channel_fail(ch, got->code, m->id, "%s", got->text);
-    if (got->empty || !got->record)
+    if (got->empty || !got->record) {
+        channel_count_delivery(ch->stats, l ? l->queue_type : QUEUE_CLASSIC, GOT_NOTHING);
         channel_reply(ch, &empty);
-    else if (l && l->state == LINK_UP && got->epoch == l->epoch)
+    } else if (l && l->state == LINK_UP && got->epoch == l->epoch) {
         get_ok(ch, l, got);
-    else
+    } else {
         return get_start(ch, m); /* its queue has died since */
+    }
     return METHOD_DONE;
 }

@@ -27,6 +27,7 @@
 #include "queues/queue.h"
 #include "queues/registry.h"
 #include "queues/route.h"
+#include "queues/stats.h"
 
 enum link_state { LINK_DOWN, LINK_WAITING, LINK_UP, LINK_GONE };
 
@@ -55,6 +56,7 @@ struct link {
     uint32_t n_held;                /* tag entries that name this link */
     uint32_t n_consumers, n_active; /* that name this link; those of them that are active */
     uint8_t state;                  /* enum link_state */
+    uint8_t queue_type;             /* enum queue_type */
     bool is_dirty;                  /* in the list that flush visits */
     bool has_acked;                 /* settled something that lasts since the last sync */
     bool wait_is_timer;
@@ -75,6 +77,7 @@ struct channel_consumer {
     bool no_ack, exclusive;
     bool is_active; /* consume-ok was said */
     bool is_marked;
+    struct consumer_stats *stats;             /* shown while it is active; NULL: it is not */
     uint64_t sent_messages, sent_bytes;       /* in this epoch */
     uint64_t renewed_messages, renewed_bytes; /* written, as far as the queue was told */
     struct consumer_mark mark;
@@ -89,6 +92,7 @@ struct channel_tx { /* see channel_tx.c */
     uint32_t n_parts, n_waiting;    /* queues that have part; that have not answered */
     uint32_t n_lost;                /* that went down over it */
     uint64_t n, bytes;              /* gathered so far */
+    uint64_t n_settled, n_dropped;  /* of n; publishes that reach nobody */
     uint64_t settled_to;            /* up to this tag all is settled or marked */
     struct tx_stray *stray;
     uint32_t n_strays, cap_strays;
@@ -117,8 +121,15 @@ struct queue_counts {
     uint64_t messages, consumers;
 };
 
+struct exchange_counts {   /* of publishes to one exchange, not yet added to its cell's */
+    struct cell *exchange; /* lent until the handler returns; NULL: the default exchange */
+    uint64_t in, out;
+};
+
 struct channel {
     proc_id connection;
+    struct channel_stats *stats;
+    struct exchange_counts counts;
     uint16_t number;
     uint16_t prefetch;
     bool is_confirming, cancel_notify, spec_qos;
@@ -172,6 +183,18 @@ void channel_reply_id(struct channel *ch, uint32_t id);
 void channel_tell(struct channel *ch, const struct amqp_method *m);
 /* Sends what waits for that, unless something is under way still. */
 void channel_tell_rest(struct channel *ch);
+
+/* channel_stats.c */
+/* Everybody may see the channel from now on. */
+void channel_show(struct channel *ch);
+/* What a turn has changed. */
+void channel_show_turn(struct channel *ch);
+/* A message that was taken in went to so many queues. */
+void channel_count_routed(struct channel *ch, const struct record *r, struct cell *exchange,
+                          uint32_t n_queues);
+/* Adds what was counted of exchanges to their cells; before the handler returns. */
+void channel_count_exchange(struct channel *ch);
+void consumer_show(struct channel *ch, struct channel_consumer *cc);
 
 /* channel_access.c */
 /* Whether the channel's user may do this; else *ret says why not. */

@@ -226,6 +226,7 @@ struct link *link_to(struct channel *ch, struct cell *cell)
     if (!l) {
         l = proc_zalloc(sizeof(*l));
         l->cell = cell_ref(cell);
+        l->queue_type = (uint8_t)cell_queue_type(cell);
         proc_at_exit(unref_cell, cell);
         set_window(l);
         l->next = ch->links;

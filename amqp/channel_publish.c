@@ -24,10 +24,10 @@ static __attribute__((noreturn)) void refuse(struct channel *ch, uint16_t code, 
 }
 
 /* NULL: the default exchange. */
-static const struct cell *find_exchange(struct channel *ch, const struct record *r)
+static struct cell *find_exchange(struct channel *ch, const struct record *r)
 {
     struct amqp_bytes name = record_exchange(r);
-    const struct cell *x;
+    struct cell *x;
 
     if (name.len == 0)
         return NULL;
@@ -159,6 +159,7 @@ void channel_return(struct channel *ch, struct record *r)
     d->number = ch->number;
     conn_deliver_add(d, &item);
     PROC_SEND(ch->connection, d);
+    channel_count(ch->stats, MESSAGES_RETURNED);
 }
 
 /* Its name is a key of the default exchange. */
@@ -175,8 +176,12 @@ static void take_in(struct channel *ch, struct command *cmd, const struct routed
     uint32_t n = to->queues.n;
     uint64_t tag;
 
-    if (!channel_reply_to_key(ch, r) && n == 0 && cmd->mandatory)
-        channel_return(ch, r);
+    if (!channel_reply_to_key(ch, r) && n == 0) {
+        if (cmd->mandatory)
+            channel_return(ch, r);
+        else
+            channel_count(ch->stats, MESSAGES_DROPPED);
+    }
     tag = ch->is_confirming ? confirms_add(&ch->confirms, n) : 0;
     cmd->kind = COMMAND_DONE;
     if (n == 0)
@@ -214,13 +219,14 @@ bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
     const struct record *r = cmd->record;
     struct route_query q = {.key = record_key(r)};
     uint64_t bytes = record_window_bytes(r);
+    struct cell *exchange;
     struct routed to;
     bool fits = true, asks;
 
     channel_check_publish(ch, record_exchange(r));
     check_message(ch, cmd);
     asks = reply_check_request(ch, r);
-    q.exchange = find_exchange(ch, r);
+    q.exchange = exchange = find_exchange(ch, r);
     if (record_has_headers(r))
         add_keys(ch, cmd, &q);
     if (q.exchange && q.exchange->type == EXCHANGE_TOPIC)
@@ -233,6 +239,7 @@ bool channel_publish(struct channel *ch, struct command *cmd, uint32_t more)
             replace_record(cmd, record_strip(cmd->record, "BCC"));
         if (asks)
             replace_record(cmd, reply_name_request(ch, cmd->record));
+        channel_count_routed(ch, cmd->record, exchange, to.queues.n);
         if (ch->tx.is_on)
             tx_publish(ch, cmd, &to);
         else
@@ -290,6 +297,8 @@ void channel_flush_confirms(struct channel *ch)
     struct confirm c;
 
     while (confirms_next(&ch->confirms, &c)) {
+        if (!c.nack)
+            channel_count_many(ch->stats, MESSAGES_CONFIRMED, c.n);
         if (!out) {
             out = conn_confirm_new(CONFIRMS_MAX);
             out->number = ch->number;

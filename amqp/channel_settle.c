@@ -48,6 +48,8 @@ void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how)
 {
     struct link *l = e->link;
 
+    if (how == SETTLE_ACK)
+        channel_count_delivery(ch->stats, l->queue_type, ACKNOWLEDGED);
     /* Without a seq it died with its queue's process. */
     if (e->seq != 0 && l->state == LINK_UP)
         tell(ch, l, e, how);

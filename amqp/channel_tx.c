@@ -77,8 +77,10 @@ static void add_stray(struct channel *ch, struct record *r, bool mandatory)
 {
     struct channel_tx *tx = &ch->tx;
 
-    if (!mandatory && !reply_is_name(record_key(r)))
+    if (!mandatory && !reply_is_name(record_key(r))) {
+        tx->n_dropped++;
         return;
+    }
     if (tx->n_strays == tx->cap_strays) {
         tx->cap_strays = tx->cap_strays ? 2 * tx->cap_strays : 8;
         tx->stray = proc_realloc(tx->stray, tx->cap_strays * sizeof(tx->stray[0]));
@@ -103,6 +105,7 @@ void tx_publish(struct channel *ch, struct command *cmd, const struct routed *to
 void tx_settle(struct channel *ch, struct tag_entry *e, enum settle_how how, uint32_t method)
 {
     e->tx = (uint8_t)(1 + how);
+    ch->tx.n_settled++;
     count(ch, method, 0);
 }
 
@@ -224,13 +227,21 @@ static enum method_result finish(struct channel *ch)
     for (uint32_t i = 0; i < tx->n_strays; i++) {
         struct record *r = tx->stray[i].kept->record;
 
-        if (!channel_reply_to_key(ch, r) && tx->stray[i].mandatory)
+        if (channel_reply_to_key(ch, r))
+            continue;
+        if (tx->stray[i].mandatory)
             channel_return(ch, r);
+        else
+            tx->n_dropped++;
     }
+    channel_count_many(ch->stats, MESSAGES_DROPPED, tx->n_dropped);
     for (struct tag_entry *e = tags_first(&ch->tags), *next; e; e = next) {
         next = tags_next(&ch->tags, e);
-        if (e->tx)
-            settle_take(ch, e);
+        if (!e->tx)
+            continue;
+        if (e->tx - 1 == SETTLE_ACK)
+            channel_count_delivery(ch->stats, ((struct link *)e->link)->queue_type, ACKNOWLEDGED);
+        settle_take(ch, e);
     }
     reset(ch);
     channel_reply_id(ch, AMQP_TX_COMMIT_OK);

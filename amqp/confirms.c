@@ -113,7 +113,7 @@ static bool front_run(struct confirms *c, struct confirm *ret)
             ret->nack = s & NACK;
             ret->tag = c->base;
             ret->multiple = told > 0;
-            told++;
+            ret->n = ++told;
         }
         pop_first(c);
     }
@@ -142,7 +142,7 @@ bool confirms_next(struct confirms *c, struct confirm *ret)
         if (tag < c->base)
             continue;
         slot = slot_of(c, tag);
-        *ret = (struct confirm){tag, false, *slot & NACK};
+        *ret = (struct confirm){tag, false, *slot & NACK, 1};
         *slot |= TOLD;
         return true;
     }

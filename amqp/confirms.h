@@ -26,6 +26,7 @@ struct confirms {
 struct confirm { /* one basic.ack or basic.nack */
     uint64_t tag;
     bool multiple, nack;
+    uint32_t n; /* numbers that it tells of for the first time */
 };
 
 void confirms_init(struct confirms *c, void *(*realloc_fn)(void *, size_t),

@@ -452,6 +452,7 @@ static void connection_flush(void *state)
         return;
     if (c->out.pending > 0)
         connection_write(c);
+    connection_show_turn(c);
     if (c->out.pending == 0 && c->half_close && !c->is_shut) {
         c->is_shut = true;
         io_shutdown(c->io);

@@ -169,6 +169,14 @@ void connection_on_logged(struct connection *c, const struct msg *m)
     }
 }
 
+/* They are shown once the connection is open. */
+static void keep_properties(struct connection *c, struct amqp_bytes properties)
+{
+    c->client_properties = properties;
+    if (properties.len)
+        c->client_properties.p = memcpy(proc_alloc(properties.len), properties.p, properties.len);
+}
+
 static void on_start_ok(struct connection *c, const struct amqp_connection_start_ok *ok)
 {
     struct credentials login;
@@ -183,6 +191,7 @@ static void on_start_ok(struct connection *c, const struct amqp_connection_start
     c->cancel_notify = has_capability(ok->client_properties, "consumer_cancel_notify");
     c->can_block = has_capability(ok->client_properties, "connection.blocked");
     c->spec_qos = takes_qos_by_spec(ok->client_properties);
+    keep_properties(c, ok->client_properties);
     c->is_amqplain = amqp_bytes_is(ok->mechanism, "AMQPLAIN");
     if (!c->is_amqplain && !amqp_bytes_is(ok->mechanism, "PLAIN")) {
         connection_fail(c, AMQP_CODE_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
@@ -231,6 +240,7 @@ void connection_open(struct connection *c)
         connection_start_beat(c);
         io_set_user_timeout(c->io, c->heartbeat * 2000u);
     }
+    connection_show(c);
     log_info("%s: open, user %s, vhost %s", c->name, c->user, c->vhost);
 }
 

@@ -478,5 +478,7 @@ void connection_read(struct connection *c)
         return;
     }
     c->has_read = true;
+    c->n_reads++;
+    c->read_bytes += (uint64_t)n;
     feed(c, scratch, (size_t)n);
 }

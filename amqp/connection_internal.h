@@ -17,6 +17,8 @@
 #include "broker/runtime/proc.h"
 #include "broker/runtime/u64map.h"
 
+struct connection_stats;
+
 enum conn_state {
     CONN_NEW,    /* has no socket yet */
     CONN_HEADER, /* waits for the protocol header */
@@ -83,7 +85,10 @@ struct connection {
     uint64_t origin;                        /* what `access` counts tries by */
     struct limit_place *places[3];          /* among the connections that are open */
     struct limit_place *handshake;          /* of its address, until it is logged in */
-    uint64_t unfilled;                      /* room of bodies for which nothing has come yet */
+    struct connection_stats *stats;         /* shown once it is open; NULL: not yet */
+    struct amqp_bytes client_properties;    /* own; empty once they are shown */
+    uint64_t read_bytes, n_reads, n_writes;
+    uint64_t unfilled;   /* room of bodies for which nothing has come yet */
     uint64_t hard_bytes; /* output that could not be refused, since it was last empty */
     uint64_t beat_position, beat_appended; /* of the output at the last beat, this beat included */
     uint32_t frame_max;
@@ -147,6 +152,12 @@ uint16_t connection_code_of(int error);
 void connection_block(struct connection *c);
 /* What c->alarm waited for has come. */
 void connection_on_alarm(struct connection *c, const struct msg *m);
+
+/* connection_stats.c */
+/* The connection is open: everybody may see it. */
+void connection_show(struct connection *c);
+/* What a turn has changed. */
+void connection_show_turn(struct connection *c);
 
 /* connection_handshake.c */
 void connection_on_header(struct connection *c);

@@ -314,6 +314,7 @@ void connection_write(struct connection *c)
             return;
         }
         output_written(&c->out, (size_t)n);
+        c->n_writes++;
         written += (uint64_t)n;
     }
     if (written > 0)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "amqp/codec/table.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
@@ -60,7 +61,19 @@ void cell_unref(struct cell *c)
         table_close(c->routes);
     /* Nobody reads it any more: readers hold references or read within a grace period of one. */
     rt_free((void *)(uintptr_t)atomic_load_explicit(&c->at, memory_order_relaxed));
+    rt_free(atomic_load_explicit(&c->series, memory_order_relaxed));
     rt_free(c);
+}
+
+enum queue_type cell_queue_type(const struct cell *c)
+{
+    struct amqp_bytes args = {0}, type;
+
+    if (c->args)
+        args = amqp_bytes(blob_bytes(c->args), blob_size(c->args));
+    if (ftable_get_string(args, "x-queue-type", &type) == 1 && amqp_bytes_is(type, "quorum"))
+        return QUEUE_QUORUM;
+    return QUEUE_CLASSIC;
 }
 
 void cell_set(struct cell *c, proc_id pid, uint64_t epoch, enum cell_state state,

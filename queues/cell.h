@@ -6,7 +6,8 @@
  * now is one immutable struct, swapped whole, so that a reader always sees a pid with its epoch.
  * The queue process itself says UP (when it has recovered); the registry says the rest.
  *
- * The counters are single-writer slots: only the cell's process writes, everybody may read.
+ * The counters are single-writer slots: only the cell's process writes, everybody may read. Those
+ * of an exchange are added to by the channels that publish there, each for many publishes at once.
  */
 #ifndef QUEUES_CELL_H
 #define QUEUES_CELL_H
@@ -15,9 +16,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "broker/core/stats.h"
 #include "broker/runtime/proc.h"
 
 struct blob;
+struct series;
 struct table;
 
 enum cell_kind { CELL_QUEUE, CELL_EXCHANGE };
@@ -44,6 +47,10 @@ struct cell_stats {
     _Atomic uint64_t published, delivered, delivered_no_ack, got, acked, redelivered, confirmed;
 };
 
+struct exchange_stats {
+    _Atomic uint64_t publish_in, publish_out; /* by clients there; to queues of these */
+};
+
 struct cell {
     _Atomic uint32_t refs;
     enum cell_kind kind;
@@ -55,7 +62,11 @@ struct cell {
     struct table *routes;   /* exchanges: see routes.h */
     _Atomic bool was_bound; /* exchanges: something was bound to it once */
     _Atomic(const struct cell_at *) at;
-    struct cell_stats stats;
+    union {
+        struct cell_stats stats;              /* queues */
+        struct exchange_stats exchange_stats; /* exchanges */
+    };
+    _Atomic(struct series *) series; /* the sampler's; freed with the cell */
     uint8_t vhost_len, name_len;
     char text[]; /* vhost, then name; each followed by NUL */
 };
@@ -84,6 +95,8 @@ static inline const char *cell_name(const struct cell *c)
 {
     return c->text + c->vhost_len + 1;
 }
+/* What type a queue was declared with. */
+enum queue_type cell_queue_type(const struct cell *c);
 /* Where it is now; valid until the handler returns. */
 static inline const struct cell_at *cell_at(const struct cell *c)
 {

@@ -1,6 +1,7 @@
 /*
  * Deleting a queue: asking it, taking it out of everybody's sight, its row, its process.
  */
+#include "broker/core/stats.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
 #include "queues/invariant.h"
@@ -83,6 +84,7 @@ static void out_of_sight(struct registry *r, struct job *j)
 
     if (!j->after_delete)
         job_decided(r, j);
+    stat_add(&node_stats()->churn[QUEUES_DELETED], 1);
     cell_set(q, 0, 0, CELL_DELETED, NULL);
     job_on_cell(r, q);
     job_unbind_all(r, j, unbound);

@@ -6,6 +6,7 @@
 
 #include "broker/core/access.h"
 #include "broker/core/names.h"
+#include "broker/core/stats.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/runtime.h"
 #include "queues/invariant.h"
@@ -177,6 +178,7 @@ static void declare_new(struct registry *r, struct job *j)
     }
     spec.id = r->next_id++;
     j->cell = cell_new(&spec);
+    stat_add(&node_stats()->churn[QUEUES_CREATED], 1);
     job_make_cell(r, j);
 }
 
@@ -233,6 +235,7 @@ void on_queue_declare(struct registry *r, struct msg *m)
     struct msg_registry_declare *d = MSG_OF(struct msg_registry_declare, m);
     struct job *j = job_asked(r, m, declare_begin);
 
+    stat_add(&node_stats()->churn[QUEUES_DECLARED], 1);
     if (is_name_empty(d->name) && !d->passive) {
         blob_unref(d->name);
         d->name = make_name();

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "amqp/codec/table.h"
+#include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/memo.h"
 #include "broker/runtime/table.h"
@@ -35,6 +36,8 @@ void vhost_tables_open(const char *vhost, struct vhost_tables *ret)
     ret->queues = table_open(name, free_cell);
     snprintf(name, sizeof(name), "vhost/%s/exchanges", vhost);
     ret->exchanges = table_open(name, free_cell);
+    snprintf(name, sizeof(name), "vhost/%s/default_exchange", vhost);
+    ret->default_exchange = table_open(name, rt_free);
 }
 
 struct cell *vhost_find_queue(const struct vhost_tables *t, const void *name, size_t len)
@@ -45,6 +48,17 @@ struct cell *vhost_find_queue(const struct vhost_tables *t, const void *name, si
 struct cell *vhost_find_exchange(const struct vhost_tables *t, const void *name, size_t len)
 {
     return table_get(t->exchanges, name, len);
+}
+
+struct exchange_stats *vhost_default_stats(const struct vhost_tables *t)
+{
+    return table_get(t->default_exchange, "", 0);
+}
+
+void vhost_make_default_stats(const struct vhost_tables *t)
+{
+    if (!vhost_default_stats(t))
+        table_put(t->default_exchange, "", 0, rt_zalloc(sizeof(struct exchange_stats)));
 }
 
 struct router {
