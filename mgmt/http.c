@@ -5,14 +5,15 @@
  * temporary process for each request and answers with what that sends. It looks at no request
  * itself, so that a request that does harm harms one process.
  *
- * In:  HTTP_REQUEST (event loop), HTTP_RESPONSE, DOWN and TIMEOUT of request processes.
- * Out: HTTP_REQUEST to the process of the request.
+ * In:  HTTP_REQUEST, HTTP_TAKEN and HTTP_GONE (event loop), HTTP_RESPONSE or HTTP_STREAM, DOWN and
+ *      TIMEOUT of request processes.
+ * Out: HTTP_REQUEST and HTTP_TAKEN to the process of the request; SHUTDOWN when its client leaves.
  * Monitors its request processes; no links but its supervisor's.
  *
  * Invariants:
  * 1. A job exists from the spawn of its process until that process's DOWN.
  * 2. Each request is answered once: by its process's response, else 503 when its time is over, else
- *    500 at DOWN; or 503 at once while there are MAX_JOBS.
+ *    500 at DOWN; or 503 at once while there are MAX_JOBS. An answer in parts ends at DOWN.
  * 3. The HTTP server goes with the process, however that ends: it is registered at exit.
  */
 #include "mgmt/http.h"
@@ -31,19 +32,20 @@
 #include "mgmt/request.h"
 #include "mgmt/web.h"
 
-enum { MAX_JOBS = 256, JOB_US = 10 * 1000 * 1000 };
+enum { MAX_JOBS = 256, MAX_STREAMS = 64, JOB_US = 10 * 1000 * 1000 };
 
 struct job {
     proc_id worker;
     uint64_t request; /* web.h: its id */
     proc_ref timer;   /* of its time; 0: over */
     bool is_answered;
+    bool is_stream; /* answered in parts, the last of which its DOWN is */
 };
 
 struct http {
     struct web *web;
     uint16_t port;
-    unsigned n_jobs;
+    unsigned n_jobs, n_streams;
     uint64_t n_requests, n_failed;
     struct job job[MAX_JOBS];
 };
@@ -113,13 +115,80 @@ static void on_response(struct http *h, struct msg_http_response *m)
     answer(h, j->request, m);
 }
 
+static void refuse_stream(struct http *h, struct job *j)
+{
+    j->is_answered = true;
+    answer_error(h, j->request, 503, "too many answers without an end at once");
+    proc_signal(j->worker, EXIT_SHUTDOWN, 0, "too many streams");
+}
+
+static void send_part(struct http *h, const struct job *j, struct msg_http_stream *m)
+{
+    RUNTIME_REGION();
+
+    web_stream(h->web, j->request, m);
+}
+
+static void on_part(struct http *h, struct msg_http_stream *m)
+{
+    struct job *j = find_job(h, m->hdr.from);
+
+    CHECK(j); /* invariant 1 */
+    if (j->is_answered)
+        return;
+    if (!j->is_stream && h->n_streams == MAX_STREAMS) {
+        refuse_stream(h, j);
+        return;
+    }
+    h->n_streams += !j->is_stream;
+    j->is_stream = true;
+    stop_timer(j);
+    send_part(h, j, m);
+}
+
+/* NULL: it has ended. */
+static struct job *find_stream(struct http *h, uint64_t request)
+{
+    for (unsigned i = 0; i < h->n_jobs; i++) {
+        if (h->job[i].request == request && h->job[i].is_stream)
+            return &h->job[i];
+    }
+    return NULL;
+}
+
+static void on_taken(struct http *h, struct msg_http_about *m)
+{
+    const struct job *j = find_stream(h, m->id);
+
+    if (j)
+        PROC_SEND(j->worker, m);
+}
+
+static void on_gone(struct http *h, const struct msg_http_about *m)
+{
+    const struct job *j = find_stream(h, m->id);
+
+    if (j)
+        proc_signal(j->worker, EXIT_SHUTDOWN, 0, "its client has left");
+}
+
+static void end_stream(struct http *h, const struct job *j)
+{
+    RUNTIME_REGION();
+
+    h->n_streams--;
+    web_end(h->web, j->request);
+}
+
 static void on_down(struct http *h, const struct msg *m)
 {
     struct job *j = find_job(h, m->from);
 
     CHECK(j); /* invariant 1 */
     stop_timer(j);
-    if (!j->is_answered)
+    if (j->is_stream)
+        end_stream(h, j);
+    else if (!j->is_answered)
         answer_error(h, j->request, 500, "the request's process crashed");
     *j = h->job[--h->n_jobs];
 }
@@ -203,6 +272,15 @@ static void http_handle(void *state, struct msg *m)
         break;
     case HTTP_RESPONSE:
         on_response(h, MSG_OF(struct msg_http_response, m));
+        break;
+    case HTTP_STREAM:
+        on_part(h, MSG_OF(struct msg_http_stream, m));
+        break;
+    case HTTP_TAKEN:
+        on_taken(h, MSG_OF(struct msg_http_about, m));
+        break;
+    case HTTP_GONE:
+        on_gone(h, MSG_OF(struct msg_http_about, m));
         break;
     case MSG_DOWN:
         on_down(h, m);

@@ -7,7 +7,6 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "mgmt/json.h"
-#include "mgmt/text.h"
 
 static void request_drop(struct msg *m)
 {
@@ -16,6 +15,10 @@ static void request_drop(struct msg *m)
     rt_free(r->path);
     rt_free(r->query);
     rt_free(r->authorization);
+    rt_free(r->origin);
+    rt_free(r->if_none_match);
+    rt_free(r->content_type);
+    rt_free(r->reason);
     blob_unref(r->body);
     msg_free(m);
 }
@@ -27,17 +30,44 @@ struct msg_http_request *http_request_new(void)
 
 static void response_drop(struct msg *m)
 {
-    blob_unref(MSG_OF(struct msg_http_response, m)->body);
+    struct msg_http_response *r = MSG_OF(struct msg_http_response, m);
+
+    text_fini(&r->body);
+    rt_free(r->location);
+    rt_free(r->file_name);
+    rt_free(r->allow_origin);
     msg_free(m);
 }
 
-struct msg_http_response *http_response_new(int status, struct blob *body)
+static void move_text(struct text *to, struct text *from)
+{
+    *to = *from;
+    *from = (struct text){0};
+}
+
+struct msg_http_response *http_response_new(int status, struct text *body)
 {
     struct msg_http_response *r = msg_new(HTTP_RESPONSE, sizeof(*r), response_drop);
 
     r->status = status;
-    r->body = body;
+    if (body)
+        move_text(&r->body, body);
     return r;
+}
+
+static void stream_drop(struct msg *m)
+{
+    text_fini(&MSG_OF(struct msg_http_stream, m)->bytes);
+    msg_free(m);
+}
+
+struct msg_http_stream *http_stream_new(const char *content_type, struct text *bytes)
+{
+    struct msg_http_stream *s = msg_new(HTTP_STREAM, sizeof(*s), stream_drop);
+
+    s->content_type = content_type;
+    move_text(&s->bytes, bytes);
+    return s;
 }
 
 /* RabbitMQ's words, which tools compare. */
@@ -54,6 +84,8 @@ static const char *error_name(int status)
         return "Object Not Found";
     case 405:
         return "method_not_allowed";
+    case 409:
+        return "conflict";
     case 503:
         return "service_unavailable";
     default:
@@ -61,17 +93,19 @@ static const char *error_name(int status)
     }
 }
 
-struct msg_http_response *http_error_new(int status, const char *reason)
+struct msg_http_response *http_named_error_new(int status, const char *name, const char *reason)
 {
     RUNTIME_REGION();
     json_t *json = json_object();
     struct text t = {0};
-    struct blob *body;
 
-    json_add_text(json, "error", error_name(status));
+    json_add_text(json, "error", name ? name : error_name(status));
     json_add_text(json, "reason", reason);
     text_add_json(&t, json);
-    body = blob_copy(t.p, t.len);
-    text_fini(&t);
-    return http_response_new(status, body);
+    return http_response_new(status, &t);
+}
+
+struct msg_http_response *http_error_new(int status, const char *reason)
+{
+    return http_named_error_new(status, NULL, reason);
 }

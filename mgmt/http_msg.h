@@ -8,39 +8,72 @@
 #include <stdint.h>
 
 #include "broker/runtime/msg.h"
+#include "mgmt/text.h"
 
 struct blob;
 
 enum {
     HTTP_REQUEST = 0x400, /* from the event loop to the listener, which sends it on to a process */
     HTTP_RESPONSE,        /* from that process, its last message */
+    HTTP_STREAM,          /* from that process instead: a part of an answer that goes on */
+    HTTP_TAKEN,           /* from the event loop, sent on to that process: all was taken */
+    HTTP_GONE,            /* from the event loop to the listener: the client of a stream has left */
 };
 
-enum http_method { HTTP_GET = 1 << 0, HTTP_POST = 1 << 1, HTTP_OTHER = 1 << 2 };
+enum http_method {
+    HTTP_GET = 1 << 0, /* HEAD counts as GET: the event loop leaves the body out */
+    HTTP_POST = 1 << 1,
+    HTTP_PUT = 1 << 2,
+    HTTP_DELETE = 1 << 3,
+    HTTP_OPTIONS = 1 << 4,
+    HTTP_OTHER = 1 << 5,
+};
 
 struct msg_http_request { /* drop frees the strings and the body */
     struct msg hdr;
-    uint64_t id;             /* the event loop's name for it */
-    enum http_method method; /* HEAD counts as GET: the event loop leaves the body out */
-    bool is_loopback;        /* the peer's address is of this machine */
-    bool is_foreign;         /* a browser says that another site's page asks */
-    char *path, *query;      /* as they came; query NULL: none */
-    char *authorization;     /* NULL: none */
-    struct blob *body;       /* NULL: empty */
+    uint64_t id; /* the event loop's name for it */
+    enum http_method method;
+    bool is_loopback;    /* the peer's address is of this machine */
+    bool is_foreign;     /* a browser says that another site's page asks */
+    char *path, *query;  /* as they came; query NULL: none */
+    char *authorization; /* NULL: none; so the others */
+    char *origin, *if_none_match, *content_type, *reason; /* reason: of X-Reason */
+    struct blob *body;                                    /* NULL: empty */
 };
 
-struct msg_http_response { /* drop unrefs the body */
+struct msg_http_response { /* drop frees the body and the strings */
     struct msg hdr;
     int status;
-    unsigned allow;    /* 405: bits of what it may be */
-    struct blob *body; /* JSON; NULL: empty */
+    unsigned allow;           /* 405, OPTIONS: bits of what it may be */
+    const char *content_type; /* static; NULL: JSON */
+    const char *etag;         /* static; not NULL: a file, which browsers keep and ask again for */
+    char *location;           /* NULL: none; so the others */
+    char *file_name;          /* to be saved under */
+    char *allow_origin;       /* the page of this origin may read it */
+    struct text body;         /* empty: none */
+};
+
+struct msg_http_stream { /* HTTP_STREAM; drop frees the bytes */
+    struct msg hdr;
+    const char *content_type; /* static; not NULL: the first one */
+    struct text bytes;
+};
+
+struct msg_http_about { /* GONE, TAKEN */
+    struct msg hdr;
+    uint64_t id;    /* the event loop's name of the request */
+    uint64_t bytes; /* TAKEN: since the last one */
 };
 
 /* An empty request. */
 struct msg_http_request *http_request_new(void);
-/* body is moved; NULL: empty. */
-struct msg_http_response *http_response_new(int status, struct blob *body);
+/* body is moved: its place is empty afterwards. NULL: empty. */
+struct msg_http_response *http_response_new(int status, struct text *body);
 /* An error as tools expect it: {"error": what the status is called, "reason": reason}. */
 struct msg_http_response *http_error_new(int status, const char *reason);
+/* The same under another name; NULL: the status's. */
+struct msg_http_response *http_named_error_new(int status, const char *name, const char *reason);
+/* bytes are moved; content_type NULL: not the first one. */
+struct msg_http_stream *http_stream_new(const char *content_type, struct text *bytes);
 
 #endif

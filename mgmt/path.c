@@ -10,7 +10,7 @@
 #include "broker/runtime/region.h"
 
 /* Puts the decoded form of raw[0..len) at `at`, which has room for it and a NUL; its length. */
-static size_t decode(const char *raw, size_t len, char *at)
+static size_t decode(const char *raw, size_t len, bool plus_is_blank, char *at)
 {
     RUNTIME_REGION();
     char *decoded;
@@ -18,7 +18,7 @@ static size_t decode(const char *raw, size_t len, char *at)
 
     memcpy(at, raw, len);
     at[len] = '\0';
-    decoded = evhttp_uridecode(at, 0, &size);
+    decoded = evhttp_uridecode(at, plus_is_blank, &size);
     if (!decoded)
         return len; /* no memory: it stays as it is */
     memcpy(at, decoded, size);
@@ -40,7 +40,7 @@ bool path_split(const char *raw, struct path *ret)
 
         if (ret->n == PATH_SEGMENTS)
             return false;
-        ret->segment[ret->n] = (struct path_segment){at, decode(raw, len, at)};
+        ret->segment[ret->n] = (struct path_segment){at, decode(raw, len, false, at)};
         at += ret->segment[ret->n++].len + 1;
         raw += len;
     }
@@ -67,16 +67,23 @@ bool path_matches(const struct path *path, const char *pattern)
     return i == path->n && !*pattern;
 }
 
-bool query_has(const char *query, const char *part)
+const char *query_find(const char *query, const char *name, size_t *ret_len)
 {
-    size_t len = strlen(part);
+    size_t name_len = strlen(name);
 
     while (query && *query) {
         size_t n = strcspn(query, "&");
 
-        if (n == len && !memcmp(query, part, n))
-            return true;
+        if (n > name_len && query[name_len] == '=' && !memcmp(query, name, name_len)) {
+            *ret_len = n - name_len - 1;
+            return query + name_len + 1;
+        }
         query += n + (query[n] == '&');
     }
-    return false;
+    return NULL;
+}
+
+size_t query_decode(const char *raw, size_t len, char *out)
+{
+    return decode(raw, len, true, out);
 }

@@ -30,7 +30,12 @@ bool path_split(const char *raw, struct path *ret);
 /* Whether it has the segments of a pattern such as "api/queues/x/x", where x is any one. */
 bool path_matches(const struct path *path, const char *pattern);
 
-/* Whether one of the &-separated parts of a query (NULL: none) is exactly this. */
-bool query_has(const char *query, const char *part);
+/*
+ * The value of the first parameter of this name in a query (NULL: none) as it came, lent;
+ * *ret_len: its length. NULL: no such parameter.
+ */
+const char *query_find(const char *query, const char *name, size_t *ret_len);
+/* Decodes a value into `out`, which has room for len + 1 bytes; the length, a NUL follows. */
+size_t query_decode(const char *raw, size_t len, char *out);
 
 #endif

@@ -2,65 +2,108 @@
  * The process of one HTTP request.
  *
  * Duties: checks who asks, finds the view, and sends its answer to the HTTP listener, its parent.
- * In:  HTTP_REQUEST, ACCESS_LOGGED, and what the views ask for (listings, inspections, a backup).
- * Out: ACCESS_LOGIN, what the views ask; HTTP_RESPONSE, once, as its last message.
+ * In:  HTTP_REQUEST, ACCESS_LOGGED, HTTP_TAKEN, and what the views ask for.
+ * Out: ACCESS_LOGIN, what the views ask; HTTP_RESPONSE, once, as its last message, or HTTP_STREAM.
  * Its parent monitors it; it links to nobody.
  *
  * Invariants:
- * 1. Nobody learns whether a resource exists before the login.
+ * 1. Nobody learns whether a resource of the API exists before the login; what is open to all is
+ *    the same for all.
  * 2. Whatever is not process memory hangs at `foreign`, which the exit gives back.
  */
 #include "mgmt/request.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "broker/core/access.h"
-#include "broker/core/config.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "broker/runtime/runtime.h"
 #include "mgmt/auth.h"
-#include "queues/backup.h"
+#include "mgmt/columns.h"
+#include "mgmt/files.h"
+#include "mgmt/list.h"
+#include "mgmt/views.h"
 
 enum {
     LIST_US = 5 * 1000 * 1000,
     LOGIN_ORIGIN = 2, /* of all requests: tries here hold up no client of AMQP */
+    STREAM_WINDOW = 256 * 1024,
 };
 
-static const struct view *const views[] = {
-    &view_overview, &view_queues, &view_vhost_queues, &view_queue,        &view_processes,
-    &view_process,  &view_crash,  &view_backup,       &view_backup_begin,
-};
-
-static __attribute__((noreturn)) void respond(struct msg_http_response *response)
+void request_respond(struct request *r, struct msg_http_response *response)
 {
+    (void)r;
     PROC_SEND(proc_parent(), response);
     proc_exit(EXIT_NORMAL, 0, "answered");
 }
 
 void request_finish(struct request *r)
 {
-    respond(http_response_new(200, blob_copy(r->foreign->out.p, r->foreign->out.len)));
+    request_respond(r, http_response_new(200, &r->foreign->out));
 }
 
-void request_finish_empty(void)
+void request_finish_json(struct request *r, json_t *value)
 {
-    respond(http_response_new(204, NULL));
+    const char *columns = request_param(r, "columns");
+
+    if (columns)
+        value = columns_pick(value, columns);
+    text_add_json(&r->foreign->out, value);
+    request_finish(r);
 }
 
-void request_fail(int status, const char *reason)
+void request_finish_status(struct request *r, int status)
 {
-    respond(http_error_new(status, reason));
+    request_respond(r, http_response_new(status, NULL));
 }
 
-void request_fail_not_found(void)
+void request_finish_empty(struct request *r)
 {
-    request_fail(404, "Not Found");
+    request_finish_status(r, 204);
 }
 
-void request_list(struct request *r)
+void request_fail(struct request *r, int status, const char *reason)
+{
+    request_respond(r, http_error_new(status, reason));
+}
+
+void request_fail_not_found(struct request *r)
+{
+    request_fail(r, 404, "Not Found");
+}
+
+void request_fail_amqp(struct request *r, uint16_t code, const char *text)
+{
+    switch (code) {
+    case 403:
+        request_fail(r, 401, text);
+    case 404:
+        request_fail_not_found(r);
+    case 541:
+        request_fail(r, 503, text);
+    default:
+        request_fail(r, 400, text);
+    }
+}
+
+void request_stream(struct request *r, const char *content_type)
+{
+    struct msg_http_stream *s = http_stream_new(content_type, &r->foreign->out);
+
+    r->stream_waits += text_len(&s->bytes);
+    PROC_SEND(proc_parent(), s);
+}
+
+bool request_stream_has_room(const struct request *r)
+{
+    return r->stream_waits < STREAM_WINDOW;
+}
+
+void request_ask_processes(struct request *r)
 {
     r->asked = rt_list_processes(LIST_US);
 }
@@ -70,10 +113,15 @@ bool request_has_listing(struct request *r, struct msg *m)
     if (r->listing || m->ref != r->asked)
         return false;
     if (m->type != MSG_USER)
-        request_fail(503, "the processes could not be listed in time");
+        request_fail(r, 503, "the processes could not be listed in time");
     proc_keep(m);
     r->listing = MSG_OF(struct proc_listing, m);
     return true;
+}
+
+bool request_may_see(const struct request *r, const char *vhost)
+{
+    return request_has_tag(r, VIEW_MONITORING) || access_may_open(r->user, vhost);
 }
 
 static void free_foreign(void *arg)
@@ -82,6 +130,8 @@ static void free_foreign(void *arg)
 
     text_fini(&f->out);
     cells_fini(&f->cells);
+    list_free(f->list);
+    json_decref(f->body);
     json_decref(f->parked);
     rt_free(f);
 }
@@ -92,40 +142,23 @@ static void ask_login(struct request *r)
     struct access_login login = {.origin = LOGIN_ORIGIN, .is_loopback = r->m->is_loopback};
     struct auth_basic who;
 
-    if (!auth_parse_basic(r->m->authorization, &who))
-        request_fail(401, "Login failed");
+    if (!auth_parse_basic(r->m->authorization, &who) || who.user_len >= sizeof(r->user))
+        request_fail(r, 401, "Login failed");
     login.user = who.text;
     login.user_len = who.user_len;
     login.password = who.password;
     login.password_len = who.password_len;
+    memcpy(r->user, who.text, who.user_len);
     r->tags = access_tags(who.text, who.user_len);
     r->login = access_ask_login(&login);
 }
 
-static __attribute__((noreturn)) void refuse_method(unsigned allow)
+static __attribute__((noreturn)) void refuse_method(struct request *r, unsigned allow)
 {
     struct msg_http_response *response = http_error_new(405, "Method Not Allowed");
 
     response->allow = allow;
-    respond(response);
-}
-
-/* Refuses what is there for other methods only; NULL: there is nothing. */
-static const struct view *find_view(const struct path *path, enum http_method method)
-{
-    unsigned allow = 0;
-
-    for (size_t i = 0; i < sizeof(views) / sizeof(*views); i++) {
-        if (!path_matches(path, views[i]->pattern) ||
-            (views[i]->needs_debug && !config()->debug_crash))
-            continue;
-        if (views[i]->method == method)
-            return views[i];
-        allow |= views[i]->method;
-    }
-    if (allow)
-        refuse_method(allow);
-    return NULL;
+    request_respond(r, response);
 }
 
 static void name_node(char *out, size_t size)
@@ -136,38 +169,86 @@ static void name_node(char *out, size_t size)
     snprintf(out, size, "warren@%s", host);
 }
 
-static void on_request(struct request *r, struct msg_http_request *m)
+static bool is_api(const struct path *path)
 {
-    proc_keep(&m->hdr);
-    r->m = m;
-    ask_login(r);
+    return path->n > 0 && !strcmp(path->segment[0].p, "api");
 }
 
-/* What is shown is of the whole node, so those may see it whom RabbitMQ lets see that. */
-static void check_rights(const struct request *r, bool is_right)
+static __attribute__((noreturn)) void answer_options(struct request *r, unsigned allow)
 {
-    unsigned needed = ACCESS_ADMINISTRATOR;
+    struct msg_http_response *response = http_response_new(200, NULL);
 
-    if (r->m->method == HTTP_GET)
-        needed |= ACCESS_MONITORING;
-    if (!is_right)
-        request_fail(401, "Login failed");
-    if (!(r->tags & needed))
-        request_fail(401, "Not a monitoring user");
-    if (r->m->is_foreign && r->m->method != HTTP_GET)
-        request_fail(403, "the page that asks is another site's");
+    response->allow = allow | HTTP_OPTIONS;
+    request_respond(r, response);
+}
+
+static void on_request(struct request *r, struct msg_http_request *m)
+{
+    unsigned allow = 0;
+    const struct view *v;
+
+    proc_keep(&m->hdr);
+    r->m = m;
+    name_node(r->node, sizeof(r->node));
+    if (!path_split(m->path, &r->path))
+        r->path.n = 0;                  /* nobody's, after the login */
+    else if (m->method == HTTP_OPTIONS) /* a browser asks so before it asks with a login */
+        answer_options(r, HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_DELETE);
+    else if (!is_api(&r->path) && m->method == HTTP_GET)
+        files_serve(r); /* returns when there is none */
+    v = r->path.n ? views_find(&r->path, m->method, &allow) : NULL;
+    if (!v || !(v->flags & VIEW_OPEN)) {
+        ask_login(r);
+        return;
+    }
+    r->view = v;
+    v->start(r);
+}
+
+static const char *tag_refusal(unsigned needed)
+{
+    switch (needed) {
+    case VIEW_ADMINISTRATOR:
+        return "Not an administrator user";
+    case VIEW_MONITORING:
+        return "Not a monitor user";
+    case VIEW_POLICYMAKER:
+        return "Not a policymaker user";
+    default:
+        return "Not a management user";
+    }
+}
+
+static void check_vhost(struct request *r)
+{
+    r->vhost = request_segment(r, 2);
+    if (!access_has_vhost(r->vhost, r->path.segment[2].len))
+        request_fail_not_found(r);
+    if (r->m->method == HTTP_GET ? !request_may_see(r, r->vhost)
+                                 : !access_may_open(r->user, r->vhost))
+        request_fail(r, 401, "User not authorised to access virtual host");
 }
 
 static void on_logged(struct request *r, const struct msg *m)
 {
+    unsigned allow = 0;
+
     r->login = 0;
-    check_rights(r, m->type == ACCESS_LOGGED &&
-                        ((const struct msg_access_logged *)(const void *)m)->is_right);
-    if (path_split(r->m->path, &r->path))
-        r->view = find_view(&r->path, r->m->method);
+    if (m->type != ACCESS_LOGGED || !((const struct msg_access_logged *)(const void *)m)->is_right)
+        request_fail(r, 401, "Login failed");
+    if (!(r->tags & VIEW_MANAGEMENT))
+        request_fail(r, 401, tag_refusal(VIEW_MANAGEMENT));
+    if (r->m->is_foreign && r->m->method != HTTP_GET)
+        request_fail(r, 403, "the page that asks is another site's");
+    r->view = r->path.n ? views_find(&r->path, r->m->method, &allow) : NULL;
+    if (!r->view && allow)
+        refuse_method(r, allow);
     if (!r->view)
-        request_fail_not_found();
-    name_node(r->node, sizeof(r->node));
+        request_fail_not_found(r);
+    if (!(r->tags & r->view->tags))
+        request_fail(r, 401, tag_refusal(r->view->tags));
+    if (r->view->flags & VIEW_VHOST)
+        check_vhost(r);
     r->view->start(r);
 }
 
@@ -178,6 +259,23 @@ static void request_init(void *state, const void *arg)
     (void)arg;
     r->foreign = rt_zalloc(sizeof(*r->foreign));
     proc_at_exit(free_foreign, r->foreign);
+}
+
+static void on_taken(struct request *r, const struct msg_http_about *m)
+{
+    CHECK(m->bytes <= r->stream_waits);
+    r->stream_waits -= m->bytes;
+}
+
+/* What the views have asked for. */
+static void give_to_view(struct request *r, struct msg *m)
+{
+    if (m->type == MSG_CONTINUE && r->is_listing) {
+        list_go_on(r);
+        return;
+    }
+    CHECK(r->view && r->view->handle);
+    r->view->handle(r, m);
 }
 
 static void request_handle(void *state, struct msg *m)
@@ -192,16 +290,12 @@ static void request_handle(void *state, struct msg *m)
     case HTTP_REQUEST:
         on_request(r, MSG_OF(struct msg_http_request, m));
         break;
-    case MSG_USER:
-    case MSG_DOWN:
-    case MSG_TIMEOUT:
-    case MSG_CONTINUE:
-    case BACKUP_STARTED:
-        CHECK(r->view && r->view->handle);
-        r->view->handle(r, m);
+    case HTTP_TAKEN:
+        on_taken(r, MSG_OF(struct msg_http_about, m));
+        give_to_view(r, m);
         break;
-    default:
-        proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
+    default: /* whatever it is, a view has asked for it */
+        give_to_view(r, m);
     }
 }
 

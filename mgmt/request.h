@@ -1,6 +1,6 @@
 /*
- * request.h - the process of one HTTP request, and what the views (the resources that it can show)
- * share with it.
+ * request.h - the process of one HTTP request, and what the views (the resources that it can show
+ * and change) share with it.
  */
 #ifndef MGMT_REQUEST_H
 #define MGMT_REQUEST_H
@@ -8,32 +8,52 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "broker/core/access.h"
 #include "broker/runtime/proc.h"
 #include "mgmt/cells.h"
 #include "mgmt/http_msg.h"
 #include "mgmt/path.h"
 #include "mgmt/text.h"
 
+struct list;
 struct proc_listing;
 struct request;
 
-/* One resource: its path (path_matches), its method, and what it does. */
-struct view {
-    const char *pattern;
-    enum http_method method;
-    bool needs_debug; /* is there only when debug.crash is on */
-    /* The user may see it. Answers, or asks somebody and waits. */
-    void (*start)(struct request *r);
-    /* What comes then; NULL when start always answers. */
-    void (*handle)(struct request *r, struct msg *m);
+/* Whom a view is for: who has one of these tags. */
+enum view_tags {
+    VIEW_MONITORING = ACCESS_MONITORING | ACCESS_ADMINISTRATOR,
+    VIEW_POLICYMAKER = ACCESS_POLICYMAKER | ACCESS_ADMINISTRATOR,
+    VIEW_MANAGEMENT = ACCESS_MANAGEMENT | VIEW_MONITORING | VIEW_POLICYMAKER,
+    VIEW_ADMINISTRATOR = ACCESS_ADMINISTRATOR,
 };
 
-extern const struct view view_overview, view_queues, view_vhost_queues, view_queue, view_processes,
-    view_process, view_crash, view_backup, view_backup_begin;
+enum view_flags {
+    VIEW_OPEN = 1 << 0,  /* for all, without a login; `tags` is not looked at */
+    VIEW_DEBUG = 1 << 1, /* is there only when debug.crash is on */
+    /*
+     * The path's third segment is a vhost: it is there (else 404), who asks may see it (GET) or
+     * open it (else 401), and request.vhost names it.
+     */
+    VIEW_VHOST = 1 << 2,
+};
+
+/* A resource and one of its methods. */
+struct view {
+    const char *pattern; /* path_matches */
+    enum http_method method;
+    unsigned tags;  /* enum view_tags */
+    unsigned flags; /* enum view_flags */
+    /* The user may ask for it. Answers, or asks somebody and waits. */
+    void (*start)(struct request *r);
+    /* What comes then, with MSG_DOWN, _TIMEOUT and _CONTINUE; NULL when start always answers. */
+    void (*handle)(struct request *r, struct msg *m);
+};
 
 struct foreign { /* what is no process memory; given back when the process ends */
     struct text out;
     struct cells cells;
+    struct list *list;
+    json_t *body;   /* request_body */
     json_t *parked; /* view_processes: supervisor's pid text to its parked children */
 };
 
@@ -43,23 +63,86 @@ struct request {
     struct foreign *foreign;
     struct proc_listing *listing; /* kept; NULL: not asked for, or not yet here */
     proc_ref login;               /* an answer of access that is awaited */
+    char user[256];               /* who asks */
     unsigned tags;                /* of who asks; true of him once he is logged in */
+    const char *vhost;            /* VIEW_VHOST; in path */
     proc_ref asked;               /* the call that is under way */
     size_t at;                    /* a view's place in what it walks */
     void *state;                  /* a view's own, process memory */
+    uint64_t stream_waits;        /* bytes sent that the socket has not taken */
+    bool is_listing;              /* list.h has taken over */
     char node[80];                /* this node's name */
     struct path path;
 };
 
-/* Answers with foreign->out, and ends the process. */
+/*
+ * What is asked for.
+ *
+ * All of these answer with an error, and so end the process, where the request is not as it must
+ * be; none may be called inside RUNTIME_REGION().
+ */
+
+/* A decoded segment of the path as text, NUL-terminated; 404 when it holds a NUL. Lent. */
+const char *request_segment(struct request *r, unsigned i);
+/* A parameter of the query, decoded; NULL: none. 400 when it is no text. Process memory. */
+const char *request_param(struct request *r, const char *name);
+/* Whether a parameter of the query is "true". */
+bool request_param_is_true(struct request *r, const char *name);
+/* A whole number, or `otherwise` where there is no such parameter; 400 for anything else. */
+int64_t request_param_int(struct request *r, const char *name, int64_t otherwise);
+/* The body, a JSON object, {} when it is empty; else 400. Lent as long as the process lives. */
+const json_t *request_body(struct request *r);
+/* A member of the body that is a text; NULL where there is none or null, 400 for other types. */
+const char *request_body_text(struct request *r, const char *key);
+/* The same of true and false. */
+bool request_body_bool(struct request *r, const char *key, bool otherwise);
+
+/* Whether who asks may see this vhost: all may be seen by who monitors. */
+bool request_may_see(const struct request *r, const char *vhost);
+/* Whether who asks has one of these tags (enum view_tags). */
+static inline bool request_has_tag(const struct request *r, unsigned tags)
+{
+    return r->tags & tags;
+}
+
+/*
+ * Answers. Each ends the process.
+ */
+
+/* foreign->out, as JSON, with 200. */
 __attribute__((noreturn)) void request_finish(struct request *r);
-/* Answers without a body, and ends the process. */
-__attribute__((noreturn)) void request_finish_empty(void);
-__attribute__((noreturn)) void request_fail(int status, const char *reason);
-__attribute__((noreturn)) void request_fail_not_found(void);
+/* A value (moved) with 200, of which the query may choose columns. */
+__attribute__((noreturn)) void request_finish_json(struct request *r, json_t *value);
+/* No body: 201 (something was made), 204 (changed, deleted, or already so)... */
+__attribute__((noreturn)) void request_finish_status(struct request *r, int status);
+/* 204. */
+__attribute__((noreturn)) void request_finish_empty(struct request *r);
+/* An answer that the view has made with http_response_new; moved. */
+__attribute__((noreturn)) void request_respond(struct request *r,
+                                               struct msg_http_response *response);
+/* {"error": what the status is called, "reason": reason}. */
+__attribute__((noreturn)) void request_fail(struct request *r, int status, const char *reason);
+__attribute__((noreturn)) void request_fail_not_found(struct request *r);
+/*
+ * What a process of the broker refused with this AMQP reply code and text: 404 and 403 are the
+ * same here (403: 401 Not authorized), all else is 400.
+ */
+__attribute__((noreturn)) void request_fail_amqp(struct request *r, uint16_t code,
+                                                 const char *text);
+
+/*
+ * An answer that goes on (server-sent events, say). After the first request_stream no other answer
+ * may be given, and the process lives until it ends itself; it is ended when its client leaves. The
+ * view's handle gets HTTP_TAKEN when the socket took what was sent.
+ */
+
+/* Sends what foreign->out holds (nothing is fine) with this type of content, which is static. */
+void request_stream(struct request *r, const char *content_type);
+/* Whether more may be sent now; else wait for HTTP_TAKEN. */
+bool request_stream_has_room(const struct request *r);
 
 /* Asks for all processes; request_has_listing then waits for the answer. */
-void request_list(struct request *r);
+void request_ask_processes(struct request *r);
 /* Whether m is the listing, which is kept. Answers with 503 when it is known not to come. */
 bool request_has_listing(struct request *r, struct msg *m);
 

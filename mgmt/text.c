@@ -10,12 +10,28 @@
 
 void text_fini(struct text *t)
 {
+    for (size_t i = 0; i < t->n_full; i++)
+        rt_free(t->full[i].p);
+    rt_free(t->full);
     rt_free(t->p);
     *t = (struct text){0};
 }
 
+/* The piece that is written counts as full, and the next one begins. */
+static void begin_piece(struct text *t)
+{
+    if (!(t->n_full & (t->n_full - 1))) /* room for the next power of two */
+        t->full = rt_realloc(t->full, (t->n_full ? 2 * t->n_full : 1) * sizeof(*t->full));
+    t->full[t->n_full++] = (struct text_piece){t->p, t->len};
+    t->full_len += t->len;
+    t->p = NULL;
+    t->len = t->size = 0;
+}
+
 static void make_room(struct text *t, size_t more)
 {
+    if (t->len >= TEXT_PIECE)
+        begin_piece(t);
     if (t->size - t->len >= more)
         return;
     t->size = (t->len + more) * 2;

@@ -1,6 +1,6 @@
 /*
  * text.h - a growing text: how an answer is written piece by piece, so that no turn has to make a
- * large one whole.
+ * large one whole, or to copy it.
  */
 #ifndef MGMT_TEXT_H
 #define MGMT_TEXT_H
@@ -8,10 +8,19 @@
 #include <jansson.h>
 #include <stddef.h>
 
+enum { TEXT_PIECE = 256 * 1024 };
+
+struct text_piece {
+    char *p; /* of rt_alloc */
+    size_t len;
+};
+
 /* All zero is the empty text. Its memory is the owner's (text_fini), not the process's. */
 struct text {
-    char *p; /* not terminated; NULL while nothing was added */
+    char *p; /* the piece that is written; not terminated; NULL while it is empty */
     size_t len, size;
+    struct text_piece *full; /* those before it, in order; none unless over TEXT_PIECE */
+    size_t n_full, full_len; /* full_len: bytes in all of them */
 };
 
 void text_fini(struct text *t);
@@ -23,5 +32,10 @@ void text_add_comma(struct text *t);
 void text_add_json(struct text *t, json_t *value);
 /* An object without its closing brace, so that members can follow; moved. */
 void text_add_open_object(struct text *t, json_t *value);
+
+static inline size_t text_len(const struct text *t)
+{
+    return t->full_len + t->len;
+}
 
 #endif

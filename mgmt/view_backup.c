@@ -6,7 +6,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "mgmt/json.h"
-#include "mgmt/request.h"
+#include "mgmt/views.h"
 #include "queues/backup.h"
 
 static json_t *status_json(const struct backup_status *s)
@@ -64,7 +64,7 @@ static void start_begin(struct request *r)
 
     if (!read_order(r->m->body, m->dir, sizeof(m->dir))) {
         msg_drop(&m->hdr);
-        request_fail(400, "the body is {\"directory\": absolute path}");
+        request_fail(r, 400, "the body is {\"directory\": absolute path}");
     }
     r->asked = proc_call(proc_whereis("backup"), &m->hdr, PROC_NO_TIMEOUT);
 }
@@ -75,21 +75,14 @@ static void handle_begin(struct request *r, struct msg *m)
 
     CHECK(m->ref == r->asked);
     if (m->type == MSG_DOWN)
-        request_fail(503, "the process that makes backups is down");
+        request_fail(r, 503, "the process that makes backups is down");
     if (started->error < 0)
-        request_fail(400, started->why);
-    request_finish_empty();
+        request_fail(r, 400, started->why);
+    request_finish_empty(r);
 }
 
-const struct view view_backup = {
-    .pattern = "api/warren/backup",
-    .method = HTTP_GET,
-    .start = start_show,
-};
-
-const struct view view_backup_begin = {
-    .pattern = "api/warren/backup",
-    .method = HTTP_POST,
-    .start = start_begin,
-    .handle = handle_begin,
+const struct view views_backup[] = {
+    {"api/warren/backup", HTTP_GET, VIEW_MONITORING, 0, start_show, NULL},
+    {"api/warren/backup", HTTP_POST, VIEW_ADMINISTRATOR, 0, start_begin, handle_begin},
+    {0},
 };

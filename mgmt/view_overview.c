@@ -8,7 +8,7 @@
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/table.h"
 #include "mgmt/json.h"
-#include "mgmt/request.h"
+#include "mgmt/views.h"
 #include "queues/route.h"
 
 struct overview {
@@ -139,7 +139,7 @@ static void go_on(struct request *r)
 static void start(struct request *r)
 {
     r->state = proc_zalloc(sizeof(struct overview));
-    request_list(r);
+    request_ask_processes(r);
 }
 
 static void handle(struct request *r, struct msg *m)
@@ -149,9 +149,7 @@ static void handle(struct request *r, struct msg *m)
     go_on(r);
 }
 
-const struct view view_overview = {
-    .pattern = "api/overview",
-    .method = HTTP_GET,
-    .start = start,
-    .handle = handle,
+const struct view views_overview[] = {
+    {"api/overview", HTTP_GET, VIEW_MONITORING, 0, start, handle},
+    {0},
 };

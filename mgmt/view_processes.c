@@ -13,7 +13,7 @@
 #include "mgmt/json.h"
 #include "mgmt/process_json.h"
 #include "mgmt/process_tree.h"
-#include "mgmt/request.h"
+#include "mgmt/views.h"
 
 enum { MAX_ASKED = 32, INSPECT_US = 2 * 1000 * 1000 };
 
@@ -114,9 +114,9 @@ static void start_tree(struct request *r)
 {
     struct tree_view *v = proc_zalloc(sizeof(*v));
 
-    v->is_nested = query_has(r->m->query, "nested=true");
+    v->is_nested = request_param_is_true(r, "nested");
     r->state = v;
-    request_list(r);
+    request_ask_processes(r);
 }
 
 static void take_listing(struct request *r)
@@ -153,7 +153,7 @@ static const struct proc_info *find_or_fail(struct request *r, const char *name)
     const struct proc_info *p = process_find(r->listing, name);
 
     if (!p)
-        request_fail_not_found();
+        request_fail_not_found(r);
     return p;
 }
 
@@ -187,7 +187,7 @@ static void handle_process(struct request *r, struct msg *m)
     }
     CHECK(m->ref == r->asked);
     if (m->type == MSG_DOWN)
-        request_fail_not_found();
+        request_fail_not_found(r);
     p = find_or_fail(r, r->path.segment[2].p);
     write_process(r, p, inspect_json(m));
     request_finish(r);
@@ -234,10 +234,11 @@ static void start_crash(struct request *r)
     struct crash_order *order = proc_zalloc(sizeof(*order));
 
     if (!read_order(r->m->body, order))
-        request_fail(400, "the body is {\"process\": name or pid, \"how\": "
-                          "check, segv, loop or stack}");
+        request_fail(r, 400,
+                     "the body is {\"process\": name or pid, \"how\": "
+                     "check, segv, loop or stack}");
     r->state = order;
-    request_list(r);
+    request_ask_processes(r);
 }
 
 static void handle_crash(struct request *r, struct msg *m)
@@ -246,27 +247,12 @@ static void handle_crash(struct request *r, struct msg *m)
 
     CHECK(request_has_listing(r, m));
     rt_inject(find_or_fail(r, order->process)->pid, order->how);
-    request_finish_empty();
+    request_finish_empty(r);
 }
 
-const struct view view_processes = {
-    .pattern = "api/processes",
-    .method = HTTP_GET,
-    .start = start_tree,
-    .handle = handle_tree,
-};
-
-const struct view view_process = {
-    .pattern = "api/processes/x",
-    .method = HTTP_GET,
-    .start = request_list,
-    .handle = handle_process,
-};
-
-const struct view view_crash = {
-    .pattern = "api/debug/crash",
-    .method = HTTP_POST,
-    .needs_debug = true,
-    .start = start_crash,
-    .handle = handle_crash,
+const struct view views_processes[] = {
+    {"api/processes", HTTP_GET, VIEW_MONITORING, 0, start_tree, handle_tree},
+    {"api/processes/x", HTTP_GET, VIEW_MONITORING, 0, request_ask_processes, handle_process},
+    {"api/debug/crash", HTTP_POST, VIEW_ADMINISTRATOR, VIEW_DEBUG, start_crash, handle_crash},
+    {0},
 };

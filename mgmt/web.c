@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
@@ -17,19 +18,24 @@
 #include <strings.h>
 #include <sys/queue.h>
 
+#include "broker/core/config.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/runtime.h"
 #include "mgmt/auth.h"
+#include "mgmt/guard.h"
 #include "mgmt/http_msg.h"
 
-enum { MAX_HEADERS = 16 * 1024, MAX_BODY = 1024 * 1024, TIMEOUT_S = 30, MAX_SOCKETS = 2 };
+enum { MAX_HEADERS = 16 * 1024, TIMEOUT_S = 30, MAX_SOCKETS = 2 };
 
 struct open_request {
     LIST_ENTRY(open_request) link;
     uint64_t id;
     struct evhttp_request *req; /* the connection's, until it is answered */
     struct evhttp_connection *conn;
+    struct web *web;
+    bool is_stream;
+    uint64_t unsent; /* of a stream */
 };
 
 struct web {
@@ -37,6 +43,8 @@ struct web {
     proc_id owner;
     uint64_t last_id;
     LIST_HEAD(, open_request) open;
+    struct guard *guard;
+    bool is_full;         /* the guard takes no more connections */
     struct event *resume; /* listens again after accept had no descriptor left */
     unsigned n_sockets;
     struct evconnlistener *socket[MAX_SOCKETS];
@@ -48,6 +56,18 @@ static void forget(struct open_request *o)
     rt_free(o);
 }
 
+static void tell(const struct open_request *o, uint32_t type, uint64_t bytes)
+{
+    struct msg_http_about *m;
+
+    if (!o->web->owner)
+        return; /* it is ending */
+    m = MSG_NEW(type, struct msg_http_about);
+    m->id = o->id;
+    m->bytes = bytes;
+    rt_send(o->web->owner, &m->hdr);
+}
+
 static void on_connection_closed(struct evhttp_connection *conn, void *arg)
 {
     struct web *w = arg;
@@ -55,8 +75,11 @@ static void on_connection_closed(struct evhttp_connection *conn, void *arg)
 
     for (o = LIST_FIRST(&w->open); o; o = next) {
         next = LIST_NEXT(o, link);
-        if (o->conn == conn)
-            forget(o);
+        if (o->conn != conn)
+            continue;
+        if (o->is_stream)
+            tell(o, HTTP_GONE, 0);
+        forget(o);
     }
 }
 
@@ -89,6 +112,12 @@ static enum http_method method_of(struct evhttp_request *req)
         return HTTP_GET;
     case EVHTTP_REQ_POST:
         return HTTP_POST;
+    case EVHTTP_REQ_PUT:
+        return HTTP_PUT;
+    case EVHTTP_REQ_DELETE:
+        return HTTP_DELETE;
+    case EVHTTP_REQ_OPTIONS:
+        return HTTP_OPTIONS;
     default:
         return HTTP_OTHER;
     }
@@ -123,8 +152,22 @@ static struct msg_http_request *make_message(struct evhttp_request *req,
     m->path = copy_text(path ? path : "");
     m->query = copy_text(uri ? evhttp_uri_get_query(uri) : NULL);
     m->authorization = copy_text(evhttp_find_header(headers, "Authorization"));
+    m->origin = copy_text(evhttp_find_header(headers, "Origin"));
+    m->if_none_match = copy_text(evhttp_find_header(headers, "If-None-Match"));
+    m->content_type = copy_text(evhttp_find_header(headers, "Content-Type"));
+    m->reason = copy_text(evhttp_find_header(headers, "X-Reason"));
     m->body = take_body(req);
     return m;
+}
+
+/* The whole answer is sent. */
+static void on_complete(struct evhttp_request *req, void *arg)
+{
+    struct web *w = arg;
+    struct evhttp_connection *conn = evhttp_request_get_connection(req);
+
+    if (conn)
+        guard_answered(w->guard, evhttp_connection_get_bufferevent(conn));
 }
 
 static void on_request(struct evhttp_request *req, void *arg)
@@ -137,9 +180,18 @@ static void on_request(struct evhttp_request *req, void *arg)
     o->id = m->id = ++w->last_id;
     o->req = req;
     o->conn = conn;
+    o->web = w;
+    guard_answers(w->guard, evhttp_connection_get_bufferevent(conn));
+    evhttp_request_set_on_complete_cb(req, on_complete, w);
     LIST_INSERT_HEAD(&w->open, o, link);
     evhttp_connection_set_closecb(conn, on_connection_closed, w);
     rt_send(w->owner, &m->hdr);
+}
+
+static void listen_or_rest(struct web *w, bool listens)
+{
+    for (unsigned i = 0; i < w->n_sockets; i++) /* it fails only for what is closed */
+        (void)(listens ? evconnlistener_enable : evconnlistener_disable)(w->socket[i]);
 }
 
 static void on_resume(evutil_socket_t fd, short events, void *arg)
@@ -148,8 +200,7 @@ static void on_resume(evutil_socket_t fd, short events, void *arg)
 
     (void)fd;
     (void)events;
-    for (unsigned i = 0; i < w->n_sockets; i++)
-        (void)evconnlistener_enable(w->socket[i]); /* fails only for what is closed */
+    listen_or_rest(w, !w->is_full);
 }
 
 /* Without descriptors accept would fail again and again at once: the listener rests a moment. */
@@ -162,6 +213,14 @@ static void on_accept_error(struct evconnlistener *socket, void *arg)
     (void)event_add(w->resume, &rest);
 }
 
+static void on_full(void *arg, bool is_full)
+{
+    struct web *w = arg;
+
+    w->is_full = is_full;
+    listen_or_rest(w, !is_full);
+}
+
 struct web *web_new(struct event_base *base, proc_id owner)
 {
     struct web *w = rt_zalloc(sizeof(*w));
@@ -170,13 +229,14 @@ struct web *web_new(struct event_base *base, proc_id owner)
     LIST_INIT(&w->open);
     w->http = evhttp_new(base);
     w->resume = evtimer_new(base, on_resume, w);
-    if (!w->http || !w->resume) {
+    w->guard = w->http ? guard_new(base, w->http, on_full, w) : NULL;
+    if (!w->guard || !w->resume) {
         web_free(w);
         return NULL;
     }
     evhttp_set_gencb(w->http, on_request, w);
     evhttp_set_max_headers_size(w->http, MAX_HEADERS);
-    evhttp_set_max_body_size(w->http, MAX_BODY);
+    evhttp_set_max_body_size(w->http, (ssize_t)config()->mgmt_max_body);
     evhttp_set_timeout(w->http, TIMEOUT_S);
     /* All are let through here, so that 405 is told by who knows the resource. */
     evhttp_set_allowed_methods(w->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
@@ -192,8 +252,10 @@ void web_free(void *web)
 
     if (!w)
         return;
+    w->owner = 0;
     if (w->http)
-        evhttp_free(w->http);
+        evhttp_free(w->http); /* tells nobody: its connections are forgotten below */
+    guard_free(w->guard);
     if (w->resume)
         event_free(w->resume);
     while ((o = LIST_FIRST(&w->open)))
@@ -215,68 +277,179 @@ int web_listen(struct web *w, int fd)
     return 0;
 }
 
-static void add_headers(struct evkeyvalq *out, const struct msg_http_response *r)
+static void add_header(struct evkeyvalq *out, const char *name, const char *value)
 {
-    static const char *const same[][2] = {
-        {"Content-Type", "application/json"},
-        {"X-Content-Type-Options", "nosniff"},
-        {"Cache-Control", "no-store"},
-        {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
-    };
-    static const char *const allowed[] = {[0] = "GET, HEAD",
-                                          [HTTP_GET] = "GET, HEAD",
-                                          [HTTP_POST] = "POST",
-                                          [HTTP_GET | HTTP_POST] = "GET, HEAD, POST"};
-
-    /* Adding fails only without memory or for a line break in a value. */
-    for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
-        (void)evhttp_add_header(out, same[i][0], same[i][1]);
-    if (r->status == 401)
-        (void)evhttp_add_header(out, "WWW-Authenticate", "Basic realm=\"RabbitMQ Management\"");
-    if (r->status == 405)
-        (void)evhttp_add_header(out, "Allow", allowed[r->allow & (HTTP_GET | HTTP_POST)]);
+    /* It fails only without memory or for a line break in a value. */
+    if (value)
+        (void)evhttp_add_header(out, name, value);
 }
 
-static void unref_body(const void *bytes, size_t size, void *blob)
+/* What an API answers is nobody's page; a file is one, that loads nothing from elsewhere. */
+static void add_policy(struct evkeyvalq *out, const char *content_type, const char *etag)
+{
+    add_header(out, "Content-Type", content_type ? content_type : "application/json");
+    add_header(out, "X-Content-Type-Options", "nosniff");
+    add_header(out, "X-Frame-Options", "DENY");
+    add_header(out, "Referrer-Policy", "no-referrer");
+    add_header(out, "ETag", etag);
+    add_header(out, "Cache-Control", etag ? "no-cache" : "no-store");
+    add_header(out, "Content-Security-Policy",
+               etag ? "default-src 'self'; base-uri 'none'; form-action 'self'; "
+                      "frame-ancestors 'none'; object-src 'none'"
+                    : "default-src 'none'; frame-ancestors 'none'");
+}
+
+static void add_allow(struct evkeyvalq *out, unsigned allow)
+{
+    static const char *const names[] = {"GET, HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
+    char text[64] = "";
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (allow & 1U << i)
+            strcat(strcat(text, *text ? ", " : ""), names[i]);
+    }
+    add_header(out, "Allow", *text ? text : NULL);
+}
+
+static void add_headers(struct evkeyvalq *out, const struct msg_http_response *r)
+{
+    char disposition[300];
+
+    add_policy(out, r->content_type, r->etag);
+    add_header(out, "Location", r->location);
+    add_allow(out, r->allow);
+    if (r->status == 401)
+        add_header(out, "WWW-Authenticate", "Basic realm=\"RabbitMQ Management\"");
+    if (r->file_name) {
+        snprintf(disposition, sizeof(disposition), "attachment; filename=\"%.255s\"", r->file_name);
+        add_header(out, "Content-Disposition", disposition);
+    }
+}
+
+static void free_bytes(const void *bytes, size_t size, void *arg)
 {
     (void)bytes;
     (void)size;
-    blob_unref(blob);
+    rt_free(arg);
+}
+
+static void move_piece(struct evbuffer *to, char *p, size_t len)
+{
+    if (!p || evbuffer_add_reference(to, p, len, free_bytes, p) < 0)
+        rt_free(p);
+}
+
+/* The text's memory goes along. */
+static void move_text(struct evbuffer *to, struct text *text)
+{
+    for (size_t i = 0; i < text->n_full; i++)
+        move_piece(to, text->full[i].p, text->full[i].len);
+    move_piece(to, text->p, text->len);
+    rt_free(text->full);
+    *text = (struct text){0};
 }
 
 /* HEAD gets the length of what GET would get, and nothing more. */
-static void add_body(struct evhttp_request *req, struct evbuffer *to, struct blob *body)
+static void add_length(struct evhttp_request *req, size_t len)
 {
     char length[32];
 
-    if (evhttp_request_get_command(req) == EVHTTP_REQ_HEAD) {
-        snprintf(length, sizeof(length), "%zu", blob_size(body));
-        (void)evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Length", length);
-        return;
-    }
-    if (evbuffer_add_reference(to, blob_bytes(body), blob_size(body), unref_body, blob_ref(body)) <
-        0)
-        blob_unref(body);
+    snprintf(length, sizeof(length), "%zu", len);
+    add_header(evhttp_request_get_output_headers(req), "Content-Length", length);
 }
 
-void web_answer(struct web *w, uint64_t id, const struct msg_http_response *response)
+static bool is_head(struct evhttp_request *req)
 {
-    struct evbuffer *body = evbuffer_new();
-    struct evhttp_request *req;
+    return evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
+}
+
+/* NULL: it is gone. */
+static struct open_request *find_open(struct web *w, uint64_t id)
+{
     struct open_request *o;
 
     LIST_FOREACH(o, &w->open, link) {
         if (o->id == id)
-            break;
+            return o;
     }
-    if (o) {
-        req = o->req;
-        forget(o);
-        add_headers(evhttp_request_get_output_headers(req), response);
-        if (response->body && body)
-            add_body(req, body, response->body);
-        evhttp_send_reply(req, response->status, NULL, body);
-    }
+    return NULL;
+}
+
+void web_answer(struct web *w, uint64_t id, struct msg_http_response *response)
+{
+    struct open_request *o = find_open(w, id);
+    struct evbuffer *body;
+    struct evhttp_request *req;
+
+    if (!o)
+        return;
+    req = o->req;
+    forget(o);
+    body = evbuffer_new();
+    add_headers(evhttp_request_get_output_headers(req), response);
+    if (is_head(req))
+        add_length(req, text_len(&response->body));
+    else if (body)
+        move_text(body, &response->body);
+    evhttp_send_reply(req, response->status, NULL, body);
     if (body)
         evbuffer_free(body);
+}
+
+static void on_taken(struct evhttp_connection *conn, void *arg)
+{
+    struct web *w = arg;
+    struct open_request *o;
+
+    LIST_FOREACH(o, &w->open, link) {
+        if (o->conn == conn && o->is_stream)
+            break;
+    }
+    if (!o || !o->unsent)
+        return;
+    tell(o, HTTP_TAKEN, o->unsent);
+    o->unsent = 0;
+}
+
+static void begin_stream(struct open_request *o, const char *content_type)
+{
+    const struct timeval patience = {.tv_sec = TIMEOUT_S};
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(o->conn);
+
+    o->is_stream = true;
+    add_policy(evhttp_request_get_output_headers(o->req), content_type, NULL);
+    /* Its client has nothing to say, however long it lasts. */
+    (void)bufferevent_set_timeouts(bev, NULL, &patience);
+    guard_streams(o->web->guard, bev);
+    evhttp_send_reply_start(o->req, 200, NULL);
+}
+
+void web_stream(struct web *w, uint64_t id, struct msg_http_stream *part)
+{
+    struct open_request *o = find_open(w, id);
+    struct evbuffer *bytes = o ? evbuffer_new() : NULL;
+
+    if (!o || !bytes)
+        return;
+    if (!o->is_stream)
+        begin_stream(o, part->content_type);
+    o->unsent += text_len(&part->bytes);
+    move_text(bytes, &part->bytes);
+    if (is_head(o->req))
+        tell(o, HTTP_GONE, 0); /* it wants no more than the head */
+    else if (evbuffer_get_length(bytes))
+        evhttp_send_reply_chunk_with_cb(o->req, bytes, on_taken, w);
+    evbuffer_free(bytes);
+}
+
+void web_end(struct web *w, uint64_t id)
+{
+    struct open_request *o = find_open(w, id);
+    struct evhttp_request *req;
+
+    if (!o)
+        return;
+    req = o->req;
+    forget(o);
+    evhttp_send_reply_end(req);
 }

@@ -14,6 +14,7 @@
 
 struct event_base;
 struct msg_http_response;
+struct msg_http_stream;
 struct web;
 
 /* NULL: no memory. Each request becomes a HTTP_REQUEST to `owner`. */
@@ -26,8 +27,16 @@ int web_listen(struct web *w, int fd);
 
 /*
  * Answers the request with this id; nothing happens when it is gone, because its client is. The
- * response is lent, its body referenced.
+ * response is lent, its body taken out of it.
  */
-void web_answer(struct web *w, uint64_t id, const struct msg_http_response *response);
+void web_answer(struct web *w, uint64_t id, struct msg_http_response *response);
+
+/*
+ * The same with a part of an answer, the first one or more; HTTP_TAKEN and, when the client leaves,
+ * HTTP_GONE go to the owner.
+ */
+void web_stream(struct web *w, uint64_t id, struct msg_http_stream *part);
+/* The answer that was given in parts is complete. */
+void web_end(struct web *w, uint64_t id);
 
 #endif

@@ -35,7 +35,8 @@ struct config_names {
 
 struct config {
     struct config_listeners tcp;
-    uint64_t mgmt_port;    /* 0: any free port */
+    uint64_t mgmt_port; /* 0: any free port */
+    uint64_t mgmt_request_timeout_ms, mgmt_max_body;
     char mgmt_address[64]; /* empty: what `bind` says */
     char bind[64];         /* empty: all addresses, IPv4 and IPv6 */
     char data_dir[CONFIG_TEXT_MAX];

@@ -26,6 +26,11 @@ const struct config_key config_keys[] = {
      .meaning = "address of listeners that name none; empty: all, IPv4 and IPv6"},
     {"management.tcp.port", KEY_UINT, 0, FIELD(mgmt_port), 0, 65535, .initial = "15672",
      .meaning = "port for the management API; 0: any free one"},
+    {"management.tcp.request_timeout", KEY_UINT, 0, FIELD(mgmt_request_timeout_ms), 100, 600000,
+     .initial = "10000",
+     .meaning = "ms in which a request must have come, and a little more for a long body"},
+    {"management.http.max_body_size", KEY_SIZE, 0, FIELD(mgmt_max_body), .initial = "10000000",
+     .meaning = "of a request's body"},
     {"management.tcp.ip", KEY_TEXT, 0, FIELD(mgmt_address), .max = ROOM(mgmt_address),
      .initial = "", .meaning = "address for the management API; empty: what bind says"},
 

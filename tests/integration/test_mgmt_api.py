@@ -35,6 +35,8 @@ def crash(broker, process, how="check"):
 
 @needs_own_broker
 class Api(BrokerCase):
+    broker_args = ("--set", "management.http.max_body_size=1MiB")
+
     def test_headers(self):
         for path, status in (("/api/overview", 200), ("/nothing", 404)):
             answer, body = ask(self.broker, "GET", path)
@@ -44,6 +46,40 @@ class Api(BrokerCase):
             self.assertEqual(answer.headers["Cache-Control"], "no-store")
             self.assertIn("default-src 'none'", answer.headers["Content-Security-Policy"])
             self.assertEqual(answer.headers["Content-Length"], str(len(body)))
+
+    def test_files(self):
+        """The dashboard is open to all, and loads nothing from elsewhere."""
+        answer, body = ask(self.broker, "GET", "/", headers={"Authorization": ""})
+        self.assertEqual((answer.status, answer.headers["Content-Type"]),
+                         (200, "text/html; charset=utf-8"))
+        self.assertIn(b"Warren", body)
+        self.assertTrue(answer.headers["Content-Security-Policy"].startswith("default-src 'self';"))
+        tag = answer.headers["ETag"]
+        again, body = ask(self.broker, "GET", "/index.html", headers={"If-None-Match": tag})
+        self.assertEqual((again.status, again.headers["ETag"], body), (304, tag, b""))
+        for path in ("/../index.html", "/%2e%2e/index.html", "/..%2findex.html", "//index.html",
+                     "/index.html%00", "/index.html/x", "/INDEX.HTML"):
+            self.assertEqual(ask(self.broker, "GET", path)[0].status, 404, path)
+
+    def test_slow_requests_are_cut(self):
+        """A request that comes a byte at a time has the same time as any other."""
+        with Broker(["--set", "management.tcp.request_timeout=300"]) as broker:
+            for start in (b"", b"GET /api/overview HTTP/1.1\r\nX: ",
+                          b"POST /api/queues HTTP/1.1\r\nContent-Length: 100000\r\n\r\n"):
+                with socket.create_connection(broker.mgmt, timeout=DEADLINE) as sock:
+                    sock.sendall(start)
+
+                    def is_cut(sock=sock):
+                        try:
+                            sock.sendall(b"x")
+                            sock.settimeout(0.05)
+                            return not sock.recv(100)
+                        except socket.timeout:
+                            return False
+                        except OSError:
+                            return True
+                    wait_for(is_cut, "the end of the connection", step=0.05)
+            broker.get("/api/overview")
 
     def test_login_is_asked_for(self):
         answer, _ = ask(self.broker, "GET", "/api/overview", headers={"Authorization": "Bearer x"})

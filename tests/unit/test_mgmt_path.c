@@ -87,16 +87,37 @@ static void test_matches(void **state)
     assert_false(matches("/api%00/queues", "api/queues"));
 }
 
+/* What the parameter `name` of the query is, decoded; "-": there is none. */
+static void check_query(const char *query, const char *name, const char *want)
+{
+    char value[64] = "-";
+    size_t len;
+    const char *raw = query_find(query, name, &len);
+
+    if (raw) {
+        len = query_decode(raw, len, value);
+        assert_int_equal(len, strlen(value));
+    }
+    assert_string_equal(value, want);
+}
+
 static void test_query(void **state)
 {
     (void)state;
-    assert_true(query_has("nested=true", "nested=true"));
-    assert_true(query_has("a=b&nested=true&c", "nested=true"));
-    assert_false(query_has(NULL, "nested=true"));
-    assert_false(query_has("", "nested=true"));
-    assert_false(query_has("nested=true1", "nested=true"));
-    assert_false(query_has("xnested=true", "nested=true"));
-    assert_false(query_has("nested=tru&e", "nested=true"));
+    check_query("nested=true", "nested", "true");
+    check_query("a=b&nested=true&c", "nested", "true");
+    check_query("a=b&nested=true&c", "a", "b");
+    check_query("a=b&nested=true&c", "c", "-");
+    check_query("a=1&a=2", "a", "1");
+    check_query("aa=1&a=2", "a", "2");
+    check_query("a=", "a", "");
+    check_query("a=b=c", "a", "b=c");
+    check_query("a=x+y%20z%2B%26", "a", "x y z+&");
+    check_query("a=%f&b", "a", "%f");
+    check_query(NULL, "nested", "-");
+    check_query("", "nested", "-");
+    check_query("xnested=true", "nested", "-");
+    check_query("&&&", "a", "-");
 }
 
 int main(void)

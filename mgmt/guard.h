@@ -1,0 +1,31 @@
+/*
+ * guard.h - bounds of the connections of the HTTP server: how many there are, how long a request
+ * may take to come and an answer to be taken, how much may wait to be read.
+ *
+ * A foreign object beside web.h's: region RUNTIME, on its scheduler.
+ */
+#ifndef MGMT_GUARD_H
+#define MGMT_GUARD_H
+
+#include <stdbool.h>
+
+struct bufferevent;
+struct event_base;
+struct evhttp;
+struct guard;
+
+/*
+ * Watches every connection that the server takes from now on. on_full tells when there are as many
+ * as may be, and when no longer. NULL: no memory.
+ */
+struct guard *guard_new(struct event_base *base, struct evhttp *http,
+                        void (*on_full)(void *ctx, bool is_full), void *ctx);
+/* After the server has gone; NULL is ignored. */
+void guard_free(struct guard *g);
+
+/* A whole request is there; its answer is sent, or begins to be without an end. */
+void guard_answers(struct guard *g, struct bufferevent *bev);
+void guard_answered(struct guard *g, struct bufferevent *bev);
+void guard_streams(struct guard *g, struct bufferevent *bev);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * The table of all resources.
+ */
+#include "mgmt/views.h"
+
+#include "broker/core/config.h"
+
+static const struct view *const groups[] = {
+    views_backup,
+    views_overview,
+    views_processes,
+    views_queues,
+};
+
+const struct view *views_find(const struct path *path, enum http_method method, unsigned *ret_allow)
+{
+    unsigned allow = 0;
+
+    for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
+        for (const struct view *v = groups[i]; v->pattern; v++) {
+            if (!path_matches(path, v->pattern) ||
+                ((v->flags & VIEW_DEBUG) && !config()->debug_crash))
+                continue;
+            if (v->method == method)
+                return v;
+            allow |= v->method;
+        }
+    }
+    *ret_allow = allow;
+    return NULL;
+}

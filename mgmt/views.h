@@ -1,0 +1,22 @@
+/*
+ * views.h - the table of all resources. A file of views has an array of them that ends with a
+ * pattern NULL; its name stands here and in views.c.
+ */
+#ifndef MGMT_VIEWS_H
+#define MGMT_VIEWS_H
+
+#include "mgmt/request.h"
+
+extern const struct view views_backup[];
+extern const struct view views_overview[];
+extern const struct view views_processes[];
+extern const struct view views_queues[];
+
+/*
+ * The view of this path and method; NULL: none, and *ret_allow has the bits of the methods that the
+ * path has (0: there is no such path).
+ */
+const struct view *views_find(const struct path *path, enum http_method method,
+                              unsigned *ret_allow);
+
+#endif
