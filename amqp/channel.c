@@ -3,8 +3,8 @@
  *
  * Duties: carries out its client's commands in order; routes publishes in place and gathers what
  * one turn sent to one queue; numbers deliveries and keeps what is not settled; confirms.
- * In:  CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE (its connection); CHANNEL_REPLY (channels);
- *      QUEUE_CONFIRM, QUEUE_CREDIT, QUEUE_DELIVER, QUEUE_WANT, QUEUE_SHARE_BACK,
+ * In:  CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_RECHECK, CHANNEL_CLOSE (its connection);
+ *      CHANNEL_REPLY (channels); QUEUE_CONFIRM, QUEUE_CREDIT, QUEUE_DELIVER, QUEUE_WANT, QUEUE_SHARE_BACK,
  *      QUEUE_CONSUMER_GONE (queues); replies of queues and the registry; DOWN.
  * Out: CHANNEL_GRANT, CHANNEL_DONE, CONN_* (its connection); QUEUE_PUBLISH, QUEUE_SETTLE,
  *      QUEUE_PERMIT, QUEUE_SHARE, QUEUE_DETACH and calls (queues); calls to the registry.
@@ -349,7 +349,7 @@ static void on_close_timeout(struct channel *ch)
 /* Answers and ends: of the method under way, of a link, or of a sync. */
 static void on_answer(struct channel *ch, struct msg *m)
 {
-    if (ch->op_wait == OP_TX && tx_take(ch, m))
+    if ((ch->op_wait == OP_TX && tx_take(ch, m)) || revoke_take(ch, m))
         return;
     if (ch->op_wait != OP_NONE && (m->ref == ch->op_ref || m->ref == ch->op_timer)) {
         channel_on_op(ch, m);
@@ -395,6 +395,9 @@ static void channel_handle(void *state, struct msg *m)
         break;
     case QUEUE_CONSUMER_GONE:
         channel_on_consumer_gone(ch, m);
+        break;
+    case CHANNEL_RECHECK:
+        channel_on_recheck(ch);
         break;
     case CHANNEL_CLOSE:
         on_close(ch, MSG_OF(struct msg_channel_close, m));

@@ -56,6 +56,10 @@ void consumer_remove(struct channel *ch, struct channel_consumer *cc)
     struct channel_consumer **at = &ch->marked;
     struct link *l = cc->link;
 
+    if (cc->revoke) {
+        proc_cancel(cc->revoke);
+        ch->n_revoked--;
+    }
     while (*at && *at != cc)
         at = &(*at)->next_marked;
     if (*at)
@@ -224,6 +228,7 @@ static enum method_result started(struct channel *ch, const struct amqp_method *
     ok.u.basic_consume_ok.consumer_tag = amqp_bytes(blob_bytes(cc->tag), blob_size(cc->tag));
     if (!m->u.basic_consume.nowait)
         channel_reply(ch, &ok);
+    consumer_check(ch, cc); /* rights may have changed while the queue was asked */
     return METHOD_DONE;
 }
 

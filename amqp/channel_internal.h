@@ -77,6 +77,7 @@ struct channel_consumer {
     bool no_ack, exclusive;
     bool is_active; /* consume-ok was said */
     bool is_marked;
+    proc_ref revoke; /* the cancel of one that may not read its queue any more; 0: none */
     struct consumer_stats *stats;             /* shown while it is active; NULL: it is not */
     uint64_t sent_messages, sent_bytes;       /* in this epoch */
     uint64_t renewed_messages, renewed_bytes; /* written, as far as the queue was told */
@@ -152,6 +153,7 @@ struct channel {
     uint32_t n_syncs;      /* replies that the close waits for */
     uint32_t next_cid;
     struct u64map consumers; /* cid to consumer */
+    uint32_t n_revoked;      /* of them, so many are being cancelled: see channel_revoke.c */
     struct channel_consumer *last_consumer, *marked;
     uint64_t out_n;               /* deliveries given to the connection */
     struct reply_consumer *reply; /* of direct replies; NULL: none */
@@ -273,6 +275,14 @@ struct consumer_spec consumer_describe(struct channel *ch, struct channel_consum
 void channel_on_deliver(struct channel *ch, struct msg *m);
 void channel_on_written(struct channel *ch, const struct msg *m);
 void channel_on_consumer_gone(struct channel *ch, const struct msg *m);
+
+/* channel_revoke.c */
+/* Cancels an active consumer whose user may not read its queue; it may be gone afterwards. */
+void consumer_check(struct channel *ch, struct channel_consumer *cc);
+/* CHANNEL_RECHECK. */
+void channel_on_recheck(struct channel *ch);
+/* Whether m answers such a cancel. */
+bool revoke_take(struct channel *ch, const struct msg *m);
 enum method_result get_start(struct channel *ch, const struct amqp_method *m);
 enum method_result get_reply(struct channel *ch, const struct amqp_method *m, struct msg *reply);
 

@@ -6,8 +6,9 @@
  * turn; heartbeats; close frames.
  * In:  MSG_FD (its socket, once), MSG_IO, CONN_METHOD, CONN_DELIVER, CONN_CONFIRM, CONN_FAIL,
  *      CHANNEL_GRANT, CHANNEL_DONE (its channels), CONN_SHUTDOWN, MSG_EXIT, MSG_DOWN, timers,
- *      VHOST_DOWN.
- * Out: CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE, REGISTRY_RELEASE_OWNER, VHOST_WATCH.
+ *      VHOST_DOWN, VHOST_LOOK.
+ * Out: CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE, CHANNEL_RECHECK, REGISTRY_RELEASE_OWNER,
+ *      VHOST_WATCH.
  * Links and monitors: its supervisor, whose SHUTDOWN it obeys with 320 to the client; its channels,
  *      linked (they die with it) and monitored (their death is told to the client as 541).
  * Invariants:
@@ -401,6 +402,7 @@ static void handle_any(void *state, struct msg *m)
     case ALARMS_CLEAR:
     case REGISTRY_REPLY:
     case VHOST_DOWN:
+    case VHOST_LOOK:
     case MSG_NAMED:
     case MSG_DOWN:
         on_answer(c, m);

@@ -171,6 +171,16 @@ void connection_close_channels(struct connection *c, bool by_client)
     }
 }
 
+void connection_recheck_channels(struct connection *c)
+{
+    uint64_t number, value;
+    uint32_t at = 0;
+
+    while (u64map_next(&c->channels, &at, &number, &value))
+        proc_send(((const struct chan *)(uintptr_t)value)->pid,
+                  MSG_NEW(CHANNEL_RECHECK, struct msg));
+}
+
 void connection_fail_channels(struct connection *c, const struct failure *f)
 {
     uint64_t number, value;

@@ -148,6 +148,8 @@ void connection_on_logged(struct connection *c, const struct msg *m)
     struct amqp_method ok = {.id = AMQP_CONNECTION_UPDATE_SECRET_OK};
 
     c->login = 0;
+    if (is_right)
+        c->credential = ((const struct msg_access_logged *)(const void *)m)->credential;
     if (conn_state(c) == CONN_START) {
         if (is_right) {
             limit_give(c->handshake);

@@ -80,6 +80,7 @@ struct connection {
     proc_ref beat_timer, release, registry; /* registry: awaited before open-ok */
     proc_ref watch;                         /* a VHOST_WATCH, or its answerer's name */
     uint64_t vhost_downs;                   /* how often the vhost went down, as far as was told */
+    uint32_t credential;                    /* names the password it logged in with */
     proc_ref login;                         /* an answer of `access` that is awaited */
     proc_ref alarm;                         /* the end of the alarms, or their process */
     uint64_t origin;                        /* what `access` counts tries by */
@@ -194,6 +195,8 @@ void connection_on_grant(struct connection *c, struct msg *m);
 void connection_on_fail(struct connection *c, struct msg *m);
 void connection_on_done(struct connection *c, struct msg *m);
 void connection_on_down(struct connection *c, struct msg *m);
+/* Rights may have changed: channels look whether their consumers may stay. */
+void connection_recheck_channels(struct connection *c);
 /* Closes each channel with that error. */
 void connection_fail_channels(struct connection *c, const struct failure *f);
 /* Asks all channels to end. */

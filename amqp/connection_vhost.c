@@ -1,15 +1,18 @@
 /*
- * connection_vhost.c - a connection and its vhost: waiting for one that starts, and what its client
- * hears when it goes down.
+ * connection_vhost.c - a connection and its vhost: waiting for one that starts, what its client
+ * hears when it goes down, and what becomes of it when its user's rights change.
  *
  * The registry's name says that a vhost serves. The vhost's watcher is asked once, and answers when
  * the vhost is down; then all channels are closed with 541 and the reason, while the connection
- * stays, and may open new ones when it is up again.
+ * stays, and may open new ones when it is up again. The watcher also says when rights may have
+ * changed: a user or vhost that is no more, another password, or no permission in the vhost any
+ * more end the connection; else its channels look at their consumers.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "amqp/connection_internal.h"
+#include "broker/core/access.h"
 #include "broker/core/config.h"
 #include "queues/vhost_state.h"
 
@@ -22,6 +25,41 @@ static void refuse(struct connection *c, const char *reason)
     connection_fail(c, AMQP_CODE_INTERNAL_ERROR, AMQP_CONNECTION_OPEN, "%s", reason);
 }
 
+/* Why the connection may not go on; NULL: it may. */
+static const char *lost_right(const struct connection *c, char *text, size_t size)
+{
+    uint32_t credential = access_credential(c->user, strlen(c->user));
+
+    if (!access_has_vhost(c->vhost, strlen(c->vhost)))
+        snprintf(text, size, "vhost '%s' is deleted", c->vhost);
+    else if (!credential)
+        snprintf(text, size, "user '%s' is deleted", c->user);
+    else if (credential != c->credential)
+        snprintf(text, size, "the password of user '%s' was changed", c->user);
+    else if (!access_may_open(c->user, c->vhost))
+        snprintf(text, size, "user '%s' has no permissions in vhost '%s' any more", c->user,
+                 c->vhost);
+    else
+        return NULL;
+    return text;
+}
+
+/* Asks to be told of what changes from the moment on at which it looks. */
+static void watch(struct connection *c)
+{
+    struct vhost_watching w = {.seen = c->vhost_downs,
+                               .user_hash = access_user_hash(c->user),
+                               .version = access_version()};
+    char text[240];
+
+    if (lost_right(c, text, sizeof(text))) {
+        c->framer.hold = false;
+        connection_fail(c, AMQP_CODE_CONNECTION_FORCED, 0, "%s", text);
+        return;
+    }
+    c->watch = vhost_watch(c->vhost, &w);
+}
+
 void connection_await_vhost(struct connection *c)
 {
     const char *reason = vhost_down_reason(c->vhost);
@@ -31,7 +69,9 @@ void connection_await_vhost(struct connection *c)
         refuse(c, reason);
         return;
     }
-    c->watch = vhost_watch(c->vhost, c->vhost_downs);
+    watch(c);
+    if (conn_state(c) != CONN_OPEN)
+        return;
     snprintf(name, sizeof(name), "registry:%s", c->vhost);
     if (proc_whereis(name) != 0) {
         connection_open(c);
@@ -56,7 +96,7 @@ static void on_down(struct connection *c, const struct msg_vhost_down *m)
     struct failure f = {.code = AMQP_CODE_INTERNAL_ERROR};
 
     c->vhost_downs = m->times;
-    c->watch = vhost_watch(c->vhost, c->vhost_downs);
+    watch(c);
     if (conn_state(c) == CONN_OPEN)
         refuse(c, m->reason);
     if (conn_state(c) != CONN_RUNNING)
@@ -73,6 +113,21 @@ static void await_watcher(struct connection *c)
     c->watch = proc_await(vhost_watcher_name(c->vhost, name));
 }
 
+static void on_look(struct connection *c)
+{
+    watch(c);
+    if (conn_state(c) == CONN_RUNNING)
+        connection_recheck_channels(c);
+}
+
+/* The watcher ends with its vhost, which may be no more. */
+static void on_watcher_down(struct connection *c)
+{
+    await_watcher(c);
+    if (!access_has_vhost(c->vhost, strlen(c->vhost)))
+        on_look(c);
+}
+
 bool connection_take_vhost(struct connection *c, struct msg *m)
 {
     if (m->ref == 0 || (m->ref != c->registry && m->ref != c->watch))
@@ -85,10 +140,10 @@ bool connection_take_vhost(struct connection *c, struct msg *m)
         }
     } else if (m->type == VHOST_DOWN) {
         on_down(c, MSG_OF(struct msg_vhost_down, m));
-    } else if (m->type == MSG_NAMED) {
-        c->watch = vhost_watch(c->vhost, c->vhost_downs);
+    } else if (m->type == MSG_NAMED || m->type == VHOST_LOOK) {
+        on_look(c);
     } else {
-        await_watcher(c);
+        on_watcher_down(c);
     }
     return true;
 }

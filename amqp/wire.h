@@ -27,6 +27,7 @@ enum {
     CONN_DELIVER,          /* channel to connection: messages for the client */
     CONN_CONFIRM,          /* channel to connection: acks and nacks of publishes */
     CONN_SHUTDOWN,         /* anybody to connection: close with a reply code and text */
+    CHANNEL_RECHECK,       /* connection to channel: the user's rights may have changed */
     CHANNEL_REPLY,         /* channel to another: a direct reply for its client */
 };
 

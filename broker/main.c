@@ -269,7 +269,7 @@ static void probe_definitions(void)
     struct definitions d = {0};
     char text[512];
 
-    if (*path && definitions_read(path, &d, text, sizeof(text)) < 0)
+    if (*path && definitions_read(path, NULL, &d, text, sizeof(text)) < 0)
         die("definitions file %s: %s", path, text);
     definitions_fini(&d);
 }

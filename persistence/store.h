@@ -282,4 +282,10 @@ struct msg_store_find *store_find_new(uint64_t queue_id, uint32_t n);
  */
 int store_probe(const char *dir, const char *vfs, char *ret_text, size_t size);
 
+/*
+ * Removes the store of a directory, and the directory where nothing else is in it. 0 also where
+ * there is none. Nobody may have it open. Blocks on the disk.
+ */
+int store_remove(const char *dir, const char *vfs);
+
 #endif

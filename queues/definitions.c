@@ -2,166 +2,85 @@
  * definitions.c - from JSON to what it means. All of it runs as RUNTIME, because of jansson:
  * nothing here may end a process.
  */
-#include "queues/definitions.h"
-
 #include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "amqp/codec/table.h"
 #include "broker/core/access_pattern.h"
 #include "broker/core/config.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/region.h"
+#include "queues/definitions_impl.h"
 
-struct reader {
-    struct definitions *to;
-    const char *section;
-    size_t at; /* number of the object in its section */
-    char *text;
-    size_t size;
-};
-
-__attribute__((format(printf, 2, 3))) static int refuse(struct reader *r, const char *fmt, ...)
+int definition_refuse(struct reader *r, const char *fmt, ...)
 {
-    int n = snprintf(r->text, r->size, "%s, number %zu: ", r->section, r->at + 1);
+    int n = r->is_one ? 0 : snprintf(r->text, r->size, "%s, number %zu: ", r->section, r->at + 1);
     va_list args;
 
     va_start(args, fmt);
-    if (n > 0 && (size_t)n < r->size)
+    if (n >= 0 && (size_t)n < r->size)
         vsnprintf(r->text + n, r->size - (size_t)n, fmt, args);
     va_end(args);
     return -EINVAL;
 }
 
-static int get_text(struct reader *r, const json_t *o, const char *key, size_t least, char *ret)
+int definition_text(struct reader *r, const json_t *o, const char *key, size_t least, char *ret)
 {
     const json_t *v = json_object_get(o, key);
     size_t len = json_string_length(v);
 
     if (!json_is_string(v) || len < least || len > 255 || strlen(json_string_value(v)) != len)
-        return refuse(r, "'%s' is no text of %zu to 255 bytes", key, least);
+        return definition_refuse(r, "'%s' is no text of %zu to 255 bytes", key, least);
     memcpy(ret, json_string_value(v), len + 1);
     return 0;
 }
 
-static bool get_bool(const json_t *o, const char *key)
+void definition_merge_limits(json_t *to, const json_t *was)
 {
-    return json_is_true(json_object_get(o, key));
+    const char *key;
+    json_t *v;
+    void *next;
+
+    if (!json_is_object(to))
+        return;
+    json_object_foreach((json_t *)was, key, v)
+        if (!json_object_get(to, key))
+            json_object_set(to, key, v);
+    json_object_foreach_safe(to, next, key, v) if (json_is_null(v)) json_object_del(to, key);
 }
 
-/* A definition's key: its names as a JSON array, which no name can imitate. */
-static char *key_of(const char *a, const char *b, const char *c)
+/* A member that the object does not have stays as it is stored. */
+static void keep_members(json_t *o, const struct definition *old)
 {
-    json_t *names = json_array();
-    char *text;
+    json_t *was = old ? json_loads(old->text, 0, NULL) : NULL, *v;
+    const char *key;
 
-    json_array_append_new(names, json_string(a));
-    if (b)
-        json_array_append_new(names, json_string(b));
-    if (c)
-        json_array_append_new(names, json_string(c));
-    text = json_dumps(names, JSON_COMPACT);
-    json_decref(names);
-    return text;
-}
-
-static int take_tags(struct reader *r, const json_t *v, unsigned *ret)
-{
-    const char *text = json_string_value(v);
-    const json_t *tag;
-    size_t i;
-
-    *ret = 0;
-    if (!v)
-        return 0;
-    if (text) { /* older files: separated by commas */
-        while (*text) {
-            size_t len = strcspn(text, ",");
-
-            *ret |= access_tag_of(text, len);
-            text += len + (text[len] == ',');
-        }
-        return 0;
-    }
-    if (!json_is_array(v))
-        return refuse(r, "'tags' is neither a list nor a text");
-    json_array_foreach(v, i, tag)
-        if (json_is_string(tag))
-            *ret |= access_tag_of(json_string_value(tag), json_string_length(tag));
-    return 0;
-}
-
-/* A plain password is never kept: the object gets its hash instead. */
-static int hash_password(struct reader *r, json_t *o, struct password *ret)
-{
-    const json_t *plain = json_object_get(o, "password");
-    char hash[PASSWORD_TEXT_MAX];
-    const char *algorithm;
-
-    if (!json_is_string(plain) || json_string_length(plain) == 0 ||
-        password_make(json_string_value(plain), json_string_length(plain), ret) < 0)
-        return refuse(r, "'password' cannot be one");
-    algorithm = password_format(ret, hash);
-    json_object_set_new(o, "password_hash", json_string(hash));
-    json_object_set_new(o, "hashing_algorithm", json_string(algorithm));
-    json_object_del(o, "password");
-    return 0;
-}
-
-/* Limits as RabbitMQ writes them: an object of names and numbers, -1 for none. */
-static int take_limits(struct reader *r, const json_t *o, struct access_limit *ret)
-{
-    static const char *const names[] = {[ACCESS_CONNECTIONS] = "max-connections",
-                                        [ACCESS_CHANNELS] = "max-channels",
-                                        [ACCESS_QUEUES] = "max-queues"};
-
-    for (int i = 0; i < ACCESS_LIMITS; i++) {
-        const json_t *v = json_object_get(o, names[i]);
-
-        if (v && !json_is_integer(v))
-            return refuse(r, "'%s' is no number", names[i]);
-        if (v)
-            ret[i] = (struct access_limit){true, json_integer_value(v)};
-    }
-    return 0;
-}
-
-static int take_user(struct reader *r, json_t *o, struct definition *d)
-{
-    const char *hash = json_string_value(json_object_get(o, "password_hash"));
-    const char *algorithm = json_string_value(json_object_get(o, "hashing_algorithm"));
-    int error = get_text(r, o, "name", 1, d->fact.user);
-
-    d->fact.kind = ACCESS_FACT_USER;
-    if (error == 0)
-        error = take_tags(r, json_object_get(o, "tags"), &d->fact.tags);
-    if (error == 0)
-        error = take_limits(r, json_object_get(o, "limits"), d->fact.limit);
-    if (error < 0)
-        return error;
-    if (json_object_get(o, "password")) {
-        error = hash_password(r, o, &d->fact.password);
-    } else {
-        error = password_parse(algorithm, hash ? hash : "", &d->fact.password);
-        if (error == -ENOTSUP)
-            error = refuse(r, "hashing algorithm '%.64s' is not accepted", algorithm);
-        else if (error < 0)
-            error = refuse(r, "'password_hash' is no hash of its algorithm");
-    }
-    d->key = key_of(d->fact.user, NULL, NULL);
-    return error;
+    json_object_foreach(was, key, v)
+        if (!json_object_get(o, key))
+            json_object_set(o, key, v);
+    json_decref(was);
 }
 
 static int take_vhost(struct reader *r, json_t *o, struct definition *d)
 {
-    int error = get_text(r, o, "name", 1, d->fact.vhost);
+    int error = definition_text(r, o, "name", 1, d->fact.vhost);
 
     d->fact.kind = ACCESS_FACT_VHOST;
-    d->key = key_of(d->fact.vhost, NULL, NULL);
-    return error;
+    if (error < 0)
+        return error;
+    d->key = definition_key_of(d->fact.vhost, NULL, NULL);
+    if (!r->is_stored) {
+        json_object_del(o, DEFINITION_GONE_MARK);
+        keep_members(o, definitions_find(r->present, r->section, d->key));
+    }
+    if (json_is_true(json_object_get(o, DEFINITION_GONE_MARK)))
+        d->kind = DEFINITION_GONE;
+    d->is_protected =
+        json_is_true(json_object_get(o, "protected_from_deletion")) ||
+        json_is_true(json_object_get(json_object_get(o, "metadata"), "protected_from_deletion"));
+    return 0;
 }
 
 static int take_pattern(struct reader *r, const json_t *o, const char *key, char **ret)
@@ -171,9 +90,9 @@ static int take_pattern(struct reader *r, const json_t *o, const char *key, char
     char why[256];
 
     if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
-        return refuse(r, "'%s' is no text", key);
+        return definition_refuse(r, "'%s' is no text", key);
     if (pattern_new(json_string_value(v), &p, why, sizeof(why)) < 0)
-        return refuse(r, "'%s': %s", key, why);
+        return definition_refuse(r, "'%s': %s", key, why);
     pattern_free(p);
     *ret = rt_alloc(json_string_length(v) + 1);
     strcpy(*ret, json_string_value(v));
@@ -183,151 +102,72 @@ static int take_pattern(struct reader *r, const json_t *o, const char *key, char
 static int take_permission(struct reader *r, json_t *o, struct definition *d)
 {
     bool is_topic = strcmp(r->section, "topic_permissions") == 0;
-    int error = get_text(r, o, "user", 1, d->fact.user);
+    int error = definition_text(r, o, "user", 1, d->fact.user);
 
     d->fact.kind = is_topic ? ACCESS_FACT_TOPIC_PERMISSION : ACCESS_FACT_PERMISSION;
     if (error == 0)
-        error = get_text(r, o, "vhost", 1, d->fact.vhost);
+        error = definition_text(r, o, "vhost", 1, d->fact.vhost);
     if (error == 0 && is_topic)
-        error = get_text(r, o, "exchange", 0, d->fact.exchange);
+        error = definition_text(r, o, "exchange", 0, d->fact.exchange);
     if (error == 0 && !is_topic)
         error = take_pattern(r, o, "configure", &d->fact.pattern[ACCESS_CONFIGURE]);
     if (error == 0)
         error = take_pattern(r, o, "write", &d->fact.pattern[ACCESS_WRITE]);
     if (error == 0)
         error = take_pattern(r, o, "read", &d->fact.pattern[ACCESS_READ]);
-    d->key = key_of(d->fact.user, d->fact.vhost, is_topic ? d->fact.exchange : NULL);
+    d->key = definition_key_of(d->fact.user, d->fact.vhost, is_topic ? d->fact.exchange : NULL);
     return error;
 }
 
-/* Policies, parameters: their name, and their vhost where they have one. Of the parameters the
- * limits of vhosts mean something. */
-static int take_other(struct reader *r, json_t *o, struct definition *d)
+/* Of the parameters the limits of vhosts mean something. */
+static int take_vhost_limits(struct reader *r, json_t *o, struct definition *d)
 {
-    const char *vhost = json_string_value(json_object_get(o, "vhost"));
-    const char *component = json_string_value(json_object_get(o, "component"));
-    char name[256];
-    int error = get_text(r, o, "name", 1, name);
+    const struct definition *old = definitions_find(r->present, r->section, d->key);
+    json_t *was = old ? json_loads(old->text, 0, NULL) : NULL, *value = json_object_get(o, "value");
 
-    d->kind = DEFINITION_OTHER;
-    if (error == 0)
-        d->key = key_of(name, vhost ? vhost : "", component);
-    if (error < 0 || strcmp(r->section, "parameters") != 0 || !component ||
-        strcmp(component, "vhost-limits") != 0)
-        return error;
     d->kind = DEFINITION_FACT;
     d->fact.kind = ACCESS_FACT_VHOST_LIMITS;
-    error = get_text(r, o, "vhost", 1, d->fact.vhost);
-    return error < 0 ? error : take_limits(r, json_object_get(o, "value"), d->fact.limit);
+    strcpy(d->fact.vhost, d->vhost);
+    if (!r->is_stored)
+        definition_merge_limits(value, json_object_get(was, "value"));
+    json_decref(was);
+    return definition_take_limits(r, value, d->fact.limit);
 }
 
-/*
- * Topology
- */
-
-static void put_value(struct ftable_builder *b, const char *key, const json_t *v)
+/* Policies, parameters: their name, and their vhost where they have one. */
+static int take_other(struct reader *r, json_t *o, struct definition *d)
 {
-    const char *name;
-    json_t *inner;
-    size_t i;
+    const char *component = json_string_value(json_object_get(o, "component"));
+    int error = definition_text(r, o, "name", 1, d->name);
 
-    switch (json_typeof(v)) {
-    case JSON_OBJECT:
-        ftable_open_table(b, key);
-        json_object_foreach((json_t *)v, name, inner)
-            put_value(b, name, inner);
-        ftable_end(b);
-        break;
-    case JSON_ARRAY:
-        ftable_open_array(b, key);
-        json_array_foreach(v, i, inner)
-            put_value(b, NULL, inner);
-        ftable_end(b);
-        break;
-    case JSON_STRING:
-        ftable_put_bytes(b, key, amqp_bytes(json_string_value(v), json_string_length(v)));
-        break;
-    case JSON_INTEGER:
-        ftable_put_int(b, key, json_integer_value(v));
-        break;
-    case JSON_REAL:
-        ftable_put_double(b, key, json_real_value(v));
-        break;
-    case JSON_NULL:
-        ftable_put_void(b, key);
-        break;
-    default:
-        ftable_put_bool(b, key, json_is_true(v));
-        break;
-    }
-}
-
-static int take_args(struct reader *r, const json_t *o, struct definition *d)
-{
-    json_t *args = json_object_get(o, "arguments"), *v;
-    struct ftable_builder b;
-    struct amqp_bytes bytes;
-    const char *key;
-
-    if (!json_is_object(args) || json_object_size(args) == 0)
-        return 0;
-    for (size_t cap = 0;; cap = b.len) {
-        ftable_build(&b, d->args, cap);
-        json_object_foreach(args, key, v)
-            put_value(&b, key, v);
-        if (cap > 0 || b.error || b.len > FTABLE_MAX_SIZE)
-            break;
-        d->args = rt_alloc(b.len + 1);
-    }
-    if (b.len > FTABLE_MAX_SIZE || ftable_finish(&b, &bytes) < 0)
-        return refuse(r, "'arguments' cannot be a table");
-    d->args_len = bytes.len;
+    d->kind = DEFINITION_OTHER;
+    if (error == 0 && json_object_get(o, "vhost"))
+        error = definition_text(r, o, "vhost", 1, d->vhost);
+    if (error < 0)
+        return error;
+    d->key = definition_key_of(d->name, d->vhost, component);
+    if (strcmp(r->section, "parameters") == 0 && component &&
+        strcmp(component, "vhost-limits") == 0)
+        return take_vhost_limits(r, o, d);
     return 0;
-}
-
-static int take_thing(struct reader *r, json_t *o, struct definition *d)
-{
-    bool is_queue = strcmp(r->section, "queues") == 0;
-    int error = get_text(r, o, "name", 1, d->name);
-
-    d->kind = is_queue ? DEFINITION_QUEUE : DEFINITION_EXCHANGE;
-    if (error == 0)
-        error = get_text(r, o, "vhost", 1, d->vhost);
-    if (error == 0 && !is_queue)
-        error = get_text(r, o, "type", 1, d->type);
-    d->durable = get_bool(o, "durable");
-    d->auto_delete = get_bool(o, "auto_delete");
-    d->internal = get_bool(o, "internal");
-    return error < 0 ? error : take_args(r, o, d);
-}
-
-static int take_binding(struct reader *r, json_t *o, struct definition *d)
-{
-    const char *kind = json_string_value(json_object_get(o, "destination_type"));
-    int error = get_text(r, o, "vhost", 1, d->vhost);
-
-    d->kind = DEFINITION_BINDING;
-    d->to_exchange = kind && strcmp(kind, "exchange") == 0;
-    if (error == 0)
-        error = get_text(r, o, "source", 1, d->name);
-    if (error == 0)
-        error = get_text(r, o, "destination", 1, d->dest);
-    if (error == 0)
-        error = get_text(r, o, "routing_key", 0, d->routing_key);
-    return error < 0 ? error : take_args(r, o, d);
 }
 
 /* In the order in which they are to be made. */
 static const struct section {
     const char *name;
     int (*take)(struct reader *r, json_t *o, struct definition *d);
-    bool is_stored;
+    bool is_stored, has_vhost;
 } sections[] = {
-    {"vhosts", take_vhost, true},           {"users", take_user, true},
-    {"permissions", take_permission, true}, {"topic_permissions", take_permission, true},
-    {"parameters", take_other, true},       {"global_parameters", take_other, true},
-    {"policies", take_other, true},         {"exchanges", take_thing, false},
-    {"queues", take_thing, false},          {"bindings", take_binding, false},
+    {"vhosts", take_vhost, true, false},
+    {"users", definition_take_user, true, false},
+    {"permissions", take_permission, true, true},
+    {"topic_permissions", take_permission, true, true},
+    {"parameters", take_other, true, true},
+    {"global_parameters", take_other, true, false},
+    {"policies", take_other, true, true},
+    {"exchanges", definition_take_thing, false, true},
+    {"queues", definition_take_thing, false, true},
+    {"bindings", definition_take_binding, false, true},
 };
 enum { N_SECTIONS = sizeof(sections) / sizeof(sections[0]) };
 
@@ -366,7 +206,9 @@ static int take(struct reader *r, const struct section *s, json_t *o)
 
     d->section = s->name;
     if (!json_is_object(o))
-        return refuse(r, "no object");
+        return definition_refuse(r, "no object");
+    if (r->vhost && s->has_vhost)
+        json_object_set_new(o, "vhost", json_string(r->vhost));
     error = s->take(r, o, d);
     if (error == 0 && s->is_stored)
         d->text = json_dumps(o, JSON_COMPACT);
@@ -384,22 +226,48 @@ static int take_all(struct reader *r, json_t *root)
         int error = 0;
 
         r->section = sections[i].name;
+        if (r->vhost && !sections[i].has_vhost)
+            continue;
         json_array_foreach(list, r->at, o) {
             error = take(r, &sections[i], o);
             if (error < 0)
                 return error;
         }
         if (list && !json_is_array(list))
-            return refuse(r, "no list");
+            return definition_refuse(r, "no list");
     }
     return 0;
 }
 
-int definitions_read(const char *path, struct definitions *ret, char *ret_text, size_t size)
+/* root is moved. */
+static int take_root(struct reader *r, json_t *root, const json_error_t *why,
+                     struct definitions *ret)
+{
+    struct definitions d = {0};
+    int error;
+
+    if (!json_is_object(root)) {
+        snprintf(r->text, r->size, "line %d: %.100s", root ? 1 : why->line,
+                 root ? "no object" : why->text);
+        json_decref(root);
+        return -EINVAL;
+    }
+    r->to = &d;
+    error = take_all(r, root);
+    r->to = NULL;
+    json_decref(root);
+    if (error < 0)
+        definitions_fini(&d);
+    else
+        *ret = d;
+    return error;
+}
+
+int definitions_read(const char *path, const struct definitions *present, struct definitions *ret,
+                     char *ret_text, size_t size)
 {
     RUNTIME_REGION();
-    struct definitions d = {0};
-    struct reader r = {.to = &d, .text = ret_text, .size = size};
+    struct reader r = {.present = present, .text = ret_text, .size = size};
     json_error_t why;
     json_t *root;
     FILE *f = fopen(path, "re");
@@ -412,18 +280,34 @@ int definitions_read(const char *path, struct definitions *ret, char *ret_text, 
     }
     root = json_loadf(f, 0, &why);
     fclose(f);
-    if (!json_is_object(root)) {
-        snprintf(ret_text, size, "line %d: %.100s", root ? 1 : why.line,
-                 root ? "no object" : why.text);
-        json_decref(root);
-        return -EINVAL;
+    return take_root(&r, root, &why, ret);
+}
+
+int definitions_parse(const struct definitions_text *in, const struct definitions *present,
+                      struct definitions *ret, char *ret_text, size_t size)
+{
+    RUNTIME_REGION();
+    struct reader r = {.present = present, .vhost = in->vhost, .text = ret_text, .size = size};
+    json_error_t why;
+
+    return take_root(&r, json_loadb(in->text, in->len, 0, &why), &why, ret);
+}
+
+static int add(struct reader *r, const char *section, const char *text, size_t len)
+{
+    json_error_t why;
+    json_t *o;
+    int error = -ENOENT;
+
+    snprintf(r->text, r->size, "there is no section '%.64s'", section);
+    o = json_loadb(text, len, 0, &why);
+    for (size_t i = 0; i < N_SECTIONS; i++) {
+        if (!sections[i].is_stored || strcmp(sections[i].name, section))
+            continue;
+        r->section = sections[i].name;
+        error = o ? take(r, &sections[i], o) : definition_refuse(r, "%.100s", why.text);
     }
-    error = take_all(&r, root);
-    json_decref(root);
-    if (error < 0)
-        definitions_fini(&d);
-    else
-        *ret = d;
+    json_decref(o);
     return error;
 }
 
@@ -431,21 +315,60 @@ int definitions_add(struct definitions *d, const char *section, const char *text
                     char *ret_text, size_t size)
 {
     RUNTIME_REGION();
-    struct reader r = {.to = d, .text = ret_text, .size = size};
-    json_error_t why;
-    json_t *o;
-    int error = -ENOENT;
+    struct reader r = {.to = d, .is_stored = true, .text = ret_text, .size = size};
 
-    snprintf(ret_text, size, "there is no section '%.64s'", section);
-    o = json_loadb(text, len, 0, &why);
-    for (size_t i = 0; i < N_SECTIONS; i++) {
-        if (!sections[i].is_stored || strcmp(sections[i].name, section))
-            continue;
-        r.section = sections[i].name;
-        error = o ? take(&r, &sections[i], o) : refuse(&r, "%.100s", why.text);
-    }
-    json_decref(o);
-    return error;
+    return add(&r, section, text, len);
+}
+
+int definitions_parse_one(const char *section, const struct definitions_text *in,
+                          const struct definitions *present, struct definitions *ret,
+                          char *ret_text, size_t size)
+{
+    RUNTIME_REGION();
+    struct reader r = {
+        .to = ret, .present = present, .is_one = true, .text = ret_text, .size = size};
+
+    return add(&r, section, in->text, in->len);
+}
+
+const struct definition *definitions_find(const struct definitions *d, const char *section,
+                                          const char *key)
+{
+    for (size_t i = 0; d && i < d->n; i++)
+        if (d->v[i].key && strcmp(d->v[i].key, key) == 0 && strcmp(d->v[i].section, section) == 0)
+            return &d->v[i];
+    return NULL;
+}
+
+bool definitions_remove(struct definitions *d, const char *section, const char *key)
+{
+    RUNTIME_REGION();
+    const struct definition *found = definitions_find(d, section, key);
+    size_t at = found ? (size_t)(found - d->v) : 0;
+
+    if (!found)
+        return false;
+    definition_fini(&d->v[at]);
+    memmove(&d->v[at], &d->v[at + 1], (d->n - at - 1) * sizeof(d->v[0]));
+    d->n--;
+    return true;
+}
+
+void definitions_move(struct definitions *to, struct definition *d)
+{
+    RUNTIME_REGION();
+
+    (void)definitions_remove(to, d->section, d->key); /* most are new */
+    *next_place(to) = *d;
+    to->n++;
+    *d = (struct definition){.kind = DEFINITION_NONE};
+}
+
+char *definitions_key(const char *a, const char *b, const char *c)
+{
+    RUNTIME_REGION();
+
+    return definition_key_of(a, b, c);
 }
 
 static void add_object(struct definitions *d, const char *section, json_t *o)
@@ -457,24 +380,41 @@ static void add_object(struct definitions *d, const char *section, json_t *o)
     json_decref(o);
 }
 
-void definitions_add_default(struct definitions *d, bool vhost, bool user, uint32_t salt)
+static void add_first_user(struct definitions *d, uint32_t salt)
 {
-    RUNTIME_REGION();
     const struct config *c = config();
     char hash[PASSWORD_TEXT_MAX];
     struct password password;
     const char *algorithm;
 
-    if (vhost)
-        add_object(d, "vhosts", json_pack("{ss}", "name", c->default_vhost));
-    if (!user)
-        return;
     password_make_quick(c->default_pass, strlen(c->default_pass), salt, &password);
     algorithm = password_format(&password, hash);
     add_object(d, "users",
-               json_pack("{ss ss ss s[s]}", "name", c->default_user, "password_hash", hash,
-                         "hashing_algorithm", algorithm, "tags", "administrator"));
+               json_pack("{ss ss ss s[s] s{}}", "name", c->default_user, "password_hash", hash,
+                         "hashing_algorithm", algorithm, "tags", "administrator", "limits"));
     add_object(d, "permissions",
                json_pack("{ss ss ss ss ss}", "user", c->default_user, "vhost", c->default_vhost,
                          "configure", ".*", "write", ".*", "read", ".*"));
+}
+
+void definitions_add_first(struct definitions *d, const struct definitions_first *what)
+{
+    RUNTIME_REGION();
+    char id[64];
+
+    snprintf(id, sizeof(id), "rabbitmq-cluster-id-%016llx", (unsigned long long)what->random);
+    if (what->cluster_id)
+        add_object(d, "global_parameters",
+                   json_pack("{ss ss}", "name", "internal_cluster_id", "value", id));
+    if (what->vhost)
+        add_object(d, "vhosts",
+                   json_pack("{ss ss s[]}", "name", config()->default_vhost, "description",
+                             "Default virtual host", "tags"));
+    if (what->user)
+        add_first_user(d, (uint32_t)what->random);
+}
+
+const char *definitions_section(size_t i)
+{
+    return i < N_SECTIONS && sections[i].is_stored ? sections[i].name : NULL;
 }

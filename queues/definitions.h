@@ -17,18 +17,24 @@
 
 enum definition_kind {
     DEFINITION_FACT,     /* vhosts, users, permissions, topic_permissions */
-    DEFINITION_OTHER,    /* kept, and means nothing yet */
+    DEFINITION_OTHER,    /* policies and parameters */
+    DEFINITION_GONE,     /* a vhost that is being deleted: nobody is told of it */
     DEFINITION_EXCHANGE, /* topology is the registry's: not stored here */
     DEFINITION_QUEUE,
     DEFINITION_BINDING,
+    DEFINITION_NONE, /* was moved away */
 };
+
+/* The member of a stored vhost that says so. */
+#define DEFINITION_GONE_MARK "warren_gone"
 
 struct definition {
     enum definition_kind kind;
     const char *section;     /* static */
     char *key, *text;        /* owned; NULL for topology */
     struct access_fact fact; /* FACT; its patterns are owned */
-    /* Topology */
+    bool is_protected;       /* a vhost that may not be deleted */
+    /* Of policies and parameters: vhost (empty: none), name. The rest is topology's. */
     char vhost[256], name[256], type[256]; /* binding: name is the source's */
     char dest[256], routing_key[256];
     bool durable, auto_delete, internal, to_exchange;
@@ -45,13 +51,50 @@ void definitions_fini(struct definitions *d);
 
 /*
  * Reads a file. 0, -errno when it cannot be read, or -EINVAL with a line in ret_text: no JSON, or a
- * definition that cannot be (then nothing of the file is taken).
+ * definition that cannot be (then nothing of the file is taken). `present` is what is stored now
+ * (NULL: nothing): of users, vhosts and limits, what the file does not say stays as it is there.
  */
-int definitions_read(const char *path, struct definitions *ret, char *ret_text, size_t size);
-/* Adds what one stored object of a section means. As above; -ENOENT: no such section. */
+int definitions_read(const char *path, const struct definitions *present, struct definitions *ret,
+                     char *ret_text, size_t size);
+
+struct definitions_text { /* lent */
+    const char *text;
+    size_t len;
+    const char *vhost; /* all of it goes there, and what has no vhost is left out; NULL: no */
+};
+/* The same of a text. */
+int definitions_parse(const struct definitions_text *in, const struct definitions *present,
+                      struct definitions *ret, char *ret_text, size_t size);
+/* The same of one object of a stored section, added to `ret`; -ENOENT: no such section. */
+int definitions_parse_one(const char *section, const struct definitions_text *in,
+                          const struct definitions *present, struct definitions *ret,
+                          char *ret_text, size_t size);
+/* Adds what one stored object of a section means. As above, but it is taken as it is. */
 int definitions_add(struct definitions *d, const char *section, const char *text, size_t len,
                     char *ret_text, size_t size);
-/* Adds a first vhost, and a first user who may do everything there. */
-void definitions_add_default(struct definitions *d, bool vhost, bool user, uint32_t salt);
+struct definitions_first { /* what a first start makes */
+    bool vhost, user, cluster_id;
+    uint64_t random;
+};
+/* Adds a first vhost, a first user who may do everything there, a name for this cluster. */
+void definitions_add_first(struct definitions *d, const struct definitions_first *what);
+/* The name of the stored section number i, in the order in which they are made; NULL: no more. */
+const char *definitions_section(size_t i);
+
+/* NULL: there is none. Lent until `d` changes. */
+const struct definition *definitions_find(const struct definitions *d, const char *section,
+                                          const char *key);
+/* Whether it was there. */
+bool definitions_remove(struct definitions *d, const char *section, const char *key);
+/* Moves a stored section's definition there, in place of the one with its key. */
+void definitions_move(struct definitions *to, struct definition *d);
+/* The key of an object with these names (b and c may be NULL), as `key` has it; free() it. */
+char *definitions_key(const char *a, const char *b, const char *c);
+
+/*
+ * The text of a user whose password, which this is, has a slow hash from now on; free() it. NULL:
+ * it is not the password, or its hash is slow already. Slow.
+ */
+char *definition_upgraded(const struct definition *user, const void *password, size_t len);
 
 #endif

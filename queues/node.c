@@ -4,23 +4,28 @@
  * Duties: loads the node's settings from its store; at the first start makes a vhost and a user;
  * takes in the definitions file that the configuration names; tells access all facts, again when
  * access was restarted; starts the vhosts, again when their supervisor was restarted; declares the
- * file's topology.
+ * file's topology; makes changes (node_change.c), deletes vhosts (node_gone.c).
  *
- * Messages in: NODE_AWAIT; answers of the store, access, the supervisor of vhosts and registries.
- * Out: STORE_LOAD, STORE_WRITE, ACCESS_SET, ACCESS_SWEEP, REGISTRY_*_DECLARE, REGISTRY_BIND.
- * Monitors: access and the supervisor of vhosts. The store is needed only at the start: if it dies
- * under a call, it is awaited and all is loaded again.
+ * Messages in: NODE_AWAIT, NODE_CHANGE; ACCESS_UPGRADE; answers of the store, access, the
+ * supervisor of vhosts and registries.
+ * Out: STORE_LOAD, STORE_WRITE, ACCESS_SET, ACCESS_SYNC, ACCESS_SWEEP, VHOST_RECHECK,
+ * REGISTRY_*_DECLARE, REGISTRY_BIND.
+ * Monitors: access and the supervisor of vhosts. The store is needed at the start and for changes:
+ * if it dies under a call, it is awaited and all is loaded again.
  *
  * Invariants
  * 1. Nobody is told of a setting before it is durable.
  * 2. access is told of all settings, and then to forget what it was not told.
- * 3. What is no process memory hangs at `stored` and `file`, which the exit gives back.
+ * 3. What is no process memory hangs at `stored`, `file` and `change.made`, which the exit gives
+ *    back.
+ * 4. One change is under way at a time, and none before the start is over.
  *
- * It is a blocking process because it reads the file and hashes passwords.
+ * It is a blocking process because it reads the file, hashes passwords and removes directories.
  */
 #include "queues/node.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/core/config.h"
@@ -32,10 +37,10 @@
 #include "broker/runtime/table.h"
 #include "persistence/store.h"
 #include "queues/node_impl.h"
-#include "queues/vhost.h"
+#include "queues/settings.h"
 #include "queues/vhost_state.h"
 
-enum { LOOK_US = 100 * 1000, LOOKS = 100, STORE_PATIENCE_US = 10 * 1000 * 1000 };
+enum { STORE_PATIENCE_US = 10 * 1000 * 1000 };
 
 /*
  * Settings
@@ -47,12 +52,20 @@ static void free_definitions(void *p)
     rt_free(p);
 }
 
-static struct definitions *definitions_new(void)
+struct definitions *definitions_take(void)
 {
     struct definitions *d = rt_zalloc(sizeof(*d));
 
     proc_at_exit(free_definitions, d);
     return d;
+}
+
+void definitions_give(struct definitions *d)
+{
+    if (!d)
+        return;
+    proc_at_exit_cancel(free_definitions, d);
+    free_definitions(d);
 }
 
 static void load_row(struct node *n, const struct store_row *row)
@@ -77,23 +90,15 @@ static struct table *marks(void)
 static void read_file(struct node *n)
 {
     const char *path = config()->load_definitions;
-    unsigned n_other = 0;
     char why[512];
 
     if (!*path)
         return;
-    n->file = definitions_new();
-    if (definitions_read(path, n->file, why, sizeof(why)) < 0) {
+    n->file = definitions_take();
+    if (definitions_read(path, n->stored, n->file, why, sizeof(why)) < 0) {
         log_error("definitions file %s was left out: %s", path, why);
         return;
     }
-    for (size_t i = 0; i < n->file->n; i++)
-        n_other += n->file->v[i].kind == DEFINITION_OTHER;
-    if (n_other > 0)
-        log_warn("definitions file %s: %u policies and parameters are kept, but have no effect",
-                 path, n_other);
-    n->import.from = n->file;
-    n->import.phase = DEFINITION_EXCHANGE;
 }
 
 static bool is_stored(const struct definition *d)
@@ -109,7 +114,7 @@ static bool has_fact(const struct definitions *d, enum access_fact_kind kind)
     return false;
 }
 
-static void add_row(struct msg_store_rows *rows, const struct definition *d)
+void node_add_row(struct msg_store_rows *rows, const struct definition *d)
 {
     rows->row[rows->n++] = (struct store_row){
         .kind = STORE_ROW_SETTING,
@@ -131,41 +136,85 @@ static void await_store(struct node *n)
     n->store_name = proc_await(NODE_STORE);
 }
 
-/* What the file and a first start bring, as rows; NULL: nothing new. */
+void node_load_again(struct node *n)
+{
+    await_store(n);
+}
+
+static bool has_cluster_id(const struct definitions *d)
+{
+    char *key = definitions_key("internal_cluster_id", "", NULL);
+    bool has = definitions_find(d, "global_parameters", key) != NULL;
+
+    free(key);
+    return has;
+}
+
+/*
+ * What the file and a first start bring, as rows; NULL: nothing new. A cluster without a name of
+ * its own has not been started before: later on nobody makes a user that an operator deleted.
+ */
 static struct msg_store_rows *new_rows(struct node *n)
 {
-    struct definitions *made = definitions_new();
+    struct definitions *made = definitions_take();
     struct msg_store_rows *rows;
     size_t n_file = n->file ? n->file->n : 0;
-    bool vhost = !has_fact(n->stored, ACCESS_FACT_VHOST) && !has_fact(n->file, ACCESS_FACT_VHOST);
-    bool user = !has_fact(n->stored, ACCESS_FACT_USER) && !has_fact(n->file, ACCESS_FACT_USER);
+    struct definitions_first first = {.random = proc_random(),
+                                      .cluster_id = !has_cluster_id(n->stored)};
 
-    definitions_add_default(made, vhost, user, (uint32_t)proc_random());
+    first.vhost = first.cluster_id && !has_fact(n->stored, ACCESS_FACT_VHOST) &&
+                  !has_fact(n->file, ACCESS_FACT_VHOST);
+    first.user = first.cluster_id && !has_fact(n->stored, ACCESS_FACT_USER) &&
+                 !has_fact(n->file, ACCESS_FACT_USER);
+    definitions_add_first(made, &first);
     rows = store_rows_new(STORE_WRITE, (uint32_t)(n_file + made->n + 1));
     for (size_t i = 0; i < made->n; i++)
-        add_row(rows, &made->v[i]);
+        node_add_row(rows, &made->v[i]);
     for (size_t i = 0; i < n_file; i++)
         if (is_stored(&n->file->v[i]))
-            add_row(rows, &n->file->v[i]);
-    proc_at_exit_cancel(free_definitions, made);
-    free_definitions(made);
+            node_add_row(rows, &n->file->v[i]);
+    definitions_give(made);
     if (rows->n > 0)
         return rows;
     msg_drop(&rows->hdr);
     return NULL;
 }
 
+struct shown {
+    const struct node *n;
+    const char *section;
+};
+
+static bool is_shown(void *ctx, const char *key)
+{
+    const struct shown *s = ctx;
+    const struct definition *d = definitions_find(s->n->stored, s->section, key);
+
+    return d && d->kind != DEFINITION_GONE;
+}
+
+/* Everybody may read what is stored. */
+static void show(struct node *n)
+{
+    for (size_t i = 0; i < n->stored->n; i++)
+        if (n->stored->v[i].kind != DEFINITION_GONE)
+            settings_put(n->stored->v[i].section, n->stored->v[i].key, n->stored->v[i].text);
+    for (size_t i = 0; definitions_section(i); i++) {
+        struct shown s = {n, definitions_section(i)};
+
+        settings_sweep(s.section, is_shown, &s);
+    }
+}
+
 static void on_rows(struct node *n, const struct msg_store_rows *m)
 {
     struct msg_store_rows *rows = NULL;
 
-    if (n->stored) {
-        proc_at_exit_cancel(free_definitions, n->stored);
-        free_definitions(n->stored);
-    }
-    n->stored = definitions_new();
+    definitions_give(n->stored);
+    n->stored = definitions_take();
     for (uint32_t i = 0; i < m->n; i++)
         load_row(n, &m->row[i]);
+    show(n);
     if (!n->file && !table_get(marks(), "", 0))
         read_file(n);
     if (!n->is_started)
@@ -191,55 +240,31 @@ static char *copy_text(const char *text)
     return strcpy(copy, text);
 }
 
+void node_tell_fact(proc_id access, const struct definition *d, bool remove)
+{
+    struct msg_access_set *m;
+
+    if (d->kind != DEFINITION_FACT)
+        return;
+    m = access_set_new();
+    m->fact = d->fact;
+    m->fact.remove = remove;
+    for (int k = 0; k < ACCESS_RIGHTS; k++)
+        m->fact.pattern[k] = copy_text(d->fact.pattern[k]);
+    PROC_SEND(access, m);
+}
+
 static void tell_access(struct node *n, proc_id access)
 {
     n->access_monitor = proc_monitor(access);
-    for (size_t i = 0; i < n->stored->n; i++) {
-        struct msg_access_set *m;
-
-        if (n->stored->v[i].kind != DEFINITION_FACT)
-            continue;
-        m = access_set_new();
-        m->fact = n->stored->v[i].fact;
-        for (int k = 0; k < ACCESS_RIGHTS; k++)
-            m->fact.pattern[k] = copy_text(n->stored->v[i].fact.pattern[k]);
-        PROC_SEND(access, m);
-    }
+    for (size_t i = 0; i < n->stored->n; i++)
+        node_tell_fact(access, &n->stored->v[i], false);
     n->sweep = proc_call(access, msg_new(ACCESS_SWEEP, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);
 }
 
 /*
- * vhosts
+ * The start's end
  */
-
-static void start_vhosts(struct node *n, proc_id sup)
-{
-    n->vhosts_monitor = proc_monitor(sup);
-    for (size_t i = 0; i < n->stored->n; i++) {
-        const struct definition *d = &n->stored->v[i];
-        struct child_spec spec;
-
-        if (d->kind != DEFINITION_FACT || d->fact.kind != ACCESS_FACT_VHOST)
-            continue;
-        vhost_child_spec(d->fact.vhost, config()->data_dir, &spec);
-        u64map_put(&n->starts, sup_start_child(sup, &spec, PROC_NO_TIMEOUT), 1);
-        blob_unref(spec.arg);
-    }
-}
-
-static void await_registries(struct node *n)
-{
-    for (size_t i = 0; i < n->stored->n; i++) {
-        const struct definition *d = &n->stored->v[i];
-        char name[300];
-
-        if (d->kind != DEFINITION_FACT || d->fact.kind != ACCESS_FACT_VHOST)
-            continue;
-        snprintf(name, sizeof(name), "registry:%s", d->fact.vhost);
-        u64map_put(&n->registries, proc_await(name), i + 1);
-    }
-    n->patience = proc_timer(LOOK_US);
-}
 
 static void answer_waiting(struct node *n)
 {
@@ -255,62 +280,16 @@ static void ready(struct node *n)
     n->is_ready = true;
     table_put(marks(), "", 0, &here);
     answer_waiting(n);
+    gone_resume(n);
+    change_next(n);
 }
 
-/* Whether the vhosts are there, or were waited for long enough; then the topology's turn comes. */
-static void go_on(struct node *n)
+void node_settled(struct node *n)
 {
-    if (n->is_ready || !n->patience || n->registries.n > 0)
-        return;
-    if (import_run(n))
+    if (!n->is_ready)
         ready(n);
-}
-
-static void on_vhost_started(struct node *n)
-{
-    if (n->starts.n == 0 && !n->patience && !n->is_ready)
-        await_registries(n);
-    go_on(n);
-}
-
-static void lose_patience(struct node *n)
-{
-    uint64_t ref, at_definition;
-    uint32_t at = 0;
-
-    log_warn("node: %u vhosts are not there yet", n->registries.n);
-    while (u64map_next(&n->registries, &at, &ref, &at_definition))
-        proc_cancel(ref);
-    u64map_fini(&n->registries);
-    u64map_init(&n->registries, proc_realloc, proc_free);
-}
-
-/* One that is down keeps nobody waiting: its clients are told why. */
-static bool give_up_one(struct node *n)
-{
-    uint64_t ref, i;
-    uint32_t at = 0;
-
-    while (u64map_next(&n->registries, &at, &ref, &i)) {
-        if (i > n->stored->n || !vhost_down_reason(n->stored->v[i - 1].fact.vhost))
-            continue;
-        proc_cancel(ref);
-        (void)u64map_del(&n->registries, ref, NULL); /* it is there */
-        return true;
-    }
-    return false;
-}
-
-static void look_at_vhosts(struct node *n)
-{
-    if (n->registries.n == 0)
-        return;
-    while (give_up_one(n))
-        continue;
-    if (++n->n_looks >= LOOKS && n->registries.n > 0)
-        lose_patience(n);
-    n->patience = proc_timer(LOOK_US);
-    go_on(n);
+    else
+        change_settled(n);
 }
 
 /*
@@ -322,9 +301,9 @@ static void node_init(void *state, const void *arg)
     struct node *n = state;
 
     (void)arg;
-    u64map_init(&n->starts, proc_realloc, proc_free);
-    u64map_init(&n->registries, proc_realloc, proc_free);
+    settle_init(n);
     u64map_init(&n->import.calls, proc_realloc, proc_free);
+    STAILQ_INIT(&n->changes);
     CHECK(proc_register("node") == 0);
     n->store_patience = proc_timer(STORE_PATIENCE_US);
     await_store(n);
@@ -340,6 +319,18 @@ static void on_await(struct node *n, struct msg *m)
     n->waiting[n->n_waiting++] = proc_defer(m);
 }
 
+static void on_vhosts(struct node *n, proc_id sup)
+{
+    n->vhosts_monitor = proc_monitor(sup);
+    if (n->is_ready || n->settle.is_running) {
+        settle_start_vhosts(n, sup);
+        return;
+    }
+    if (n->file)
+        import_begin(n, n->file);
+    settle_begin_all(n);
+}
+
 static void on_named(struct node *n, const struct msg *m)
 {
     if (m->ref == n->store_name)
@@ -347,9 +338,7 @@ static void on_named(struct node *n, const struct msg *m)
     else if (m->ref == n->access_name)
         tell_access(n, m->from);
     else if (m->ref == n->vhosts_name)
-        start_vhosts(n, m->from);
-    else if (u64map_del(&n->registries, m->ref, NULL))
-        go_on(n);
+        on_vhosts(n, m->from);
 }
 
 /* A partner's end, or that of a call to it. */
@@ -359,12 +348,8 @@ static void on_down(struct node *n, struct msg *m)
         if (m->ref == n->write)
             n->is_started = false; /* what was written is loaded; what was not is written again */
         await_store(n);
-    } else if (u64map_del(&n->starts, m->ref, NULL)) {
-        on_vhost_started(n); /* its supervisor ended: that is told as well */
-    } else if (import_on_answer(n, m)) {
-        go_on(n);
     } else if (m->ref == n->sweep) {
-        n->sweep = 0; /* as above */
+        n->sweep = 0; /* access ended: that is told as well */
     } else if (m->ref == n->access_monitor) {
         n->access_name = proc_await("access");
     } else if (m->ref == n->vhosts_monitor) {
@@ -372,21 +357,40 @@ static void on_down(struct node *n, struct msg *m)
     }
 }
 
+/* Connections look at their rights again, too: a forerunner may have died before it said so. */
 static void on_swept(struct node *n)
 {
     n->sweep = 0;
+    vhosts_recheck(0);
     if (!n->has_facts)
         n->vhosts_name = proc_await("vhosts");
     n->has_facts = true;
+    change_swept(n);
+}
+
+static bool is_taken(struct node *n, struct msg *m)
+{
+    if (settle_on_answer(n, m) || change_take(n, m))
+        return true;
+    if (!import_on_answer(n, m))
+        return false;
+    settle_go_on(n);
+    return true;
 }
 
 static void node_handle(void *state, struct msg *m)
 {
     struct node *n = state;
 
+    if (is_taken(n, m))
+        return;
     switch (m->type) {
     case NODE_AWAIT:
         on_await(n, m);
+        break;
+    case NODE_CHANGE:
+    case ACCESS_UPGRADE:
+        change_add(n, m);
         break;
     case MSG_NAMED:
         on_named(n, m);
@@ -395,9 +399,7 @@ static void node_handle(void *state, struct msg *m)
         on_down(n, m);
         break;
     case MSG_TIMEOUT:
-        if (m->ref == n->patience)
-            look_at_vhosts(n);
-        else if (m->ref == n->store_patience && !n->stored)
+        if (m->ref == n->store_patience && !n->stored)
             answer_waiting(n); /* nobody can log in, and somebody should see that */
         break;
     case STORE_ROWS:
@@ -409,14 +411,8 @@ static void node_handle(void *state, struct msg *m)
     case ACCESS_SWEPT:
         on_swept(n);
         break;
-    case MSG_SUP_REPLY:
-        (void)u64map_del(&n->starts, m->ref, NULL); /* also where it is parked, or there already */
-        on_vhost_started(n);
-        break;
     default:
-        if (!import_on_answer(n, m))
-            proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
-        go_on(n);
+        proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
     }
 }
 

@@ -49,7 +49,9 @@ static void complain(struct node *n, size_t at, const char *why)
     const struct definition *d = &n->import.from->v[at];
     char name[300], vhost[300];
 
-    n->import.n_failed++;
+    if (n->import.n_failed++ == 0)
+        snprintf(n->import.failure, sizeof(n->import.failure), "%.10s '%.200s': %.240s", d->section,
+                 d->name, why);
     log_error("definitions: %s: %s in vhost %s: %s", d->section,
               log_quote(name, sizeof(name), d->name, strlen(d->name)),
               log_quote(vhost, sizeof(vhost), d->vhost, strlen(d->vhost)), why);
@@ -73,6 +75,17 @@ static void ask(struct node *n, size_t at)
                at);
 }
 
+void import_begin(struct node *n, struct definitions *from)
+{
+    struct node_import *i = &n->import;
+
+    i->from = from;
+    i->phase = DEFINITION_EXCHANGE;
+    i->at = 0;
+    i->n_done = i->n_failed = 0;
+    i->failure[0] = '\0';
+}
+
 bool import_run(struct node *n)
 {
     struct node_import *i = &n->import;
@@ -90,8 +103,9 @@ bool import_run(struct node *n)
             i->at = 0;
         }
     }
-    log_info("definitions: %llu exchanges, queues and bindings, %llu failed",
-             (unsigned long long)i->n_done, (unsigned long long)i->n_failed);
+    if (i->n_done + i->n_failed > 0)
+        log_info("definitions: %llu exchanges, queues and bindings, %llu failed",
+                 (unsigned long long)i->n_done, (unsigned long long)i->n_failed);
     i->from = NULL;
     return true;
 }

@@ -49,7 +49,7 @@ struct cell *exchange_make(struct registry *r, uint64_t id, const struct blob *n
     spec.type = type;
     spec.args = args;
     x = cell_new(&spec);
-    x->routes = routes_open(r->vhost, id);
+    x->routes = routes_open(r->vhost, epoch_next());
     return x;
 }
 

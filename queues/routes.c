@@ -10,11 +10,11 @@
 #include "queues/headers.h"
 #include "queues/topic.h"
 
-struct table *routes_open(const char *vhost, uint64_t exchange_id)
+struct table *routes_open(const char *vhost, uint64_t number)
 {
     char name[320];
 
-    snprintf(name, sizeof(name), "vhost/%s/routes/%llu", vhost, (unsigned long long)exchange_id);
+    snprintf(name, sizeof(name), "vhost/%s/routes/%llu", vhost, (unsigned long long)number);
     return table_open(name, route_set_free);
 }
 

@@ -15,8 +15,11 @@
 #include "queues/cell.h"
 #include "queues/route_set.h"
 
-/* The routes of an exchange, made when missing. */
-struct table *routes_open(const char *vhost, uint64_t exchange_id);
+/*
+ * New routes for an exchange. `number`: never used before in this program's life (epoch_next), so
+ * that those of a vhost that was deleted are never taken for those of a new one.
+ */
+struct table *routes_open(const char *vhost, uint64_t number);
 
 /* Writer only. Adds (references taken) or removes; false: it was there, or was not there. */
 bool routes_change(const struct cell *x, const struct binding *b, bool remove);

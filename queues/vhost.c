@@ -8,11 +8,13 @@
 
 #include "broker/core/config.h"
 #include "broker/runtime/blob.h"
+#include "broker/runtime/table.h"
 #include "persistence/store.h"
 #include "queues/queue.h"
 #include "queues/registry.h"
 #include "queues/registry_hash.h"
 #include "queues/registry_impl.h"
+#include "queues/routes.h"
 #include "queues/vhost_state.h"
 
 struct vhost_ctx {
@@ -79,6 +81,29 @@ void vhost_child_spec(const char *name, const char *data_dir, struct child_spec 
                                .restart = PERMANENT,
                                .shutdown_ms = SUP_WAIT,
                                .scheduler = SCHED_SAME};
+}
+
+static int forget_cell(void *ctx, const void *key, size_t len, void *value)
+{
+    struct cell *c = value;
+
+    (void)key, (void)len;
+    /* Exchanges may be bound in a ring, and their cells hold each other. */
+    if (c->kind == CELL_EXCHANGE)
+        routes_clear(c);
+    cell_set(c, 0, 0, CELL_DELETED, NULL);
+    (void)table_del(ctx, cell_name(c), c->name_len); /* it was there */
+    return 0;
+}
+
+void vhost_forget(const char *name)
+{
+    struct vhost_tables tables;
+
+    vhost_tables_open(name, &tables);
+    (void)table_each(tables.queues, forget_cell, tables.queues); /* never stopped; as below */
+    (void)table_each(tables.exchanges, forget_cell, tables.exchanges);
+    vhost_state_forget(name);
 }
 
 void cell_child_spec(struct cell *c, const struct proc_ops *ops, char id[32],

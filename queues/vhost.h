@@ -23,4 +23,10 @@ void vhost_dir_name(const char *name, char *out, size_t size);
  */
 void vhost_child_spec(const char *name, const char *data_dir, struct child_spec *ret);
 
+/*
+ * What the tables have of a vhost whose processes have all ended goes: its queues and exchanges are
+ * deleted cells from then on. For who deletes it.
+ */
+void vhost_forget(const char *name);
+
 #endif

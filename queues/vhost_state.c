@@ -1,16 +1,19 @@
 /*
- * The watcher of a vhost: says in a table whether it is down, and tells who asked.
+ * The watcher of a vhost: says in a table whether it is down, and tells who asked. It also knows
+ * everybody who acts for a user in it, so it is the one to tell them of changed rights.
  *
  * Duties: hears from the vhost's supervisor which children are parked, and writes the fact. A part
  * that was parked counts as up again when it has taken its name, because a store that has not yet
  * recovered serves nobody.
- * Messages in: MSG_CHILD_STATE (the supervisor), MSG_NAMED, VHOST_WATCH (connections). Out:
- * VHOST_DOWN.
+ * Messages in: MSG_CHILD_STATE (the supervisor), MSG_NAMED, VHOST_WATCH (connections),
+ * VHOST_RECHECK (node). Out: VHOST_DOWN, VHOST_LOOK.
  * Monitors: those whose requests wait.
  *
  * Invariants
  *   1. The table's fact is down exactly while a part's is_parked is set.
- *   2. A request waits until `times` is above what its asker has seen; each asker has at most one.
+ *   2. A request waits until `times` is above what its asker has seen, or its user's rights have
+ *      changed; each asker has at most one. One that looked at its rights before the last change
+ *      that was told of does not wait.
  */
 #include "queues/vhost_state.h"
 
@@ -18,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/access.h"
 #include "broker/core/log.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/supervisor.h"
@@ -39,6 +43,7 @@ struct vhost_state {
     char vhost[256];
     struct part part[VHOST_PARTS];
     struct u64map watchers; /* pid to struct watcher */
+    uint64_t version;       /* of the rights, at the last change that was told of */
 };
 
 struct watcher {
@@ -79,13 +84,39 @@ const char *vhost_watcher_name(const char *vhost, char out[300])
     return out;
 }
 
-proc_ref vhost_watch(const char *vhost, uint64_t seen)
+proc_ref vhost_watch(const char *vhost, const struct vhost_watching *w)
 {
     struct msg_vhost_watch *m = MSG_NEW(VHOST_WATCH, struct msg_vhost_watch);
     char name[300];
 
-    m->seen = seen;
+    m->seen = w->seen;
+    m->user_hash = w->user_hash;
+    m->version = w->version;
     return proc_call(proc_whereis(vhost_watcher_name(vhost, name)), &m->hdr, PROC_NO_TIMEOUT);
+}
+
+void vhost_recheck(const char *vhost, uint64_t user_hash)
+{
+    struct msg_vhost_recheck *m = MSG_NEW(VHOST_RECHECK, struct msg_vhost_recheck);
+    char name[300];
+
+    m->user_hash = user_hash;
+    PROC_SEND(proc_whereis(vhost_watcher_name(vhost, name)), m);
+}
+
+static void recheck_one(void *ctx, const char *vhost)
+{
+    vhost_recheck(vhost, *(const uint64_t *)ctx);
+}
+
+void vhosts_recheck(uint64_t user_hash)
+{
+    access_each_vhost(recheck_one, &user_hash);
+}
+
+void vhost_state_forget(const char *vhost)
+{
+    (void)table_del(facts(vhost), "", 0); /* it need not be there */
 }
 
 static void put_fact(const struct vhost_state *v, uint64_t times, bool is_down, const char *reason)
@@ -210,11 +241,41 @@ static void on_watch(struct vhost_state *v, struct msg *m)
         tell(m, f);
         return;
     }
+    if (MSG_OF(struct msg_vhost_watch, m)->version < v->version) {
+        proc_reply(m, MSG_NEW(VHOST_LOOK, struct msg));
+        return;
+    }
     watcher_forget(v, m->from);
     w = proc_alloc(sizeof(*w));
     *w = (struct watcher){.request = m, .monitor = proc_monitor(m->from)};
     proc_keep(m);
     u64map_put(&v->watchers, m->from, (uintptr_t)w);
+}
+
+static bool is_of(const struct watcher *w, uint64_t user_hash)
+{
+    return user_hash == 0 || MSG_OF(struct msg_vhost_watch, w->request)->user_hash == user_hash;
+}
+
+/* Those who are told ask again once they have looked. */
+static void on_recheck(struct vhost_state *v, uint64_t user_hash)
+{
+    uint64_t pid, value;
+    uint32_t at = 0, n = 0;
+    proc_id *told = proc_alloc((v->watchers.n + 1) * sizeof(*told));
+
+    v->version = access_version();
+    while (u64map_next(&v->watchers, &at, &pid, &value)) {
+        struct watcher *w = (struct watcher *)(uintptr_t)value;
+
+        if (!is_of(w, user_hash))
+            continue;
+        proc_reply(w->request, MSG_NEW(VHOST_LOOK, struct msg));
+        told[n++] = pid;
+    }
+    while (n > 0)
+        watcher_forget(v, told[--n]);
+    proc_free(told);
 }
 
 static void state_init(void *state, const void *arg)
@@ -248,6 +309,9 @@ static void state_handle(void *state, struct msg *m)
         break;
     case VHOST_WATCH:
         on_watch(v, m);
+        break;
+    case VHOST_RECHECK:
+        on_recheck(v, MSG_OF(struct msg_vhost_recheck, m)->user_hash);
         break;
     default:
         proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);

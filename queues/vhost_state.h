@@ -1,5 +1,5 @@
 /*
- * vhost_state.h - whether a vhost serves, and why not.
+ * vhost_state.h - whether a vhost serves, and why not; and who is told when rights in it change.
  *
  * A vhost is down while its store, its registry or one of its supervisors of queues and exchanges
  * is parked. One that is still starting is not down. The fact is in a shared table, which one
@@ -13,13 +13,22 @@
 #include "broker/runtime/proc.h"
 
 enum {
-    VHOST_WATCH = 0x170, /* call: answered when the vhost goes down once more */
+    VHOST_WATCH = 0x170, /* call: answered when the vhost goes down once more, or rights change */
     VHOST_DOWN,          /* reply */
+    VHOST_LOOK,          /* reply: the asker's rights may have changed */
+    VHOST_RECHECK,       /* cast, node: whose rights have changed; told after access has them */
 };
 
 struct msg_vhost_watch {
     struct msg hdr;
-    uint64_t seen; /* how many times the asker knows of: msg_vhost_down.times, at first 0 */
+    uint64_t seen;      /* how many times the asker knows of: msg_vhost_down.times, at first 0 */
+    uint64_t user_hash; /* access_user_hash of whom it acts for */
+    uint64_t version;   /* access_version, asked for before the asker last looked at its rights */
+};
+
+struct msg_vhost_recheck {
+    struct msg hdr;
+    uint64_t user_hash; /* 0: all users */
 };
 
 struct msg_vhost_down {
@@ -32,12 +41,22 @@ struct msg_vhost_down {
 const char *vhost_down_reason(const char *vhost);
 
 /*
- * Asks to be told when the vhost is down; at once, if it went down more often than `seen`. Without
- * a timeout. DOWN: the watcher itself is being restarted, under its name.
+ * Asks to be told when the vhost is down (at once, if it went down more often than `seen`) or when
+ * the user's rights have changed since `version`. Without a timeout. DOWN: the watcher itself is
+ * being restarted, under its name, or ends with its vhost.
  */
-proc_ref vhost_watch(const char *vhost, uint64_t seen);
+struct vhost_watching {
+    uint64_t seen, user_hash, version; /* struct msg_vhost_watch */
+};
+proc_ref vhost_watch(const char *vhost, const struct vhost_watching *w);
+/* Tells those who watch the vhost, or any vhost, for this user (0: for all) to look again. */
+void vhost_recheck(const char *vhost, uint64_t user_hash);
+void vhosts_recheck(uint64_t user_hash);
 /* The watcher's registered name; returns out. */
 const char *vhost_watcher_name(const char *vhost, char out[300]);
+
+/* The vhost is no more: nothing is said of it. The watcher has ended. */
+void vhost_state_forget(const char *vhost);
 
 struct vhost_state_arg { /* the arg blob of vhost_state_ops */
     char vhost[256];

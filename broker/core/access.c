@@ -1,8 +1,8 @@
 /*
  * The access process: takes facts into the tables, and answers logins.
  *
- * Messages in: ACCESS_SET, ACCESS_SWEEP from node; ACCESS_LOGIN from anybody; answers of
- * access_hash. Out: ACCESS_SWEPT, ACCESS_LOGGED; ACCESS_HASH to access_hash.
+ * Messages in: ACCESS_SET, ACCESS_SYNC, ACCESS_SWEEP from node; ACCESS_LOGIN from anybody; answers
+ * of access_hash. Out: ACCESS_SWEPT, ACCESS_LOGGED; ACCESS_HASH to access_hash; ACCESS_UPGRADE.
  *
  * The tables outlive a restart of this process. What node told a dead run may be lost: node sees
  * its end and tells all again.
@@ -129,6 +129,9 @@ static void access_handle(void *state, struct msg *m)
         break;
     case ACCESS_SWEEP:
         on_sweep(a, m);
+        break;
+    case ACCESS_SYNC:
+        proc_reply(m, msg_new(ACCESS_SWEPT, sizeof(struct msg), NULL));
         break;
     case ACCESS_LOGIN:
         logins_on_ask(&a->logins, m);

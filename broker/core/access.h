@@ -38,6 +38,11 @@ enum access_tag {
 /* Grows with every change of the facts. */
 uint64_t access_version(void);
 bool access_has_vhost(const char *vhost, size_t len);
+/*
+ * What a process that acts for a user is told when that user's rights, or vhosts, have changed: see
+ * vhost_state.h. 0: of all users.
+ */
+uint64_t access_user_hash(const char *user);
 /* Whether the user has a permission of any kind in the vhost. */
 bool access_may_open(const char *user, const char *vhost);
 /* An exchange without a name is asked for as amq.default. */
@@ -48,6 +53,11 @@ bool access_check_topic(const char *user, const char *vhost, const void *exchang
                         enum access_right right, const void *key, size_t key_len);
 /* Bits of enum access_tag; 0 for a user that is not there. */
 unsigned access_tags(const char *user, size_t len);
+/*
+ * Names the user's password: another number once that is changed, and the same while only the way
+ * it is stored changes. 0 for a user that is not there.
+ */
+uint32_t access_credential(const char *user, size_t len);
 
 /* What a user or a vhost may have at most. */
 enum access_limited { ACCESS_CONNECTIONS, ACCESS_CHANNELS, ACCESS_QUEUES, ACCESS_LIMITS };
@@ -68,6 +78,8 @@ enum {
     ACCESS_LOGGED,      /* reply */
     ACCESS_HASH,        /* call, access to access_hash */
     ACCESS_HASHED,      /* reply */
+    ACCESS_SYNC,        /* call, node to access: all that was set before is visible: ACCESS_SWEPT */
+    ACCESS_UPGRADE,     /* cast, access to node: struct msg_access_upgrade */
 };
 
 enum access_fact_kind {
@@ -90,6 +102,7 @@ struct access_fact {
     char user[256], vhost[256], exchange[256];
     unsigned tags;                            /* USER */
     struct password password;                 /* USER */
+    uint32_t credential;                      /* USER: names the password; never 0 */
     struct access_limit limit[ACCESS_LIMITS]; /* USER, VHOST_LIMITS */
     char *pattern[ACCESS_RIGHTS]; /* permissions: of rt_alloc, the message's; NULL: empty */
 };
@@ -120,6 +133,18 @@ proc_ref access_ask_login(const struct access_login *login);
 struct msg_access_logged {
     struct msg hdr;
     bool is_right;
+    uint32_t credential; /* of the password that was right: access_credential */
+};
+
+/*
+ * A password was right whose hash is a quick one: node, which blocks, stores a slow one. To whoever
+ * is registered as "node".
+ */
+struct msg_access_upgrade { /* drop wipes the password */
+    struct msg hdr;
+    char user[256];
+    size_t len;
+    uint8_t password[];
 };
 
 /* What tries are counted by: an IPv4 address, or the upper half of an IPv6 one. Never 0. */

@@ -142,6 +142,23 @@ unsigned access_tags(const char *user, size_t len)
     return u ? u->tags : 0;
 }
 
+uint32_t access_credential(const char *user, size_t len)
+{
+    const struct access_user *u = facts_user(user, len);
+
+    return u ? u->credential : 0;
+}
+
+/* FNV-1a; it need not keep anybody from choosing names that meet. */
+uint64_t access_user_hash(const char *user)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+
+    for (; *user; user++)
+        hash = (hash ^ (uint8_t)*user) * 0x100000001b3;
+    return hash ? hash : 1;
+}
+
 unsigned access_tag_of(const char *name, size_t len)
 {
     static const char *const names[] = {"management", "policymaker", "monitoring", "administrator",
@@ -265,6 +282,7 @@ static struct access_user *user_new(const struct access_fact *f, uint32_t mark)
     u->mark = mark;
     u->tags = f->tags;
     u->password = f->password;
+    u->credential = f->credential ? f->credential : 1;
     memcpy(u->limit, f->limit, sizeof(u->limit));
     u->loopback_only = config_is_loopback_user(f->user);
     return u;

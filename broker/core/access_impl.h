@@ -11,6 +11,7 @@ struct access_user { /* immutable; the value of a user's name */
     uint32_t mark;
     unsigned tags;
     bool loopback_only;
+    uint32_t credential;
     struct password password;
     struct access_limit limit[ACCESS_LIMITS];
 };

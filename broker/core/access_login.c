@@ -12,10 +12,12 @@
  * 1. A try is in its origin's queue, or has a slot and is in by_ref; n_tries counts both.
  * 2. An origin is in the map as long as it has a try.
  */
+#include <openssl/crypto.h>
 #include <openssl/hmac.h>
 #include <string.h>
 
 #include "broker/core/access_impl.h"
+#include "broker/core/config.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/region.h"
 
@@ -130,15 +132,49 @@ static void remember(struct logins *l, const struct msg_access_login *in)
 /* Answers and drops it. */
 static void answer(struct logins *l, struct msg *m, bool is_right)
 {
+    const struct msg_access_login *in = MSG_OF(struct msg_access_login, m);
     struct msg_access_logged *reply = MSG_NEW(ACCESS_LOGGED, struct msg_access_logged);
 
     reply->is_right = is_right;
+    if (is_right && user_of(in))
+        reply->credential = user_of(in)->credential;
     proc_reply(m, &reply->hdr);
     msg_drop(m);
     if (is_right)
         l->n_right++;
     else
         l->n_wrong++;
+}
+
+static void drop_upgrade(struct msg *m)
+{
+    struct msg_access_upgrade *u = MSG_OF(struct msg_access_upgrade, m);
+
+    OPENSSL_cleanse(u->password, u->len);
+    msg_free(m);
+}
+
+/* The password that everybody knows needs no slow hash. */
+static bool is_default(const struct msg_access_login *in)
+{
+    const struct config *c = config();
+
+    return strlen(c->default_user) == in->user_len && strlen(c->default_pass) == in->password_len &&
+           memcmp(c->default_user, in->text, in->user_len) == 0 &&
+           memcmp(c->default_pass, in->text + in->user_len, in->password_len) == 0;
+}
+
+static void upgrade(const struct msg_access_login *in, const struct access_user *u)
+{
+    struct msg_access_upgrade *m;
+
+    if (u->password.kind == PASSWORD_CRYPT || is_default(in))
+        return;
+    m = msg_new(ACCESS_UPGRADE, sizeof(*m) + in->password_len, drop_upgrade);
+    memcpy(m->user, in->text, in->user_len); /* a user's name: it fits */
+    m->len = in->password_len;
+    memcpy(m->password, in->text + in->user_len, in->password_len);
+    PROC_SEND(proc_whereis("node"), m);
 }
 
 static struct origin *origin_of(struct logins *l, uint64_t key)
@@ -185,6 +221,7 @@ static bool conclude(struct logins *l, struct attempt *t, bool is_right)
         return false;
     }
     remember(l, in);
+    upgrade(in, u);
     answer(l, t->m, true);
     return true;
 }

@@ -38,7 +38,7 @@ static int read_text(const char *text, struct definitions *ret)
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
     close(fd);
     memset(ret, 0, sizeof(*ret));
-    r = definitions_read(path, ret, why, sizeof(why));
+    r = definitions_read(path, NULL, ret, why, sizeof(why));
     unlink(path);
     return r;
 }
@@ -128,7 +128,7 @@ static void test_refused(void **state)
         if (read_text(bad[i], &d) != -EINVAL || d.n != 0 || !*why)
             fail_msg("taken: %s", bad[i]);
     }
-    assert_int_equal(definitions_read("/no/such/file", &d, why, sizeof(why)), -ENOENT);
+    assert_int_equal(definitions_read("/no/such/file", NULL, &d, why, sizeof(why)), -ENOENT);
 }
 
 /*
@@ -255,7 +255,7 @@ static void test_first_start(void **state)
     assert_false(knows_guest());
     tw_do(start, ops_arg(&fake_store_ops));
     assert_true(knows_guest());
-    assert_int_equal(t.n, 3); /* a vhost, a user, a permission */
+    assert_int_equal(t.n, 4); /* a name for the cluster, a vhost, a user, a permission */
     /* The next node finds them and writes nothing. */
     tw_do(stop, "node");
     tw_do(start, ops_arg(&node_ops));
@@ -278,7 +278,7 @@ static void test_store_dies(void **state)
     t.dies = false;
     tw_do(start, ops_arg(&fake_store_ops));
     assert_int_equal(t.n_writes, 2);
-    assert_int_equal(t.n, 3);
+    assert_int_equal(t.n, 4);
     assert_true(knows_guest());
     end();
 }
