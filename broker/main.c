@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "broker/core/config.h"
+#include "broker/core/config_server.h"
 #include "broker/core/log.h"
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/world.h"
@@ -292,11 +293,16 @@ static void *signal_thread(void *arg)
     int sig;
 
     for (;;) {
-        if (sigwait(set, &sig) != 0 || sig == SIGHUP)
+        if (sigwait(set, &sig) != 0)
             continue;
+        if (sig == SIGHUP) {
+            rt_send(proc_whereis("config"), msg_new(CONFIG_RELOAD, sizeof(struct msg), NULL));
+            continue;
+        }
         if (sig == SIGALRM || is_stopping)
             _exit(sig == SIGALRM ? 1 : 0);
         is_stopping = true;
+        log_outside(sig == SIGTERM ? "stopping: SIGTERM" : "stopping: SIGINT");
         alarm(SHUTDOWN_DEADLINE_S);
         rt_signal(root, EXIT_SHUTDOWN, "signal");
     }
@@ -343,16 +349,19 @@ int main(int argc, char **argv)
     struct exit_reason why;
     pthread_t thread;
     sigset_t set;
+    char text[512];
 
     read_options(argc, argv);
     config_each_warning(print_warning, NULL);
+    if (config_check(text, sizeof(text)) < 0)
+        die("%s", text);
+    probe_definitions();
     print_config();
     run_tool();
-    log_threshold = (enum log_level)config()->log_level;
+    log_set_thresholds();
     raise_open_files();
     block_signals(&set);
     probe_data_dir();
-    probe_definitions();
     for (uint32_t i = 0; i < config()->tcp.n; i++)
         probe_port(config()->tcp.at[i].address, config()->tcp.at[i].port, "AMQP");
     probe_port(config()->mgmt_address, config()->mgmt_port, "management");
@@ -360,7 +369,9 @@ int main(int argc, char **argv)
     if (pthread_create(&thread, NULL, signal_thread, &set) != 0)
         die("cannot start the signal thread");
     rt_wait(&why);
-    if (exit_is_normal(&why) && why.code == 0 && !strcmp(why.text, "signal"))
+    if (exit_is_normal(&why) && why.code == 0 && !strcmp(why.text, "signal")) {
+        log_after_all("stopped in order");
         return 0;
+    }
     die("stopped: %s", why.text);
 }

@@ -2,7 +2,8 @@
  * The supervision tree.
  *
  *   root (one_for_one, 10 restarts in 60 s)
- *     log          supervisor: manager, server, sinks
+ *     log          supervisor: sinks, manager, server
+ *     config       reads the configuration again
  *     tables       owner of the shared tables
  *     access       users, permissions and vhosts: the tables, and logins
  *     access_hash  checks passwords whose hash is slow
@@ -27,6 +28,7 @@
 #include "broker/core/access.h"
 #include "broker/core/alarms.h"
 #include "broker/core/config.h"
+#include "broker/core/config_server.h"
 #include "broker/core/listeners.h"
 #include "broker/core/log_tree.h"
 #include "broker/core/tables.h"
@@ -176,6 +178,7 @@ static void build_root(const void *ctx)
     struct child_spec node;
 
     add_supervisor("log_sup", log_sup_arg(), false);
+    add_parkable("config", &config_ops);
     add_worker("tables", &tables_ops);
     add_worker("access", &access_ops);
     add_parkable("access_hash", &access_hash_ops);

@@ -11,6 +11,8 @@
  * 1. Only this process writes the tables.
  * 2. A fact that is not well formed changes nothing.
  */
+#define LOG_CATEGORY LOG_ACCESS
+
 #include "broker/core/access.h"
 
 #include <netinet/in.h>

@@ -35,7 +35,8 @@ struct alarms {
     struct reply_to *waiting;
     uint32_t n_waiting, room;
     unsigned turn;
-    uint64_t memory_limit, disk_free;
+    uint64_t memory_total; /* what machine and cgroup gave at the start */
+    uint64_t disk_free;
     struct alarms_memory memory;
     int ballast_error; /* of the last step, told once */
 };
@@ -107,15 +108,23 @@ uint64_t alarms_memory_used(struct alarms_memory *m, uint64_t resident, uint64_t
     return blobs + m->other < resident ? blobs + m->other : resident;
 }
 
-static uint64_t memory_limit(void)
+static uint64_t memory_total(const struct alarms *a)
 {
-    uint64_t total = config()->memory_total;
+    return config()->memory_total > 0 ? config()->memory_total : a->memory_total;
+}
 
+static uint64_t memory_limit(const struct alarms *a)
+{
     if (config()->memory_absolute > 0)
         return config()->memory_absolute;
-    if (total == 0)
-        total = measure_memory_total();
-    return (uint64_t)((double)total * config()->memory_relative);
+    return (uint64_t)((double)memory_total(a) * config()->memory_relative);
+}
+
+static uint64_t disk_limit(const struct alarms *a)
+{
+    if (config()->disk_free_relative > 0)
+        return (uint64_t)((double)memory_total(a) * config()->disk_free_relative);
+    return config()->disk_free_limit;
 }
 
 static void say(const struct alarms_measured *m, unsigned before, unsigned after)
@@ -144,7 +153,7 @@ static void keep_ballast(struct alarms *a)
 
     {
         RUNTIME_REGION();
-        step = ballast_decide(ballast_is_there(dir), a->disk_free, size, config()->disk_free_limit);
+        step = ballast_decide(ballast_is_there(dir), a->disk_free, size, disk_limit(a));
         r = ballast_do(step, dir, size);
     }
     if (step == BALLAST_LEAVE)
@@ -164,7 +173,7 @@ static void measure_disk(struct alarms *a)
 {
     RUNTIME_REGION();
 
-    if (a->turn++ % DISK_TURNS == 0 || a->disk_free < config()->disk_free_limit)
+    if (a->turn++ % DISK_TURNS == 0 || a->disk_free < disk_limit(a))
         a->disk_free = measure_disk_free(config()->data_dir);
 }
 
@@ -179,8 +188,7 @@ static void answer_all(struct alarms *a)
 
 static void measure(struct alarms *a)
 {
-    struct alarms_measured m = {.memory_limit = a->memory_limit,
-                                .disk_limit = config()->disk_free_limit};
+    struct alarms_measured m = {.memory_limit = memory_limit(a), .disk_limit = disk_limit(a)};
     unsigned before = alarms_now(), after;
 
     {
@@ -210,7 +218,7 @@ static void alarms_init(void *state, const void *arg)
     (void)arg;
     {
         RUNTIME_REGION();
-        a->memory_limit = memory_limit();
+        a->memory_total = measure_memory_total();
     }
     CHECK(proc_register("alarms") == 0);
     measure(a);

@@ -33,6 +33,16 @@ struct config_names {
     char at[CONFIG_NAMES_MAX][256];
 };
 
+enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
+
+struct config_log_output {
+    bool is_on;
+    uint64_t level;  /* enum log_level; LOG_LEVEL_OF_ALL: that of log.level */
+    uint64_t format; /* enum config_log_format */
+};
+
+enum { CONFIG_LOG_CATEGORIES = 5 };
+
 struct config {
     struct config_listeners tcp;
     uint64_t mgmt_port; /* 0: any free port */
@@ -40,7 +50,13 @@ struct config {
     char mgmt_address[64]; /* empty: what `bind` says */
     char bind[64];         /* empty: all addresses, IPv4 and IPv6 */
     char data_dir[CONFIG_TEXT_MAX];
-    uint64_t log_level;    /* enum log_level */
+    uint64_t log_level; /* enum log_level */
+    /* By enum log_category: no line of it below this level */
+    uint64_t log_category[CONFIG_LOG_CATEGORIES];
+    struct config_log_output log_console, log_file, log_journal; /* log_file.is_on is not used */
+    char log_dir[CONFIG_TEXT_MAX], log_path[CONFIG_TEXT_MAX];    /* path: empty or "false": none */
+    uint64_t log_rotate_bytes, log_rotate_count;                 /* bytes 0: never */
+    char log_journal_socket[100];
     uint64_t schedulers;   /* 0: one for each core */
     uint64_t pool_threads; /* at most; 0: the runtime's own choice */
     uint64_t handshake_timeout_ms;
@@ -58,7 +74,8 @@ struct config {
     char load_definitions[CONFIG_TEXT_MAX]; /* file taken in at each start; empty: none */
     double memory_relative; /* of the machine's memory, where memory_absolute is 0 */
     uint64_t memory_absolute, memory_total; /* bytes; total 0: what machine and cgroup give */
-    uint64_t disk_free_limit;               /* bytes */
+    uint64_t disk_free_limit;               /* bytes, where disk_free_relative is 0 */
+    double disk_free_relative;              /* of all memory */
     uint64_t disk_ballast;                  /* bytes; 0: none */
     uint64_t store_cache, store_wal;        /* bytes for the stores of all vhosts together */
     bool debug_crash;                       /* POST /api/debug/crash works */
@@ -88,6 +105,12 @@ int config_set(const char *key, const char *value, char *ret_text, size_t size);
  * line. -errno when it cannot be read. Only before the tree starts; a reload reads it again.
  */
 int config_read_file(const char *path, char *ret_text, size_t size);
+
+/*
+ * Whether what must hold beyond the keys' types holds: a file for the log can be opened, and so on.
+ * 0, or -errno and a text.
+ */
+int config_check(char *ret_text, size_t size);
 
 /* Calls fn with each warning about what was read: keys of RabbitMQ's that have no meaning here. */
 void config_each_warning(void (*fn)(void *ctx, const char *text), void *ctx);

@@ -78,6 +78,12 @@ int config_put(struct config_whole *w, const char *key, const char *value, const
                char *ret_text, size_t size);
 int config_read_into(struct config_whole *w, const char *path, char *ret_text, size_t size);
 
+/* As config_check, of one that is not in force yet. */
+int config_check_whole(const struct config_whole *w, char *ret_text, size_t size);
+/* Gives `to` the value that `from` has, and its origin. */
+void config_copy_key(struct config_whole *to, const struct config_whole *from,
+                     const struct config_key *k);
+
 /* The configuration in force with what belongs to it. */
 const struct config_whole *config_whole(void);
 /* Everything read anew, as at the start, into *ret. */

@@ -423,3 +423,30 @@ const char *config_type_name(const struct config_key *k, char *out, size_t size)
         n += (size_t)snprintf(out + n, size - n, "%s%s", o == k->choices ? "" : ", ", o->name);
     return out;
 }
+
+static size_t size_of(const struct config_key *k)
+{
+    switch (k->type) {
+    case KEY_BOOL:
+        return sizeof(bool);
+    case KEY_TEXT:
+        return k->max;
+    case KEY_LISTENERS:
+        return sizeof(struct config_listeners);
+    case KEY_NAMES:
+        return sizeof(struct config_names);
+    case KEY_RATIO:
+        return sizeof(double);
+    default:
+        return sizeof(uint64_t);
+    }
+}
+
+void config_copy_key(struct config_whole *to, const struct config_whole *from,
+                     const struct config_key *k)
+{
+    size_t i = (size_t)(k - config_keys);
+
+    memcpy(field(&to->values, k), field_of(&from->values, k), size_of(k));
+    memcpy(to->origin[i], from->origin[i], sizeof(to->origin[i]));
+}

@@ -17,6 +17,7 @@ struct msg_log_line {
     struct msg hdr;
     int64_t wall_ms;
     enum log_level level;
+    enum log_category category;
     size_t len;
     char text[];
 };
@@ -38,7 +39,8 @@ struct msg_log_crash { /* a copy of what struct crash_report lends */
 /* Lines under way to the log process, and lines dropped because there were too many. */
 extern _Atomic uint64_t log_behind, log_dropped;
 
-/* "2026-11-22 15:04:05.678 [info] " before a line; returns its length. */
-size_t log_format_head(char *out, size_t size, int64_t wall_ms, enum log_level level);
+/* A LOG_LINE; counts it as under way. */
+struct msg *log_line_new(enum log_category category, enum log_level level, int64_t wall_ms,
+                         const char *text, size_t len);
 
 #endif

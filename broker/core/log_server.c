@@ -1,5 +1,5 @@
 /*
- * The log: a supervisor, its event manager, the server that receives lines, and the sinks.
+ * The log: a supervisor, its event manager, the server that gets lines; log_sink.c has the sinks.
  *
  * Duties: takes lines and crash reports from everybody, makes them text (addresses of a crash
  * report become names here, not on the thread that crashed), and publishes them to the sinks.
@@ -7,9 +7,9 @@
  * level. Sinks subscribe to the manager; one that dies or is parked hurts nobody.
  *
  *   log_sup (one_for_one; its end is the program's)
- *     log_events   event manager
- *     log          the server
- *     log_stderr   a sink, blocking, with a budget of its own
+ *     log_console, log_file, log_journal   the sinks, blocking, each with a budget of its own
+ *     log_events                           event manager
+ *     log                                  the server
  */
 #include <execinfo.h>
 #include <stdio.h>
@@ -18,29 +18,27 @@
 #include <unistd.h>
 
 #include "broker/core/log_msg.h"
+#include "broker/core/log_output.h"
 #include "broker/core/log_tree.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/event_manager.h"
 #include "broker/runtime/region.h"
 #include "broker/runtime/runtime.h"
 
-enum { SINK_BEHIND_MAX = 1000 };
-
 struct log_server {
     uint64_t dropped_told; /* how many dropped lines the log has admitted */
 };
 
-static void publish(int64_t wall_ms, enum log_level level, const char *text, size_t len)
+static void publish(int64_t wall_ms, enum log_level level, enum log_category category,
+                    const char *text, size_t len)
 {
-    char head[64];
-    uint8_t *out;
-    size_t n = log_format_head(head, sizeof(head), wall_ms, level);
-    struct blob *line = blob_new(n + len + 1, &out);
+    uint8_t *bytes;
+    struct blob *body = blob_new(sizeof(struct log_event) + len, &bytes);
+    struct log_event *e = (struct log_event *)(void *)bytes;
 
-    memcpy(out, head, n);
-    memcpy(out + n, text, len);
-    out[n + len] = '\n';
-    event_notify(proc_whereis("log_events"), (uint32_t)level, line);
+    *e = (struct log_event){wall_ms, level, category, (uint32_t)len};
+    memcpy(e->text, text, len);
+    event_notify(proc_whereis("log_events"), (uint32_t)level, body);
 }
 
 static void on_line(struct log_server *s, struct msg_log_line *m)
@@ -49,12 +47,12 @@ static void on_line(struct log_server *s, struct msg_log_line *m)
     char text[64];
 
     atomic_fetch_sub_explicit(&log_behind, 1, memory_order_relaxed);
-    publish(m->wall_ms, m->level, m->text, m->len);
+    publish(m->wall_ms, m->level, m->category, m->text, m->len);
     if (dropped == s->dropped_told)
         return;
     snprintf(text, sizeof(text), "%llu lines were dropped: too many at once",
              (unsigned long long)(dropped - s->dropped_told));
-    publish(m->wall_ms, LOG_LEVEL_WARNING, text, strlen(text));
+    publish(m->wall_ms, LOG_LEVEL_WARNING, LOG_DEFAULT, text, strlen(text));
     s->dropped_told = dropped;
 }
 
@@ -86,7 +84,7 @@ static void on_crash(struct msg_log_crash *m)
         (double)m->age_us / 1e6, m->heap_bytes, m->mailbox_len,
         m->leaked ? "; its heap was damaged, the rest of it is leaked" : "");
     n += put_frames(text + n, size - n, m);
-    publish(m->wall_ms, LOG_LEVEL_ERROR, text, n);
+    publish(m->wall_ms, LOG_LEVEL_ERROR, LOG_DEFAULT, text, n);
     proc_free(text);
 }
 
@@ -117,49 +115,6 @@ const struct proc_ops log_ops = {
     .handle = log_handle,
 };
 
-struct sink {
-    proc_id manager;
-};
-
-/* The manager may be a new one: a subscription is with the one that has the name now. */
-static void sink_init(void *state, const void *arg)
-{
-    (void)state, (void)arg;
-    (void)proc_await("log_events");
-}
-
-static void sink_handle(void *state, struct msg *m)
-{
-    struct sink *s = state;
-    struct msg_event *e = MSG_OF(struct msg_event, m);
-
-    switch (m->type) {
-    case MSG_NAMED:
-        s->manager = m->from;
-        proc_monitor(m->from);
-        event_subscribe(m->from, SINK_BEHIND_MAX);
-        return;
-    case MSG_DOWN:
-        (void)proc_await("log_events");
-        return;
-    case MSG_EVENT:
-        /* A closed stderr is not this process's failure. */
-        (void)!write(STDERR_FILENO, blob_bytes(e->body), blob_size(e->body));
-        event_ack(s->manager);
-        return;
-    default:
-        proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
-    }
-}
-
-static const struct proc_ops stderr_sink_ops = {
-    .kind = "log_stderr",
-    .state_size = sizeof(struct sink),
-    .flags = PROC_OPS_BLOCKING,
-    .init = sink_init,
-    .handle = sink_handle,
-};
-
 /* An event manager that also has the name that sinks await. */
 static void events_init(void *state, const void *arg)
 {
@@ -175,15 +130,17 @@ static void log_build(const void *ctx)
     events_ops = event_manager_ops;
     events_ops.kind = "log_events";
     events_ops.init = events_init;
+    /* What ends last stands first: the sinks write what the others said until their own end. */
+    for (size_t i = 0; i < LOG_SINKS; i++)
+        sup_add(&(struct child_spec){.id = log_sink_ops[i].kind,
+                                     .ops = &log_sink_ops[i],
+                                     .shutdown_ms = 2000,
+                                     .own_budget = true,
+                                     .scheduler = SCHED_SAME});
     sup_add(&(struct child_spec){
         .id = "log_events", .ops = &events_ops, .shutdown_ms = 1000, .scheduler = SCHED_SAME});
     sup_add(&(struct child_spec){
         .id = "log", .ops = &log_ops, .shutdown_ms = 1000, .scheduler = SCHED_SAME});
-    sup_add(&(struct child_spec){.id = "log_stderr",
-                                 .ops = &stderr_sink_ops,
-                                 .shutdown_ms = 1000,
-                                 .own_budget = true,
-                                 .scheduler = SCHED_SAME});
 }
 
 struct blob *log_sup_arg(void)

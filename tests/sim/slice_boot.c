@@ -159,7 +159,7 @@ void slice_disk_new(void)
     if (config_set("data_dir", "sim", text, sizeof(text)) < 0 ||
         config_set("listeners.tcp.default", "0", text, sizeof(text)) < 0)
         sim_fail("simulation", "%s", text);
-    log_threshold = LOG_LEVEL_ERROR + 1; /* nothing is said */
+    log_mute();
     queue_check_invariants = true;
     /* In most runs only a few messages stay in memory. */
     queue_limits.resident_bytes = sim_below(SIM_DISK, 4) * 100;

@@ -229,7 +229,7 @@ static void begin(void)
 {
     memset(&t, 0, sizeof(t));
     config_reset();
-    log_threshold = LOG_LEVEL_NONE;
+    log_mute();
     tw_start(3);
 }
 

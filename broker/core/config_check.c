@@ -1,0 +1,63 @@
+/*
+ * What must hold of a configuration beyond the types of its keys. A reload that fails here changes
+ * nothing; at a start the program ends with the reason.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/core/config_impl.h"
+#include "broker/core/log_output.h"
+
+/* A file that the log could not open would be found out when nobody can be told any more. */
+static int check_log_file(const struct config *c, char *text, size_t size)
+{
+    char path[LOG_PATH_MAX];
+    int fd;
+
+    if (!log_output_path(c, path))
+        return 0;
+    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+    if (fd < 0) {
+        snprintf(text, size, "log.file: cannot open %.300s: %s", path, strerror(errno));
+        return -EINVAL;
+    }
+    close(fd);
+    return 0;
+}
+
+static int check_listeners(const struct config *c, char *text, size_t size)
+{
+    for (uint32_t i = 0; i < c->tcp.n; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            const struct config_listener *a = &c->tcp.at[i], *b = &c->tcp.at[j];
+
+            if (!a->port || a->port != b->port || strcmp(a->address, b->address))
+                continue;
+            snprintf(text, size, "listeners.tcp.%s: the same as listeners.tcp.%s", a->name,
+                     b->name);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static int (*const checks[])(const struct config *c, char *text, size_t size) = {
+    check_listeners,
+    check_log_file,
+};
+
+int config_check_whole(const struct config_whole *w, char *ret_text, size_t size)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < sizeof(checks) / sizeof(*checks); i++)
+        r = checks[i](&w->values, ret_text, size);
+    return r;
+}
+
+int config_check(char *ret_text, size_t size)
+{
+    return config_check_whole(config_whole(), ret_text, size);
+}
