@@ -4,8 +4,8 @@
  * Duties: carries out its client's commands in order; routes publishes in place and gathers what
  * one turn sent to one queue; numbers deliveries and keeps what is not settled; confirms.
  * In:  CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_RECHECK, CHANNEL_CLOSE (its connection);
- *      CHANNEL_REPLY (channels); QUEUE_CONFIRM, QUEUE_CREDIT, QUEUE_DELIVER, QUEUE_WANT, QUEUE_SHARE_BACK,
- *      QUEUE_CONSUMER_GONE (queues); replies of queues and the registry; DOWN.
+ *      CHANNEL_REPLY (channels); QUEUE_CONFIRM, QUEUE_CREDIT, QUEUE_DELIVER, QUEUE_SETTLED,
+ *      QUEUE_WANT, QUEUE_SHARE_BACK, QUEUE_CONSUMER_GONE (queues); replies of queues and the registry; DOWN.
  * Out: CHANNEL_GRANT, CHANNEL_DONE, CONN_* (its connection); QUEUE_PUBLISH, QUEUE_SETTLE,
  *      QUEUE_PERMIT, QUEUE_SHARE, QUEUE_DETACH and calls (queues); calls to the registry.
  * Links and monitors: linked to its connection; monitors each queue it has a link to.
@@ -259,16 +259,43 @@ static void detach_and_end(struct channel *ch)
     proc_exit(EXIT_NORMAL, 0, "closed");
 }
 
-/* The client sees close-ok when its acks are durable. */
-static void sync_acks(struct channel *ch)
+/*
+ * Whether all acks are durable. A queue that is not there is waited for: it is told of them again,
+ * and then asked.
+ */
+static bool sync_acks(struct channel *ch)
 {
-    for (struct link *l = ch->links; l; l = l->next) {
-        if (l->state != LINK_UP || !l->has_acked || !(l->cell->flags & CELL_DURABLE))
+    bool is_done = true;
+
+    for (struct link *l = ch->links, *next; l; l = next) {
+        next = l->next;
+        if (l->state != LINK_UP)
+            link_refresh(ch, l);
+        if (l->state == LINK_GONE || !(l->cell->flags & CELL_DURABLE) ||
+            !(l->has_acked || l->n_late > 0))
             continue;
-        l->has_acked = false;
-        (void)proc_call(l->pid, &queue_ask_new(QUEUE_SYNC, l->epoch)->hdr, PROC_NO_TIMEOUT);
-        ch->n_syncs++;
+        if (l->state == LINK_UP && l->sync == 0)
+            l->sync = proc_call(l->pid, &queue_ask_new(QUEUE_SYNC, l->epoch)->hdr, PROC_NO_TIMEOUT);
+        is_done = false;
     }
+    return is_done;
+}
+
+/* Whether m answers a sync. One that is answered DOWN is asked again when the queue is there. */
+static bool sync_take(struct channel *ch, const struct msg *m)
+{
+    struct link *l = ch->links;
+
+    while (l && (l->sync != m->ref || m->ref == 0))
+        l = l->next;
+    if (!l)
+        return false;
+    if (m->type != MSG_DOWN) {
+        l->sync = 0;
+        l->has_acked = false;
+        channel_run(ch);
+    }
+    return true;
 }
 
 /* Nothing is left to do. */
@@ -277,9 +304,7 @@ static void go_on_closing(struct channel *ch)
     if ((ch->n_holding > 0 || ch->asks.n > 0) && !ch->is_over_time)
         return;
     channel_flush_links(ch);
-    if (ch->by_client && ch->n_syncs == 0)
-        sync_acks(ch);
-    if (ch->n_syncs == 0 || ch->is_over_time)
+    if (!ch->by_client || sync_acks(ch) || ch->is_over_time)
         detach_and_end(ch);
 }
 
@@ -357,10 +382,8 @@ static void on_answer(struct channel *ch, struct msg *m)
         return;
     } else if (m->type == MSG_TIMEOUT && m->ref == ch->close_timer) {
         on_close_timeout(ch);
-    } else if (!link_take(ch, m) && ch->n_syncs > 0 &&
-               (m->type == QUEUE_REPLY || m->type == MSG_DOWN)) {
-        if (--ch->n_syncs == 0)
-            detach_and_end(ch);
+    } else if (!sync_take(ch, m)) {
+        (void)link_take(ch, m); /* else nobody waits for it any more */
     }
 }
 
@@ -380,6 +403,9 @@ static void channel_handle(void *state, struct msg *m)
         break;
     case QUEUE_DELIVER:
         channel_on_deliver(ch, m);
+        break;
+    case QUEUE_SETTLED:
+        channel_on_settled(ch, m);
         break;
     case QUEUE_WANT:
         channel_on_want(ch, m);

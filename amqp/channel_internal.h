@@ -31,8 +31,8 @@
 
 enum link_state { LINK_DOWN, LINK_WAITING, LINK_UP, LINK_GONE };
 
-struct late_settle { /* of a queue that is not up */
-    uint64_t seq;
+struct late_settle { /* of a queue that is not up, or that may not have handled it */
+    uint64_t seq;    /* 0: does not last, or the queue must not be told again */
     uint32_t cid;
     enum settle_how how;
 };
@@ -53,6 +53,10 @@ struct link {
     proc_ref tx_ref;                         /* of its commit under way; 0: none */
     struct late_settle *late;
     uint32_t n_late, cap_late;
+    struct late_settle *sent; /* in this epoch, and not known to be handled */
+    uint32_t n_sent, cap_sent;
+    uint64_t n_settled;             /* of those sent before: known to be handled */
+    proc_ref sync;                  /* QUEUE_SYNC under way */
     uint32_t n_held;                /* tag entries that name this link */
     uint32_t n_consumers, n_active; /* that name this link; those of them that are active */
     uint8_t state;                  /* enum link_state */
@@ -150,7 +154,6 @@ struct channel {
     struct link *links, *last_link, *dirty;
     struct u64map link_of; /* cell id to link */
     uint32_t n_holding;    /* links that are not up and have something gathered */
-    uint32_t n_syncs;      /* replies that the close waits for */
     uint32_t next_cid;
     struct u64map consumers; /* cid to consumer */
     uint32_t n_revoked;      /* of them, so many are being cancelled: see channel_revoke.c */
@@ -289,6 +292,7 @@ enum method_result get_reply(struct channel *ch, const struct amqp_method *m, st
 /* channel_share.c */
 /* What the client asked for (0: no limit), but no more than the operator allows. */
 void channel_set_share(struct channel *ch, uint16_t asked);
+void channel_on_settled(struct channel *ch, const struct msg *m);
 void channel_on_want(struct channel *ch, const struct msg *m);
 void channel_on_share_back(struct channel *ch, const struct msg *m);
 void channel_give_permits(struct channel *ch);
@@ -312,6 +316,10 @@ void channel_recover(struct channel *ch);
 void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how);
 /* The delivery is no longer the client's. */
 void settle_take(struct channel *ch, struct tag_entry *e);
+/* One that was sent to its queue. */
+void settle_sent(struct link *l, struct late_settle s, bool lasts);
+/* The queue's process has died: what it may not have handled is told to the next one. */
+void settle_forgotten(struct link *l);
 
 /* channel_publish.c */
 /* Moves the record; false, and nothing done, while a window or a queue holds it back. */

@@ -61,10 +61,10 @@ static void wait_some(struct link *l, uint64_t us)
 }
 
 /* Somebody needs the queue: its coming up is waited for. */
-static bool is_needed(const struct link *l)
+static bool is_needed(const struct channel *ch, const struct link *l)
 {
     return l->gather || l->tx_first || l->tx_ref || l->n_active > 0 || l->n_held > 0 ||
-           l->n_late > 0;
+           l->n_late > 0 || (l->has_acked && ch->is_closing && ch->by_client);
 }
 
 static struct msg_queue_attach *attach_new(struct channel *ch, struct link *l, uint64_t old_epoch,
@@ -116,6 +116,7 @@ static void attach(struct channel *ch, struct link *l, uint64_t old_epoch)
         s->seq[0] = l->late[i].seq;
         s->n = 1;
         PROC_SEND(l->pid, s);
+        settle_sent(l, l->late[i], true);
     }
     l->has_acked |= l->n_late > 0;
     l->n_late = 0;
@@ -187,7 +188,7 @@ static void become_gone(struct channel *ch, struct link *l)
 
     refuse_gathered(ch, l, false);
     l->state = LINK_GONE;
-    l->n_late = 0;
+    l->n_late = l->n_sent = 0;
     while ((cc = active_of(ch, l)))
         consumer_gone(ch, cc);
 }
@@ -211,7 +212,7 @@ void link_refresh(struct channel *ch, struct link *l)
     }
     if (at->state == CELL_PARKED)
         refuse_gathered(ch, l, true);
-    if (l->state == LINK_WAITING || !is_needed(l))
+    if (l->state == LINK_WAITING || !is_needed(ch, l))
         return;
     if (at->state == CELL_PARKED)
         wait_some(l, PARKED_US);
@@ -320,6 +321,10 @@ static void on_down(struct channel *ch, struct link *l, const struct msg_exit *m
         msg_drop(&l->settle->hdr);
         l->settle = NULL;
     }
+    settle_forgotten(l);
+    if (l->sync != 0)
+        proc_cancel(l->sync);
+    l->sync = 0;
     if (l->gather) {
         ch->n_holding++;
         if (!deleted)
@@ -368,7 +373,7 @@ void link_drop_if_unused(struct channel *ch, struct link *l)
 {
     struct link **at = &ch->links;
 
-    if (l->state == LINK_UP || l->state == LINK_WAITING || l->is_dirty || is_needed(l) ||
+    if (l->state == LINK_UP || l->state == LINK_WAITING || l->is_dirty || is_needed(ch, l) ||
         l->n_consumers > 0)
         return;
     while (*at != l)
@@ -381,6 +386,7 @@ void link_drop_if_unused(struct channel *ch, struct link *l)
     cell_unref(l->cell);
     proc_free(l->inflight.tag);
     proc_free(l->late);
+    proc_free(l->sent);
     proc_free(l);
 }
 

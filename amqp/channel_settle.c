@@ -1,20 +1,63 @@
 /*
  * channel_settle.c - acks, nacks, rejects and recover: from delivery tags to queues.
  */
+#include <string.h>
+
 #include "amqp/channel_internal.h"
 
 enum { SETTLE_MAX = 64 }; /* seqs in one message to a queue */
+
+static void put(struct late_settle **list, uint32_t *n, uint32_t *cap, struct late_settle s)
+{
+    if (*n == *cap) {
+        *cap = *cap ? *cap * 2 : 8;
+        *list = proc_realloc(*list, *cap * sizeof(**list));
+    }
+    (*list)[(*n)++] = s;
+}
 
 /* The queue is not there: it is told when it has come back. */
 static void settle_late(struct link *l, const struct tag_entry *e, enum settle_how how)
 {
     if (l->state == LINK_GONE)
         return;
-    if (l->n_late == l->cap_late) {
-        l->cap_late = l->cap_late ? l->cap_late * 2 : 8;
-        l->late = proc_realloc(l->late, l->cap_late * sizeof(l->late[0]));
+    put(&l->late, &l->n_late, &l->cap_late, (struct late_settle){e->seq, e->cid, how});
+}
+
+/*
+ * Is kept until the queue says that it has handled it. What ends a message ends it for all, so it
+ * can be said again to another run of the queue; what gives it back may have put it into other
+ * hands.
+ */
+void settle_sent(struct link *l, struct late_settle s, bool lasts)
+{
+    if (!lasts || s.how == SETTLE_REQUEUE)
+        s.seq = 0;
+    put(&l->sent, &l->n_sent, &l->cap_sent, s);
+}
+
+void channel_on_settled(struct channel *ch, const struct msg *m)
+{
+    const struct msg_queue_settled *in = (const struct msg_queue_settled *)(const void *)m;
+    struct link *l = link_find(ch, in->queue_id);
+    uint32_t n;
+
+    if (!l || l->state != LINK_UP || in->epoch != l->epoch)
+        return;
+    n = (uint32_t)(in->n - l->n_settled);
+    l->n_settled = in->n;
+    l->n_sent -= n;
+    memmove(l->sent, l->sent + n, l->n_sent * sizeof(l->sent[0]));
+}
+
+void settle_forgotten(struct link *l)
+{
+    for (uint32_t i = 0; i < l->n_sent; i++) {
+        if (l->sent[i].seq != 0)
+            put(&l->late, &l->n_late, &l->cap_late, l->sent[i]);
     }
-    l->late[l->n_late++] = (struct late_settle){e->seq, e->cid, how};
+    l->n_sent = 0;
+    l->n_settled = 0;
 }
 
 void settle_take(struct channel *ch, struct tag_entry *e)
@@ -42,6 +85,7 @@ static void tell(struct channel *ch, struct link *l, const struct tag_entry *e, 
         link_touch(ch, l);
     }
     l->settle->seq[l->settle->n++] = e->seq;
+    settle_sent(l, (struct late_settle){e->seq, e->cid, how}, e->lasts);
 }
 
 void settle_entry(struct channel *ch, struct tag_entry *e, enum settle_how how)

@@ -37,6 +37,7 @@ enum {
     QUEUE_CONSUMER_GONE,   /* cast, queue to channel: cancelled by the queue (deleted) */
     QUEUE_ATTACH,          /* call, channel to a new incarnation: its consumers, what it holds */
     QUEUE_DETACH,          /* cast, channel to queue: it goes; give all back, forget it */
+    QUEUE_SETTLED,         /* cast, queue to channel: so many settlements are handled */
     QUEUE_WANT,            /* cast, queue to channel: wants permits of its shared prefetch */
     QUEUE_SHARE,           /* cast, channel to queue: whether they are needed, and some of them */
     QUEUE_SHARE_BACK,      /* cast, queue to channel: wants none, and gives back what is left */
@@ -171,6 +172,11 @@ struct msg_queue_got {
     proc_id queue;         /* to whom a drop gives the message back */
     struct record *record; /* set NULL by whoever takes it */
     char text[128];
+};
+
+struct msg_queue_settled { /* absolute, in this epoch: seqs in SETTLE messages of this channel */
+    struct msg hdr;
+    uint64_t queue_id, epoch, n;
 };
 
 struct msg_queue_share { /* WANT, SHARE, SHARE_BACK */

@@ -38,7 +38,8 @@ enum {
 
     READ_MESSAGES = 256,
     READ_BYTES = 1024 * 1024,
-    STEP = 1024, /* entries that one step of a long job handles */
+    SETTLED_EVERY = 64, /* settlements after which a channel is told of them */
+    STEP = 1024,        /* entries that one step of a long job handles */
     ATTACH_WINDOW_US = 1000 * 1000,
     PEER_MAGIC = 0x70656572,
     TAKER_MAGIC = 0x74616b65,
@@ -69,9 +70,10 @@ struct peer {
     struct credit credit;
     struct draw draw; /* of the prefetch that its consumers share */
     struct peer *next_limited;
-    struct msg_queue_deliver *deliver; /* gathered in this turn; NULL: nothing */
-    struct ranges confirms;            /* gathered in this turn */
-    uint32_t n_pending;                /* items in `pending` that name this peer */
+    struct msg_queue_deliver *deliver;  /* gathered in this turn; NULL: nothing */
+    struct ranges confirms;             /* gathered in this turn */
+    uint32_t n_pending;                 /* items in `pending` that name this peer */
+    uint64_t n_settled, n_settled_told; /* seqs in its SETTLE messages; what it was told of */
     bool publishes;
     bool is_listed; /* among the queue's limited ones */
     bool wants;     /* was sent WANT, and no SHARE_BACK since */

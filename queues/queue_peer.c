@@ -256,6 +256,20 @@ static void send_confirms(struct queue *q, struct peer *p)
     PROC_SEND(p->pid, m);
 }
 
+/* In the flush of a turn, so that what they make the store do goes out together with this. */
+static void tell_settled(const struct queue *q, struct peer *p)
+{
+    struct msg_queue_settled *m;
+
+    if (p->n_settled - p->n_settled_told < SETTLED_EVERY)
+        return;
+    m = MSG_NEW(QUEUE_SETTLED, struct msg_queue_settled);
+    m->queue_id = q->cell->id;
+    m->epoch = q->epoch;
+    m->n = p->n_settled_told = p->n_settled;
+    PROC_SEND(p->pid, m);
+}
+
 void peer_flush(struct queue *q, struct peer *p)
 {
     p->is_dirty = false;
@@ -266,6 +280,7 @@ void peer_flush(struct queue *q, struct peer *p)
     }
     send_confirms(q, p);
     peer_send_deliveries(p);
+    tell_settled(q, p);
     if (p->publishes)
         intake_raise_credit(q, p);
 }

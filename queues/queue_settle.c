@@ -94,6 +94,9 @@ void on_settle(struct queue *q, struct msg *m)
 
     if (!p)
         return;
+    p->n_settled += in->n;
+    if (p->n_settled - p->n_settled_told >= SETTLED_EVERY)
+        peer_touch(q, p);
     for (uint32_t i = 0; i < in->n; i++) {
         struct entry *e = backlog_find(&q->backlog, in->seq[i]);
 

@@ -212,6 +212,32 @@ class Queue(CrashCase):
             taker.cast(1, B.Ack(got[-1].tag))
         return got
 
+    def test_acks_before_close(self):
+        """What was acked before channel.close-ok does not come again, wherever the acks were."""
+        def one(how):
+            count = 300
+            for _ in range(4):
+                conn, queue = self.opened(), fresh()
+                conn.rpc(1, Q.Declare(queue=queue, durable=True))
+                conn.rpc(1, spec.Confirm.Select())
+                for n in range(count):
+                    conn.publish(1, "", queue, b"%d" % n, KEPT)
+                self.assertEqual(len(self.confirms(conn, 1, count)), count)
+                conn.channel(2)
+                conn.rpc(2, B.Consume(queue=queue))
+                tags = [conn.message(2).tag for _ in range(count)]
+                process = self.find("queue", queue)
+                crash = threading.Thread(target=self.crash, args=(process, how))
+                crash.start()
+                for tag in tags:
+                    conn.cast(2, B.Ack(tag))
+                conn.rpc(2, spec.Channel.Close(200, "", 0, 0))
+                crash.join()
+                self.assertEqual(conn.rpc(1, Q.Declare(queue=queue, passive=True)).message_count, 0)
+                conn.rpc(1, Q.Delete(queue=queue))
+                conn.close()
+        self.both_ways(one)
+
     def test_transient(self):
         """A non-durable and an exclusive queue come back empty, with consumers and bindings."""
         def one(how):

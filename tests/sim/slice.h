@@ -129,6 +129,8 @@ struct unacked {
     uint32_t failures; /* how many there had been when its consumer was sure of what it holds */
     uint32_t consumer; /* uid; 0: basic.get */
     uint64_t done_at;  /* stamp of its ack, if it was */
+    /* How many there had been then: of all kinds, of all but queues, of stores. */
+    uint32_t done_failures, done_front, done_store;
     int8_t queue;
 };
 
@@ -276,7 +278,7 @@ struct slice {
     uint64_t stamp;
     uint32_t failures;       /* of processes that hold messages or are a client's */
     uint32_t front_failures; /* those of connections, channels, supervisors */
-    uint32_t listener_failures;
+    uint32_t listener_failures, store_failures;
     uint64_t front_failed_us;     /* when one of those failed last */
     uint32_t supervisor_failures; /* since the last calm */
     uint32_t next_channel, next_client, next_consumer, audit;
@@ -349,6 +351,8 @@ void model_confirmed(const struct chan_end *ch, uint32_t uid, bool nack);
 void model_delivered(struct chan_end *ch, struct consumer_end *c, uint32_t uid, bool redelivered);
 /* A client said that it is done with it. */
 void model_settled(uint32_t uid, int queue);
+/* Whether nothing has happened since its delivery that may have taken its ack away. */
+bool ack_is_safe(const struct unacked *u);
 /* It is known to be settled for good. */
 void model_settled_for_good(uint32_t uid, int queue);
 

@@ -197,6 +197,9 @@ void act_settle_one(struct chan_end *ch, uint32_t i, bool keeps)
     model_settled(u.uid, u.queue);
     GROW(ch->acked, ch->n_acked, ch->cap_acked);
     u.done_at = ++slice.stamp;
+    u.done_failures = slice.failures;
+    u.done_front = slice.front_failures;
+    u.done_store = slice.store_failures;
     ch->acked[ch->n_acked++] = u;
 }
 

@@ -80,7 +80,7 @@ static void check_answered(struct client *c)
 static void acks_are_durable(struct chan_end *ch)
 {
     for (uint32_t i = 0; i < ch->n_acked; i++)
-        if (ch->acked[i].failures == slice.failures)
+        if (ack_is_safe(&ch->acked[i]))
             model_settled_for_good(ch->acked[i].uid, ch->acked[i].queue);
     ch->n_acked = 0;
     ch->calm_failures = slice.failures;

@@ -91,6 +91,7 @@ static void note_failure(int kind)
     slice.failures += kinds[kind].is_failure;
     slice.supervisor_failures += strcmp(kinds[kind].kind, "supervisor") == 0;
     slice.listener_failures += strcmp(kinds[kind].kind, "listener") == 0;
+    slice.store_failures += strcmp(kinds[kind].kind, "store") == 0;
     if (kinds[kind].is_failure && strcmp(kinds[kind].kind, "connection") != 0)
         facts_of_queue_loss();
 }

@@ -100,8 +100,7 @@ void channel_forget(struct chan_end *ch)
 static void acked_for_good(struct chan_end *ch)
 {
     for (uint32_t i = 0; i < ch->n_acked; i++)
-        if (ch->acked[i].failures == slice.failures &&
-            (!ch->op || ch->acked[i].done_at < ch->op_at))
+        if (ack_is_safe(&ch->acked[i]) && (!ch->op || ch->acked[i].done_at < ch->op_at))
             model_settled_for_good(ch->acked[i].uid, ch->acked[i].queue);
     ch->n_acked = 0;
 }

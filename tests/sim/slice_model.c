@@ -164,6 +164,18 @@ void model_settled(uint32_t uid, int queue)
     c->duty = DUTY_NONE;
 }
 
+/*
+ * A queue's process that dies takes no ack with it: the channel tells the next one. Only if the
+ * store dies as well may both have lost it.
+ */
+bool ack_is_safe(const struct unacked *u)
+{
+    bool queue_died = u->done_failures != slice.failures;
+
+    return u->failures == u->done_failures && u->done_front == slice.front_failures &&
+           !(queue_died && u->done_store != slice.store_failures);
+}
+
 void model_settled_for_good(uint32_t uid, int queue)
 {
     struct copy *c = &slice.message[uid].copy[queue];
