@@ -255,7 +255,7 @@ int block_get(struct db *db, struct segment *s, struct block **ret)
     return 0;
 }
 
-int segment_leave(struct db *db, struct segment *s, uint64_t queue)
+int segment_leave(struct db *db, struct segment *s, uint64_t queue, uint64_t first, uint64_t last)
 {
     const struct block_queue *in;
     struct block *b;
@@ -264,7 +264,8 @@ int segment_leave(struct db *db, struct segment *s, uint64_t queue)
     in = r == 0 ? block_queue(b, queue) : NULL;
     if (r < 0 || !in)
         return r < 0 ? r : -EUCLEAN;
-    for (uint32_t i = in->first; i < in->first + in->n; i++) {
+    for (uint32_t i = block_lower_bound(b, in, first);
+         i < in->first + in->n && b->entry[i].seq <= last; i++) {
         if (!segment_has_ack(s, b->entry[i].slot))
             segment_ack(db, s, b->entry[i].slot);
     }

@@ -15,7 +15,8 @@ struct draft {
     struct db *db;
     struct segment *segment; /* NULL: none is begun */
     struct seg_entry *list;  /* its entries, in db->entries */
-    const uint8_t *own;      /* bytes of a long record that is alone; NULL: they are in db->data */
+    bool is_fleeting;
+    const uint8_t *own; /* bytes of a long record that is alone; NULL: they are in db->data */
     uint64_t bytes;
     uint32_t n_entries;
     uint32_t n_queues;
@@ -26,6 +27,7 @@ static void draft_begin(struct draft *d)
     struct db *db = d->db;
 
     d->segment = segment_new(db, db->next_segment++, 0);
+    d->segment->is_fleeting = d->is_fleeting;
     d->own = NULL;
     d->bytes = 0;
     d->n_entries = 0;
@@ -38,7 +40,8 @@ static int write_head(struct db *db, const struct segment *s, uint32_t n_queues)
                          .epoch = db->epoch,
                          .data_bytes = s->data_bytes,
                          .n_entries = s->n_entries,
-                         .n_queues = n_queues};
+                         .n_queues = n_queues,
+                         .flags = s->is_fleeting ? SEG_FLEETING : 0};
     size_t len;
 
     db_reserve(db, &db->head, SEG_HEAD_MAX(n_queues));
@@ -195,20 +198,28 @@ static int put_record(struct draft *d, struct record *rec)
     return is_long ? draft_end(d) : 0;
 }
 
-int commit_segments(struct db *db)
+/* The adds that are fleeting, or those that are not. */
+static int put_all(struct db *db, bool is_fleeting)
 {
-    struct draft d = {.db = db};
+    struct draft d = {.db = db, .is_fleeting = is_fleeting};
     struct commit_item *item = NULL;
     int r = 0;
 
     while (r == 0 && (item = commit_policy_next(&db->policy, item))) {
         struct db_op *op = (struct db_op *)item;
 
-        if (!op->is_written)
+        if (!op->is_written && op->is_fleeting == is_fleeting)
             r = put_record(&d, op->record);
     }
-    if (r == 0)
-        r = draft_end(&d);
+    return r < 0 ? r : draft_end(&d);
+}
+
+int commit_segments(struct db *db)
+{
+    int r = put_all(db, false);
+
+    if (r == 0 && db->has_fleeting)
+        r = put_all(db, true);
     /* A long record must not leave its size behind for ever. */
     if (db->data.room > 4 * SEGMENT_BYTES) {
         db_free(db, db->data.p);
@@ -217,7 +228,7 @@ int commit_segments(struct db *db)
     return r;
 }
 
-static int delete_segment(struct db *db, struct segment *s)
+int segment_delete(struct db *db, struct segment *s)
 {
     int r = sql_run_id(db->sql, SQL_SEGMENT_DEL, s->id);
 
@@ -250,7 +261,7 @@ int commit_acks(struct db *db)
 
         db->dirty = s->next_dirty;
         s->is_dirty = false;
-        r = s->n_live == 0 ? delete_segment(db, s) : write_acks(db, s);
+        r = s->n_live == 0 ? segment_delete(db, s) : write_acks(db, s);
     }
     return r;
 }

@@ -26,6 +26,7 @@ struct move { /* extents that follow each other */
     uint32_t n_entries; /* live ones */
     uint64_t bytes;
     bool is_wasteful; /* one of them at least is in a segment that is mostly settled */
+    bool is_fleeting; /* all of them are */
 };
 
 static bool is_wasteful(const struct segment *s)
@@ -45,6 +46,7 @@ static bool is_small(const struct extent *e)
 static bool may_join(const struct move *m, const struct extent *e, const struct db_compact *how)
 {
     return e->segment->id < how->below && (is_wasteful(e->segment) || is_small(e)) &&
+           (m->n == 0 || m->is_fleeting == e->segment->is_fleeting) &&
            m->bytes + e->bytes <= SEGMENT_BYTES && m->n_entries + e->n_live <= SEGMENT_ENTRIES;
 }
 
@@ -63,6 +65,7 @@ static void gather(struct queue_index *q, uint32_t at, const struct db_compact *
             ret->n_entries += e->n_live;
             ret->bytes += e->bytes;
             ret->is_wasteful = ret->is_wasteful || is_wasteful(e->segment);
+            ret->is_fleeting = e->segment->is_fleeting;
         }
         ret->n_places++;
     }
@@ -173,7 +176,7 @@ static int leave(struct db *db, const struct move *m)
 {
     for (uint32_t at = m->at; at < m->at + m->n_places; at++) {
         struct extent *e = &m->queue->ext[at];
-        int r = e->n_live > 0 ? segment_leave(db, e->segment, m->queue->id) : 0;
+        int r = e->n_live > 0 ? segment_leave(db, e->segment, m->queue->id, 0, UINT64_MAX) : 0;
 
         if (r < 0)
             return r;
@@ -195,6 +198,7 @@ static int move_on(struct db *db, const struct move *m)
         r = group_begin(db);
     if (r < 0)
         return r;
+    to->is_fleeting = m->is_fleeting;
     list = db->entries.p;
     db_reserve(db, &db->queue_list, sizeof(*in));
     in = db->queue_list.p;

@@ -14,8 +14,9 @@
 #include "persistence/db_internal.h"
 #include "persistence/schema.h"
 
-#define BLOCK_BYTES (4 << 20)
-#define CHECK_PAGES 8192 /* 128 MiB */
+#define BLOCK_BYTES  (4 << 20)
+#define CHECK_PAGES  8192 /* 128 MiB */
+#define WIDE_EXTENTS 32
 
 /*
  * What must be set before the first page is written. The locking mode is first, because others of
@@ -130,8 +131,8 @@ static int check_with(struct db *db, const char *pragma, char *why, size_t why_s
  */
 static int check_pages(struct db *db, char *why, size_t why_size)
 {
-    static const char *const tables[] = {"header",  "acks",    "queue", "exchange",
-                                         "binding", "setting", "meta"};
+    static const char *const tables[] = {"header",  "acks",    "queue",   "exchange",
+                                         "binding", "setting", "settled", "meta"};
     int64_t n_pages = 0;
     int r = sql_number(db->sql, "PRAGMA page_count", &n_pages);
 
@@ -146,6 +147,23 @@ static int check_pages(struct db *db, char *why, size_t why_size)
     return r;
 }
 
+/* What fleeting segments an earlier program wrote have ids below fleeting_from. */
+static int begin_run(struct db *db)
+{
+    uint64_t run;
+    int64_t last;
+    int r = meta_get(db, "run", &run);
+
+    if (r < 0 || db->config.run == 0 || db->config.run == run)
+        return r;
+    r = sql_number(db->sql, "SELECT coalesce(max(id), 0) FROM header", &last);
+    if (r == 0)
+        r = meta_put(db, "run", db->config.run);
+    if (r == 0)
+        r = meta_put(db, "fleeting_from", (uint64_t)last + 1);
+    return r;
+}
+
 /* Makes the new epoch durable, and that a stop from now on is not a clean one. */
 static int begin_epoch(struct db *db)
 {
@@ -155,6 +173,10 @@ static int begin_epoch(struct db *db)
         r = meta_get(db, "next_id", &db->next_id);
     if (r == 0)
         r = sql_run(db->sql, SQL_BEGIN);
+    if (r == 0)
+        r = begin_run(db);
+    if (r == 0)
+        r = meta_get(db, "fleeting_from", &db->fleeting_from);
     if (r == 0)
         r = meta_put(db, "epoch", ++db->epoch);
     if (r == 0)
@@ -224,6 +246,8 @@ static struct db *db_new(const struct db_config *config)
     db->config.free = config->free ? config->free : rt_free;
     if (db->config.block_bytes == 0)
         db->config.block_bytes = BLOCK_BYTES;
+    if (db->config.wide_extents == 0)
+        db->config.wide_extents = WIDE_EXTENTS;
     db->segments.next = db->segments.prev = &db->segments;
     db->next_segment = 1;
     u64map_init(&db->queues, db->config.realloc, db->config.free);
@@ -329,6 +353,7 @@ void db_abandon(struct db *db)
     sql_close(db->sql);
     group_fini(db);
     index_fini(db);
+    trim_fini(db);
     db_free(db, db->data.p);
     db_free(db, db->entries.p);
     db_free(db, db->head.p);

@@ -37,9 +37,15 @@ struct db;
 struct db_config {
     const char *dir; /* made if it is missing (its parent is not) */
     const char *vfs; /* SQLite VFS; NULL: the default. With another one `dir` is only a name. */
-    uint64_t cache_bytes; /* of SQLite's page cache; 0: 2 MiB */
-    uint64_t block_bytes; /* of segments' entries kept in RAM; 0: 4 MiB */
-    bool with_check;      /* looks for damaged pages also after an ordered stop */
+    uint64_t cache_bytes;  /* of SQLite's page cache; 0: 2 MiB */
+    uint64_t block_bytes;  /* of segments' entries kept in RAM; 0: 4 MiB */
+    uint32_t wide_extents; /* pieces in more segments are settled as a range; 0: 32 */
+    bool with_check;       /* looks for damaged pages also after an ordered stop */
+    /*
+     * The program that opens it, another number each time that one is started: what the last one
+     * had that is fleeting is gone when it is not the same. 0: whichever it was.
+     */
+    uint64_t run;
     /*
      * Where the index and the pending group lie. Inside a process proc_realloc and proc_free, so
      * that they go with it; NULL: the program's.
@@ -92,7 +98,8 @@ struct db_add {
     struct seg_attr attr;
     struct iovec iov[2]; /* the record's bytes: both pieces, either may be empty */
     /*
-     * Not NULL: other adds of this group with this key have the same bytes, which are written once.
+     * Not NULL: other adds of this group with this key, an even number, have the same bytes, which
+     * are written once for those that are fleeting, and once for the others.
      * It may not name other bytes as long as one of those adds waits, which a reference behind the
      * token sees to.
      */
@@ -104,6 +111,7 @@ struct db_add {
      */
     void *token;
     uint32_t hold_us; /* how long it may wait for company; see commit_policy.h */
+    bool is_fleeting; /* need not outlive the program (db_config.run) */
 };
 
 /*
@@ -122,7 +130,10 @@ enum db_acked {
 /* Settles an entry; what became of it (enum db_acked), or -errno where the disk can't tell. */
 int db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us);
 
-/* Settles all entries of a queue with first <= seq <= last; returns how many, or -errno. */
+/*
+ * Settles all entries of a queue with first <= seq <= last; returns how many, or -errno. They are
+ * gone at once, but the disk is cleared of many of them in steps: db_trim_step.
+ */
 int64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last, uint64_t now_us);
 
 /*
@@ -272,6 +283,15 @@ int db_checkpoint(struct db *db);
  * to be given, 0 if not. A commit of its own. Not while something waits for a commit (-EBUSY).
  */
 int db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep);
+
+/*
+ * Clears the disk of n segments whose messages were settled all together, or are an earlier
+ * program's. 1 if there are more, 0 if not. A commit of its own; a few go with every other one.
+ * Not while something waits for a commit (-EBUSY).
+ */
+int db_trim_step(struct db *db, uint32_t n);
+/* Whether there are any. */
+bool db_is_trimming(const struct db *db);
 
 /*
  * Begins a copy of the whole database into `path`, a new file of the same VFS, which db_copy_step

@@ -40,6 +40,7 @@ struct segment {
     uint32_t n_live;
     bool is_dirty;    /* has acks that this group is to write */
     bool has_ack_row; /* there is an ack row on disk to delete */
+    bool is_fleeting; /* nothing in it outlives the program */
 };
 
 struct entry {
@@ -100,7 +101,7 @@ struct queue_index {
 
 /* What the adds of one key have in common: bytes that are written once. */
 struct record {
-    const void *key;   /* NULL: of one add alone */
+    uintptr_t key;     /* 0: of one add alone */
     struct db_op *ops; /* ring through op->next_of_record; the bytes of any are those of all */
     uint64_t len;
 };
@@ -117,6 +118,7 @@ struct db_op {
     uint64_t seq;
     struct seg_attr attr;
     bool is_written; /* in a segment of the commit that is going on */
+    bool is_fleeting;
 };
 
 struct buffer {
@@ -140,7 +142,12 @@ struct db {
     uint64_t next_segment; /* id of the next segment or marker */
     uint64_t marker;       /* header row that only tells the last group; 0: none */
     uint64_t next_id;
-    bool has_rows;                       /* definitions wait in an open transaction */
+    uint64_t fleeting_from; /* fleeting segments with ids below it are of an earlier program */
+    struct range *ranges;   /* settled, and in part on disk; see trim.c */
+    struct dead *dead;      /* dead[dead_head .. dead_tail) are to leave the disk */
+    uint32_t dead_head, dead_tail, dead_room;
+    bool has_fleeting;                   /* some of the pending adds are */
+    bool has_rows;                       /* other rows wait in an open transaction */
     bool has_segment;                    /* one was written that is not of the pending adds */
     uint64_t compact_queue, compact_seq; /* where the next step of db_compact looks; 0: begins */
     uint32_t compact_at;                 /* and where in `queues` it goes on behind that one */
@@ -191,6 +198,9 @@ void index_settle(struct db *db, struct queue_index *q, const struct found *f);
 /* Settles all that are committed with first <= seq <= last; *ret: how many they were. */
 int index_settle_range(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
                        uint64_t *ret);
+/* The same where a range says so already. */
+int index_settle_known(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
+                       struct range *range);
 
 /* Tells what the queue has in a segment that was written. The messages were counted before. */
 void index_add_extent(struct db *db, struct queue_index *q, const struct extent *e);
@@ -218,8 +228,8 @@ struct segment *segment_new(struct db *db, uint64_t id, uint32_t n_entries);
 void segment_free(struct db *db, struct segment *s);
 /* Marks entry `slot` as settled, for this group to write. */
 void segment_ack(struct db *db, struct segment *s, uint32_t slot);
-/* Marks what is live of a queue as settled. */
-int segment_leave(struct db *db, struct segment *s, uint64_t queue);
+/* Marks what is live of a queue from one seq to another as settled. */
+int segment_leave(struct db *db, struct segment *s, uint64_t queue, uint64_t first, uint64_t last);
 /* Marks all as settled: the segment goes with this group. */
 void segment_ack_all(struct db *db, struct segment *s);
 
@@ -254,9 +264,31 @@ int group_begin(struct db *db);
  */
 int segment_write(struct db *db, struct segment *s, const void *data, uint32_t n_queues);
 
+/* Deletes its rows, and frees it. */
+int segment_delete(struct db *db, struct segment *s);
+
 int commit_segments(struct db *db);
 int commit_acks(struct db *db);
 int recover(struct db *db);
+
+/* trim.c */
+
+/* Whether a range that has so many extents is worth a row. */
+bool trim_is_wide(const struct db *db, uint32_t n_extents);
+/* Writes that all of the queue between these seqs is settled; *ret is the db's. 0 or -errno. */
+int trim_begin(struct db *db, uint64_t queue, uint64_t first, uint64_t last, struct range **ret);
+/*
+ * The segment is to leave the disk (`is_whole`: nobody else may know it, nor may it be dirty), or
+ * the range's queue is to leave the segment. range NULL: it is of an earlier program.
+ */
+void trim_add(struct db *db, struct segment *s, struct range *range, bool is_whole);
+/* Does so with n of them, in the group. */
+int trim_some(struct db *db, uint32_t n);
+/* Before a message is added: no range on disk may settle it. */
+int trim_make_room(struct db *db, uint64_t queue, uint64_t seq);
+/* Settles what the rows say, in RAM. */
+int trim_recover(struct db *db);
+void trim_fini(struct db *db);
 
 /* defs.c */
 

@@ -12,6 +12,10 @@
 
 #include "persistence/db_internal.h"
 
+/* How many dead segments go with each group: where groups follow each other there is no other time.
+ */
+#define TRIM_ALONG 2
+
 void group_init(struct db *db)
 {
     commit_policy_init(&db->policy);
@@ -56,17 +60,20 @@ static void op_take_bytes(struct db *db, struct db_op *op, const struct db_add *
 /* The record of an add: the one with its key, or a new one. */
 static struct record *record_of(struct db *db, const struct db_add *add, size_t len)
 {
-    uint64_t *at = add->key ? u64map_get(&db->keys, (uintptr_t)add->key) : NULL;
+    /* Keys are places of objects, so their lowest bit is free: what is fleeting has segments of its
+     * own. */
+    uintptr_t key = add->key ? (uintptr_t)add->key | add->is_fleeting : 0;
+    uint64_t *at = key ? u64map_get(&db->keys, key) : NULL;
     struct record *rec;
 
     if (at)
         return (struct record *)(uintptr_t)*at;
     rec = db_realloc(db, NULL, sizeof(*rec));
-    rec->key = add->key;
+    rec->key = key;
     rec->len = len;
     rec->ops = NULL;
-    if (add->key)
-        u64map_put(&db->keys, (uintptr_t)add->key, (uintptr_t)rec);
+    if (key)
+        u64map_put(&db->keys, key, (uintptr_t)rec);
     return rec;
 }
 
@@ -96,7 +103,7 @@ static void record_unlink(struct db *db, struct db_op *op)
         return;
     }
     if (rec->key)
-        u64map_del(&db->keys, (uintptr_t)rec->key, NULL);
+        u64map_del(&db->keys, rec->key, NULL);
     db_free(db, rec);
 }
 
@@ -142,6 +149,8 @@ int db_add(struct db *db, const struct db_add *add, uint64_t now_us)
     int r = len > DB_RECORD_MAX ? -EMSGSIZE : is_live(db, q, add->seq);
     struct db_op *op;
 
+    if (r == 0)
+        r = trim_make_room(db, add->queue, add->seq);
     if (r != 0) {
         release(db, add->token);
         return r < 0 && r != -EMSGSIZE ? db_fail(db, r) : r;
@@ -152,6 +161,8 @@ int db_add(struct db *db, const struct db_add *add, uint64_t now_us)
     op->seq = add->seq;
     op->attr = add->attr;
     op->is_written = false;
+    op->is_fleeting = add->is_fleeting;
+    db->has_fleeting = db->has_fleeting || add->is_fleeting;
     record_link(record_of(db, add, len), op);
     commit_policy_add(&db->policy, &op->item, (uint32_t)len, now_us, add->hold_us);
     index_add(db, q, op, len);
@@ -249,6 +260,8 @@ int db_commit(struct db *db)
     }
     r = group_begin(db);
     if (r == 0)
+        r = trim_some(db, TRIM_ALONG);
+    if (r == 0)
         r = commit_segments(db);
     if (r == 0)
         r = commit_acks(db);
@@ -259,7 +272,7 @@ int db_commit(struct db *db)
     if (r < 0)
         return db_fail(db, r);
     db->group++;
-    db->has_rows = db->has_segment = false;
+    db->has_rows = db->has_segment = db->has_fleeting = false;
     forget_ops(db);
     return 0;
 }

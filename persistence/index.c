@@ -257,9 +257,26 @@ void index_settle(struct db *db, struct queue_index *q, const struct found *f)
     uncount(db, q, f->extent, 1, f->entry.len);
 }
 
-/* Settles what an extent has in that range. */
+/* Settles all of an extent; false: that takes a look at its entries. */
+static bool settle_whole(struct db *db, struct queue_index *q, struct extent *e,
+                         struct range *range)
+{
+    struct segment *s = e->segment;
+    bool is_alone = e->n_live == s->n_live; /* nothing else is live in it */
+
+    if (!is_alone && !range)
+        return false;
+    if (is_alone && (!range || s->is_dirty))
+        segment_ack_all(db, s);
+    else
+        trim_add(db, s, range, is_alone);
+    uncount(db, q, e, e->n_live, e->bytes);
+    return true;
+}
+
+/* Settles what an extent has from one seq to another; `range`: a row that says so, or NULL. */
 static int settle_in(struct db *db, struct queue_index *q, struct extent *e, uint64_t first,
-                     uint64_t last)
+                     uint64_t last, struct range *range)
 {
     struct segment *s = e->segment;
     const struct block_queue *in;
@@ -268,11 +285,8 @@ static int settle_in(struct db *db, struct queue_index *q, struct extent *e, uin
     struct block *b;
     int r;
 
-    if (first <= e->first && e->last <= last && e->n_live == s->n_live) {
-        segment_ack_all(db, s); /* nothing else is live in it, so its entries need not be read */
-        uncount(db, q, e, e->n_live, e->bytes);
+    if (first <= e->first && e->last <= last && settle_whole(db, q, e, range))
         return 0;
-    }
     r = block_get(db, s, &b);
     if (r < 0)
         return r;
@@ -292,25 +306,40 @@ static int settle_in(struct db *db, struct queue_index *q, struct extent *e, uin
     return 0;
 }
 
-int index_settle_range(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
-                       uint64_t *ret)
+int index_settle_known(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
+                       struct range *range)
 {
-    uint64_t before = q->n_live;
-
     for (uint32_t at = ext_from(q, first); at < q->ext_tail && q->ext[at].first <= last; at++) {
         struct extent *e = &q->ext[at];
         int r;
 
         if (e->n_live == 0 || e->last < first)
             continue;
-        r = settle_in(db, q, e, first, last);
+        r = settle_in(db, q, e, first, last, range);
         if (r < 0)
             return r;
         if (q->n_ext == 0)
             break; /* that was the last, and the list is gone */
     }
-    *ret = before - q->n_live;
     return 0;
+}
+
+int index_settle_range(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
+                       uint64_t *ret)
+{
+    uint64_t before = q->n_live;
+    struct range *range = NULL;
+    uint32_t at = ext_from(q, first), n = 0;
+    int r = 0;
+
+    for (; at < q->ext_tail && q->ext[at].first <= last && !trim_is_wide(db, n); at++)
+        n += q->ext[at].n_live > 0 && q->ext[at].last >= first;
+    if (trim_is_wide(db, n))
+        r = trim_begin(db, q->id, first, last, &range);
+    if (r == 0)
+        r = index_settle_known(db, q, first, last, range);
+    *ret = before - q->n_live;
+    return r;
 }
 
 /* Makes room for one more at the tail. */

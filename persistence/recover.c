@@ -21,7 +21,6 @@ static int take_acks(struct db *db, struct segment *s, const void *p, size_t len
     s->acks = db_realloc(db, NULL, ackmap_bytes(s->n_entries));
     if (ackmap_decode(p, len, s->n_entries, s->acks) < 0)
         return damaged(db, s->id, "the ack bitmap");
-    s->has_ack_row = true;
     s->n_live -= ackmap_count(s->acks, s->n_entries);
     /* A segment all of whose entries are settled is deleted by the group that settles the last. */
     return s->n_live == 0 ? damaged(db, s->id, "the ack bitmap") : 0;
@@ -74,10 +73,16 @@ static int take_segment(struct db *db, uint64_t id, const struct seg_head *h)
     struct segment *s = segment_new(db, id, h->n_entries); /* stays in the db's list */
     size_t len;
     const void *p = sql_column_bytes(db->sql, SQL_HEADERS, 2, &len);
-    int r = len > 0 ? take_acks(db, s, p, len) : 0;
+    int r;
 
     s->data_bytes = h->data_bytes;
-
+    s->is_fleeting = h->flags & SEG_FLEETING;
+    s->has_ack_row = len > 0;
+    if (s->is_fleeting && id < db->fleeting_from) {
+        trim_add(db, s, NULL, true);
+        return 0;
+    }
+    r = len > 0 ? take_acks(db, s, p, len) : 0;
     for (uint32_t i = 0; r == 0 && i < h->n_queues; i++) {
         const struct seg_queue *in = (const struct seg_queue *)db->queue_list.p + i;
 
@@ -94,7 +99,7 @@ static int take_header(struct db *db)
     size_t len;
     const void *p = sql_column_bytes(db->sql, SQL_HEADERS, 1, &len);
 
-    if (id >= INT64_MAX || seg_head_decode(p, len, &h, NULL, 0) != SEG_HEAD_VERSION)
+    if (id >= INT64_MAX || seg_head_decode(p, len, &h, NULL, 0) < 2)
         return damaged(db, id, "the header");
     db->group = h.group;
     db->next_segment = id + 1;
@@ -126,5 +131,5 @@ int recover(struct db *db)
     }
     while (r == 0 && u64map_next(&db->queues, &at, &id, &value))
         index_sort((struct queue_index *)(uintptr_t)value);
-    return r;
+    return r < 0 ? r : trim_recover(db);
 }

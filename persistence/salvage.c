@@ -20,12 +20,18 @@
 #define COPY_WAL_AT      (64 << 20)
 #define IDS_BEYOND_KNOWN (1 << 20) /* where the counter of ids is lost */
 
+struct settled { /* messages that are, wherever they lie */
+    uint64_t queue, first, last;
+};
+
 struct salvage {
     struct sql *from;
     struct db *to;
     struct db_salvaged found;
     struct u64map queues; /* those that have a definition */
-    uint64_t max_id;      /* of what has one */
+    struct settled *settled;
+    uint32_t n_settled;
+    uint64_t max_id; /* of what has one */
 };
 
 static void release(void *ctx, void *token)
@@ -94,6 +100,52 @@ static int commit_if_much(struct salvage *s)
     return r;
 }
 
+/* What is settled as a range. Where that can't be read its messages come again. */
+static void load_settled(struct salvage *s)
+{
+    int64_t version;
+    int r;
+
+    if (sql_number(s->from, "PRAGMA user_version", &version) == 0 && version < 3)
+        return; /* there was no such table */
+    while ((r = sql_next(s->from, SQL_SETTLED)) == 1) {
+        s->settled = rt_realloc(s->settled, (s->n_settled + 1) * sizeof(*s->settled));
+        s->settled[s->n_settled++] =
+            (struct settled){.queue = sql_column_int(s->from, SQL_SETTLED, 0),
+                             .first = sql_column_int(s->from, SQL_SETTLED, 1),
+                             .last = sql_column_int(s->from, SQL_SETTLED, 2)};
+    }
+    s->found.acks_lost += r < 0;
+}
+
+static bool is_settled(const struct salvage *s, const struct seg_entry *e)
+{
+    for (uint32_t i = 0; i < s->n_settled; i++) {
+        if (s->settled[i].queue == e->queue && s->settled[i].first <= e->seq &&
+            s->settled[i].last >= e->seq)
+            return true;
+    }
+    return false;
+}
+
+/* Whether nothing in it was to outlive the program; of a segment without a header nobody knows. */
+static bool is_fleeting(struct salvage *s, uint64_t segment)
+{
+    struct seg_head h = {.flags = 0};
+    const void *p;
+    size_t len;
+    int r = sql_bind_int(s->from, SQL_HEADER_OF, 1, segment);
+
+    if (r == 0)
+        r = sql_next(s->from, SQL_HEADER_OF);
+    if (r != 1)
+        return false;
+    p = sql_column_bytes(s->from, SQL_HEADER_OF, 0, &len);
+    (void)seg_head_decode(p, len, &h, NULL, 0); /* a damaged one says nothing */
+    sql_reset(s->from, SQL_HEADER_OF);
+    return h.flags & SEG_FLEETING;
+}
+
 /* A record of a fan-out is written once: within a segment its place is its name. */
 static int keep_message(struct salvage *s, uint64_t segment, const struct seg_entry *e)
 {
@@ -114,7 +166,7 @@ static int keep_message(struct salvage *s, uint64_t segment, const struct seg_en
     }
     add.iov[0] = (struct iovec){bytes, e->len};
     if (e->len > 0) /* an empty one is where the next one is */
-        add.key = (const void *)(uintptr_t)(segment << 32 | (e->off + 1));
+        add.key = (const void *)(uintptr_t)(segment << 33 | ((uint64_t)e->off + 1) << 1);
     add.token = bytes;
     r = db_add(s->to, &add, 0);
     if (r == 0)
@@ -153,6 +205,8 @@ static int copy_segment(struct salvage *s, uint64_t segment, const uint8_t *list
     uint8_t *acks;
     int r, end;
 
+    if (is_fleeting(s, segment))
+        return 0;
     if (seg_open(&reader, list, len) < 0) {
         s->found.lists_lost++;
         return 0;
@@ -160,7 +214,7 @@ static int copy_segment(struct salvage *s, uint64_t segment, const uint8_t *list
     acks = read_acks(s, segment, reader.left);
     r = 0;
     while (r == 0 && (end = seg_next(&reader, &e)) == 1) {
-        if (!acks || !ackmap_has(acks, slot))
+        if ((!acks || !ackmap_has(acks, slot)) && !is_settled(s, &e))
             r = keep_message(s, segment, &e);
         slot++;
     }
@@ -236,6 +290,7 @@ static int copy_all(struct salvage *s)
 
     if (r == 0)
         r = copy_ids(s);
+    load_settled(s);
     if (r == 0)
         r = copy_messages(s);
     return r == 0 ? db_each_def(s->to, count_def, &s->found.definitions) : r;
@@ -294,6 +349,7 @@ int db_salvage(const char *from, const char *to, const char *vfs, struct db_salv
         }
     }
     u64map_fini(&s.queues);
+    rt_free(s.settled);
     sql_close(s.from);
     if (r == 0)
         *ret = s.found;

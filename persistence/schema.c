@@ -18,9 +18,18 @@
  * - entries: where each record lies and whose it is.
  * - acks: which entries are settled; no row where none is.
  *
+ * A row of `settled` settles a queue's messages from one seq to another, wherever they lie. It
+ * stays until they have gone.
+ *
  * In meta, epoch is the number of openings, clean is 1 after an ordered stop, next_id is the first
- * id that is not reserved.
+ * id that is not reserved; run is the program that was the last to open it, and of fleeting
+ * segments those with an id from fleeting_from on are its.
  */
+#define SETTLED                                                                 \
+    "CREATE TABLE settled(queue INTEGER NOT NULL, first INTEGER NOT NULL,"      \
+    " last INTEGER NOT NULL, PRIMARY KEY(queue, first)) STRICT, WITHOUT ROWID;" \
+    "INSERT INTO meta(name, value) VALUES ('run', 0), ('fleeting_from', 1);"
+
 static const char schema[] =
     "CREATE TABLE segment(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
     "CREATE TABLE header(id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
@@ -37,10 +46,10 @@ static const char schema[] =
     "CREATE TABLE setting(kind TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL,"
     " PRIMARY KEY(kind, name)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "INSERT INTO meta(name, value) VALUES ('epoch', 0), ('clean', 1), ('next_id', 1);";
+    "INSERT INTO meta(name, value) VALUES ('epoch', 0), ('clean', 1), ('next_id', 1);" SETTLED;
 
 const struct schema_step schema_steps[] = {
-    {.fn = migrate_headers}, {0}, /* the end */
+    {.fn = migrate_headers}, {.text = SETTLED}, {0}, /* the end */
 };
 
 _Static_assert(sizeof(schema_steps) / sizeof(schema_steps[0]) == SCHEMA_VERSION,

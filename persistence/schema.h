@@ -14,7 +14,7 @@
 struct sql;
 
 /* What this program writes, and the newest that it reads. */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /*
  * The oldest version whose definitions, entries, acks and records have the form that this one

@@ -199,6 +199,7 @@ size_t seg_head_encode(const struct seg_head *h, const struct seg_queue *queues,
     p = put_varint(p, h->epoch);
     p = put_varint(p, h->n_entries);
     p = put_varint(p, h->data_bytes);
+    p = put_varint(p, h->flags);
     p = put_varint(p, h->n_queues);
     for (uint32_t i = 0; i < h->n_queues; i++) {
         p = put_varint(p, queues[i].queue);
@@ -212,13 +213,15 @@ size_t seg_head_encode(const struct seg_head *h, const struct seg_queue *queues,
     return len + 4;
 }
 
-static int get_head(const uint8_t **p, const uint8_t *end, struct seg_head *h)
+static int get_head(const uint8_t **p, const uint8_t *end, uint8_t version, struct seg_head *h)
 {
+    h->flags = 0;
     if (get_varint(p, end, &h->group) < 0 || get_varint(p, end, &h->epoch) < 0 ||
         get_u32_varint(p, end, &h->n_entries) < 0 || get_varint(p, end, &h->data_bytes) < 0 ||
+        (version > 2 && get_u32_varint(p, end, &h->flags) < 0) ||
         get_u32_varint(p, end, &h->n_queues) < 0)
         return -EBADMSG;
-    return 0;
+    return h->flags & ~(uint32_t)SEG_FLEETING ? -EBADMSG : 0;
 }
 
 static int get_queue(const uint8_t **p, const uint8_t *end, uint8_t version, struct seg_queue *q)
@@ -240,7 +243,7 @@ int seg_head_decode(const uint8_t *in, size_t len, struct seg_head *ret, struct 
     struct seg_head h;
     uint64_t n_entries = 0;
 
-    if (open_block(in, len, SEG_HEAD_VERSION, &p, &end) < 0 || get_head(&p, end, &h) < 0)
+    if (open_block(in, len, SEG_HEAD_VERSION, &p, &end) < 0 || get_head(&p, end, in[0], &h) < 0)
         return -EBADMSG;
     for (uint32_t i = 0; i < h.n_queues; i++) {
         struct seg_queue q;

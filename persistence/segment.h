@@ -7,9 +7,9 @@
  *   entry:   mask (1), varint queue, varint seq, then, unless SAME_RECORD (the bytes are those of
  *            the entry before: a fan-out), varint offset, varint length, CRC32C of the record;
  *            then the optional fields that the mask names
- *   header:  version 2, varints group, epoch, entries, data bytes, queues; for each queue varints
- *            id, first seq, last seq less the first, count, bytes; CRC32C of all before. Version 1
- *            had no last seq
+ *   header:  version 3, varints group, epoch, entries, data bytes, flags, queues; for each queue
+ *            varints id, first seq, last seq less the first, count, bytes; CRC32C of all before.
+ *            Version 1 had no last seq, versions 1 and 2 no flags
  */
 #ifndef PERSISTENCE_SEGMENT_H
 #define PERSISTENCE_SEGMENT_H
@@ -50,10 +50,15 @@ struct seg_head {
     uint64_t data_bytes;
     uint32_t n_entries;
     uint32_t n_queues;
+    uint32_t flags; /* enum seg_flags */
+};
+
+enum seg_flags {
+    SEG_FLEETING = 1, /* nothing in it outlives the program that wrote it */
 };
 
 /* That of headers. */
-#define SEG_HEAD_VERSION 2
+#define SEG_HEAD_VERSION 3
 
 /* Bounds of the encoded forms, for the caller who makes room. */
 #define SEG_ENTRY_MAX          80 /* one entry */
@@ -94,8 +99,8 @@ size_t seg_head_encode(const struct seg_head *h, const struct seg_queue *queues,
 
 /*
  * Reads a header. queues has room for max of them; what is beyond is checked and left out.
- * Returns its version (2; or 1, where the queues' last seqs are only their first), or -EBADMSG and
- * writes nothing to *ret.
+ * Returns its version (1: the queues' last seqs are only their first), or -EBADMSG and writes
+ * nothing to *ret.
  */
 int seg_head_decode(const uint8_t *in, size_t len, struct seg_head *ret, struct seg_queue *queues,
                     uint32_t max);

@@ -28,14 +28,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/runtime/runtime.h"
 #include "broker/runtime/world.h"
 #include "persistence/commit_policy.h"
 #include "persistence/store_internal.h"
-
-static uint64_t now_us(void)
-{
-    return world()->now_ns() / 1000;
-}
 
 void store_fail(struct store *st, int r, const char *doing)
 {
@@ -106,7 +102,7 @@ static void answer(struct msg *request)
 
 void store_commit(struct store *st)
 {
-    uint64_t before = now_us(), group = db_group(st->db);
+    uint64_t before = store_now_us(), group = db_group(st->db);
     int r = db_commit(st->db);
 
     if (r < 0)
@@ -114,7 +110,8 @@ void store_commit(struct store *st)
     if (db_group(st->db) != group) {
         st->n_groups++;
         store_compact_later(st);
-        st->commit_us = now_us() - before;
+        store_trim_later(st);
+        st->commit_us = store_now_us() - before;
     }
     st->is_due = false;
     tell_queues(st);
@@ -149,7 +146,7 @@ static void on_flush(void *state)
 
     if (!st->db)
         return;
-    now = now_us();
+    now = store_now_us();
     if (group_due(st) <= now) {
         /* What has come by now goes along: its acks may settle what need not be written then. */
         if (!st->is_closing_group)
@@ -172,6 +169,7 @@ static void on_start(struct store *st)
 {
     const struct db_config config = {.dir = st->arg.dir,
                                      .vfs = world()->vfs,
+                                     .run = rt_run(),
                                      .realloc = proc_realloc,
                                      .free = proc_free,
                                      .release = store_release,

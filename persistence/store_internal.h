@@ -47,6 +47,8 @@ struct store {
     uint64_t compact_due_us;   /* of the next step or round of compaction; UINT64_MAX: none */
     uint64_t compact_below, compact_mark; /* ids of segments: old enough; and in the next round */
     uint64_t n_compacted;                 /* bytes */
+    uint64_t trim_due_us;                 /* of the next step; UINT64_MAX: none */
+    uint32_t trim_pieces;                 /* of a step that takes about 10 ms */
     bool is_compacting, compact_wrote;    /* in a round; which has written something */
     uint64_t n_groups, n_adds, n_withdrawn, n_acks, n_stale; /* for inspect */
     uint64_t commit_us;                                      /* what the last one took */
@@ -63,6 +65,8 @@ __attribute__((noreturn)) void store_fail(struct store *st, int r, const char *d
 
 /* store_upkeep.c */
 
+/* The world's clock now, not as of the turn. */
+uint64_t store_now_us(void);
 /* Once the database is open. */
 void store_upkeep_init(struct store *st);
 /* After each commit: copies the WAL if it is as large as it may be. */
@@ -89,6 +93,15 @@ void store_on_reserve(struct store *st, struct msg *m);
 void store_compact_later(struct store *st);
 /* Takes the step that is due. Not while something waits for a commit. */
 void store_compact_go_on(struct store *st);
+
+/* store_trim.c */
+
+/* Once the database is open. */
+void store_trim_init(struct store *st);
+/* Something was committed. */
+void store_trim_later(struct store *st);
+/* Takes the step that is due. Not while something waits for a commit. */
+void store_trim_go_on(struct store *st, uint64_t now);
 
 /* store_read.c */
 

@@ -31,7 +31,7 @@
 /* Stores that are open. A variable of the program, because no process knows them all. */
 static atomic_uint n_stores;
 
-static uint64_t now_us(void)
+uint64_t store_now_us(void)
 {
     return world()->now_ns() / 1000;
 }
@@ -78,8 +78,9 @@ void store_upkeep_init(struct store *st)
     st->checkpoint_bytes = CHECKPOINT_FIRST_BYTES;
     st->vacuum_pages = VACUUM_FIRST_PAGES;
     st->vacuum_due_us = UINT64_MAX;
-    st->idle_due_us = now_us() + IDLE_US;
-    st->compact_due_us = now_us() + store_tuning.cold_us;
+    st->idle_due_us = store_now_us() + IDLE_US;
+    st->compact_due_us = store_now_us() + store_tuning.cold_us;
+    store_trim_init(st);
     take_share(st);
 }
 
@@ -110,12 +111,12 @@ static uint64_t next_checkpoint(const struct store *st, uint64_t bytes, uint64_t
 static void checkpoint(struct store *st)
 {
     uint64_t bytes = db_wal_bytes(st->db);
-    uint64_t before = now_us();
+    uint64_t before = store_now_us();
     int r = db_checkpoint(st->db);
 
     if (r < 0)
         store_fail(st, r, "checkpoint");
-    st->checkpoint_us = now_us() - before;
+    st->checkpoint_us = store_now_us() - before;
     store_upkeep_took(st, st->checkpoint_us);
     st->checkpoint_bytes = next_checkpoint(st, bytes, st->checkpoint_us);
 }
@@ -131,7 +132,7 @@ static void checkpoint_if_due(struct store *st)
 
 void store_upkeep_committed(struct store *st)
 {
-    uint64_t now = now_us();
+    uint64_t now = store_now_us();
 
     st->idle_due_us = now + IDLE_US;
     if (st->vacuum_due_us == UINT64_MAX)
@@ -148,7 +149,7 @@ static void vacuum(struct store *st, uint64_t now)
 
     if (r < 0)
         store_fail(st, r, "vacuum");
-    took = now_us() - now;
+    took = store_now_us() - now;
     store_upkeep_took(st, took);
     st->vacuum_due_us = r > 0 ? now + took + VACUUM_PAUSE_US : UINT64_MAX;
     if (took > VACUUM_US && st->vacuum_pages > 1)
@@ -172,17 +173,21 @@ uint64_t store_upkeep_due(const struct store *st)
 {
     uint64_t due = st->vacuum_due_us < st->idle_due_us ? st->vacuum_due_us : st->idle_due_us;
 
+    if (st->trim_due_us < due)
+        due = st->trim_due_us;
     return due < st->compact_due_us ? due : st->compact_due_us;
 }
 
 void store_upkeep_go_on(struct store *st)
 {
-    uint64_t now = now_us();
+    uint64_t now = store_now_us();
 
     if (st->vacuum_due_us <= now)
         vacuum(st, now);
     else if (st->idle_due_us <= now)
         rest(st);
+    else if (st->trim_due_us <= now)
+        store_trim_go_on(st, now);
     else if (st->compact_due_us <= now)
         store_compact_go_on(st);
 }

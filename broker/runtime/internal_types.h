@@ -313,6 +313,7 @@ struct rt {
     bool running, simulated;
     struct rt_config config;
     struct world world;
+    uint64_t number; /* rt_run */
     unsigned n_scheds, n_workers, n_pool;
     struct sched *scheds;
     struct pool *pool;

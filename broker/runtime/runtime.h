@@ -65,6 +65,8 @@ void rt_step_others(unsigned n);
 void rt_kill_all(void);
 
 unsigned rt_schedulers(void);
+/* Tells this run of the program from all others: another number after each rt_start, never 0. */
+uint64_t rt_run(void);
 /* Processes alive, messages alive: for tests that nothing leaks. */
 uint64_t rt_live_procs(void);
 uint64_t rt_live_msgs(void);

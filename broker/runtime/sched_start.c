@@ -200,6 +200,7 @@ static int threads_start(void)
 
 int rt_start(const struct rt_config *config)
 {
+    static uint64_t n_runs; /* random numbers of a test's world may not differ */
     int r = 0;
 
     BUG_ON(rt.running);
@@ -225,9 +226,15 @@ int rt_start(const struct rt_config *config)
         everything_free();
         return r;
     }
+    rt.number = (rt.world.random() + ++n_runs) | 1;
     rt.running = true;
     outside_set(true);
     return 0;
+}
+
+uint64_t rt_run(void)
+{
+    return rt.number;
 }
 
 void rt_root_ended(const struct exit_reason *why)

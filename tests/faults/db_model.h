@@ -3,8 +3,8 @@
  * both.
  *
  * The model knows for each (queue, seq) which record is live, now and as of the last commit. A
- * database opened after a crash must be the one or the other, as a whole. For tests that include
- * it.
+ * database opened after a crash must be the one or the other, as a whole, but for what is fleeting
+ * where another program opens it. For tests that include it.
  */
 #ifndef TESTS_FAULTS_DB_MODEL_H
 #define TESTS_FAULTS_DB_MODEL_H
@@ -42,8 +42,11 @@ struct model {
     bool is_used[MODEL_QUEUES][MODEL_SEQS];
     uint32_t next_record;
     uint64_t seed;
-    int64_t tokens;     /* held by the db */
-    bool is_committing; /* a commit was begun whose outcome is not known */
+    int64_t tokens;       /* held by the db */
+    bool is_committing;   /* a commit was begun whose outcome is not known */
+    uint32_t fleeting_in; /* one of so many messages is fleeting; 0: none */
+    uint64_t run;
+    uint32_t n_opened;
     uint8_t *buf, *want;
     char why[200]; /* of the last opening that failed */
 };
@@ -63,7 +66,8 @@ static inline struct model *model_new(uint64_t seed)
 
     assert_non_null(m);
     m->seed = seed;
-    m->next_record = 1;
+    m->next_record = m->run = 1;
+    m->fleeting_in = 3;
     m->now.next_id = m->durable.next_id = 1;
     m->buf = malloc(MODEL_BYTES);
     m->want = malloc(MODEL_BYTES);
@@ -105,17 +109,41 @@ static void model_release(void *ctx, void *token)
     free(token);
 }
 
+static bool model_is_fleeting(const struct model *m, int q, uint32_t record)
+{
+    return m->fleeting_in > 0 && (record + (uint32_t)q) % m->fleeting_in == 0;
+}
+
+/* Another program opens the database from now on. */
+static void model_next_run(struct model *m)
+{
+    m->run++;
+    for (int q = 0; q < MODEL_QUEUES; q++) {
+        for (int seq = 0; seq < MODEL_SEQS; seq++) {
+            if (model_is_fleeting(m, q, m->now.record[q][seq]))
+                m->now.record[q][seq] = 0;
+            if (model_is_fleeting(m, q, m->durable.record[q][seq]))
+                m->durable.record[q][seq] = 0;
+        }
+    }
+}
+
+/* Every third time by another program. */
 static inline int model_open(struct model *m, const char *vfs, struct db **ret)
 {
     /* Sometimes room for all entries, sometimes for those of one segment. */
     const struct db_config config = {.dir = "d",
                                      .vfs = vfs,
                                      .block_bytes = m->seed % 2 ? 0 : 1,
+                                     .wide_extents = 1 + (uint32_t)(m->seed % 7),
+                                     .run = m->run + (m->n_opened % 3 == 2),
                                      .release = model_release,
                                      .ctx = m};
     char why[200];
     int r = db_open(&config, ret, why, sizeof(why));
 
+    if (m->n_opened++ % 3 == 2)
+        model_next_run(m);
     if (r < 0) {
         assert_true(why[0] != '\0');
         snprintf(m->why, sizeof(m->why), "%s", why);
@@ -160,6 +188,7 @@ static int model_publish(struct model *m, struct db *db)
         record_bytes(record, bytes);
         add.iov[0] = (struct iovec){bytes, len / 3};
         add.iov[1] = (struct iovec){bytes + len / 3, len - len / 3};
+        add.is_fleeting = model_is_fleeting(m, q, record);
         if (model_roll(m) % 3 == 0)
             add.attr = (struct seg_attr){.flags = record, .expiry_ms = record};
         assert_int_equal(db_add(db, &add, 0), 0);
@@ -244,6 +273,10 @@ static inline int model_step(struct model *m, struct db *db)
         return model_ack(m, db);
     if (choice < 77)
         return model_purge(m, db);
+    if (choice < 79) {
+        r = db_trim_step(db, 1 + (uint32_t)(model_roll(m) % 5));
+        return r == -EBUSY || r > 0 ? 0 : r;
+    }
     if (choice < 83)
         return model_row(m, db);
     if (choice < 84) {

@@ -159,12 +159,24 @@ static void each_version_is_opened(void **state)
     for (int version = 1; version <= SCHEMA_VERSION; version++) {
         struct crash_fs *fs = crash_fs_new(VFS);
         struct db *db;
+        int r;
 
         load_fixture(version);
         db = must_open();
         check_all(db);
         assert_int_equal(db_close(db), 0);
         db = must_open();
+        check_all(db);
+        assert_int_equal(db_queue_info(db, 3).n_live, 0);
+        assert_true(db_is_trimming(db) == (version > 2));
+        assert_int_equal(db_commit(db), 0);
+        while ((r = db_trim_step(db, 2)) > 0)
+            continue;
+        assert_int_equal(r, 0);
+        check_all(db);
+        db_abandon(db);
+        db = must_open();
+        assert_false(db_is_trimming(db));
         check_all(db);
         db_abandon(db);
         crash_fs_free(fs);

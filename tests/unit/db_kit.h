@@ -28,4 +28,17 @@ static void assert_text(struct db *db, uint64_t queue, uint64_t seq, const char 
     assert_memory_equal(buf, text, strlen(text));
 }
 
+/* Bytes of the database once all of it is copied out of the WAL and the free pages are gone. */
+static inline size_t settled_size(struct crash_fs *fs, struct db *db)
+{
+    size_t len = 0;
+
+    assert_int_equal(db_commit(db), 0);
+    while (db_vacuum_step(db, 100, 0) > 0)
+        continue;
+    assert_int_equal(db_checkpoint(db), 0);
+    assert_non_null(crash_fs_file(fs, "d/store.sqlite", &len));
+    return len;
+}
+
 #endif

@@ -31,19 +31,6 @@ static int setup(void **state)
     return 0;
 }
 
-/* Bytes of the database once all of it is copied out of the WAL and the free pages are gone. */
-static size_t settled_size(struct crash_fs *fs, struct db *db)
-{
-    size_t len = 0;
-
-    assert_int_equal(db_commit(db), 0);
-    while (db_vacuum_step(db, 100, 0) > 0)
-        continue;
-    assert_int_equal(db_checkpoint(db), 0);
-    assert_non_null(crash_fs_file(fs, "d/store.sqlite", &len));
-    return len;
-}
-
 static void compact(struct db *db, uint64_t below, uint32_t min_extents)
 {
     const struct db_compact how = {.below = below, .min_extents = min_extents, .max_scan = 7};

@@ -6,7 +6,6 @@
 #include "tests/faults/crash_vfs.h"
 #include "tests/faults/db_model.h"
 #include "tests/unit/db_kit.h"
-#include "tests/unit/db_kit.h"
 
 #define VFS "test-db"
 
@@ -118,19 +117,6 @@ static void sent_again_is_kept_once(void **state)
     assert_true(db_pending(db).due_us == UINT64_MAX);
     assert_int_equal(db_queue_info(db, 1).n_live, 1);
     assert_int_equal(db_close(db), 0);
-}
-
-/* Bytes of the database once all of it is copied out of the WAL and the free pages are gone. */
-static size_t settled_size(struct crash_fs *fs, struct db *db)
-{
-    size_t len = 0;
-
-    assert_int_equal(db_commit(db), 0);
-    while (db_vacuum_step(db, 100, 0) > 0)
-        continue;
-    assert_int_equal(db_checkpoint(db), 0);
-    assert_non_null(crash_fs_file(fs, "d/store.sqlite", &len));
-    return len;
 }
 
 static bool file_has(struct crash_fs *fs, const char *name, const char *text)
@@ -330,8 +316,10 @@ static void strange_files_are_refused(void **state)
         const char *why;
     } table[] = {
         {"PRAGMA user_version = 1000", -ENOTSUP, "newer version"},
-        {"PRAGMA user_version = 2; PRAGMA application_id = 5", -EINVAL, "not a message store"},
-        {"PRAGMA application_id = 1466004078; UPDATE header SET data = x'01'", -EUCLEAN, "header"},
+        {"PRAGMA user_version = 3; PRAGMA application_id = 5", -EINVAL, "not a message store"},
+        {"PRAGMA user_version = 3; PRAGMA application_id = 1466004078; UPDATE header SET data = "
+         "x'01'",
+         -EUCLEAN, "header"},
     };
     const struct db_config config = {.dir = "d", .vfs = VFS};
     struct db *db = open_db();
