@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the C table of the files under a folder: gen_files.py FOLDER OUTPUT DEPFILE."""
+"""Makes the C table of the files under a folder, and of others under names of their own:
+gen_files.py FOLDER OUTPUT DEPFILE [NAME=PATH...]."""
 import hashlib
 import os
 import sys
@@ -35,11 +36,12 @@ def array(number, data):
     return "static const unsigned char bytes_%d[] = {\n%s\n};\n" % (number, ",\n".join(rows) or "0")
 
 
-def main(folder, output, depfile):
+def main(folder, output, depfile, *others):
     arrays, rows = [], []
-    names = find(folder)
-    for number, name in enumerate(names):
-        with open(os.path.join(folder, name), "rb") as f:
+    paths = {name: os.path.join(folder, name) for name in find(folder)}
+    paths.update(other.split("=", 1) for other in others)
+    for number, (name, path) in enumerate(sorted(paths.items())):
+        with open(path, "rb") as f:
             data = f.read()
         etag = '\\"%s\\"' % hashlib.sha256(data).hexdigest()[:24]
         arrays.append(array(number, data))
@@ -51,7 +53,7 @@ def main(folder, output, depfile):
         f.write("\nconst struct file files[] = {\n%s    {0},\n};\n" % "".join(rows))
     folders = [base for base, _, _ in os.walk(folder)]
     with open(depfile, "w", encoding="utf-8") as f:
-        f.write("%s: %s\n" % (output, " ".join([os.path.join(folder, n) for n in names] + folders)))
+        f.write("%s: %s\n" % (output, " ".join(list(paths.values()) + folders)))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,7 @@
 #include "broker/core/config.h"
 
 static const struct view *const groups[] = {
-    views_backup,
-    views_overview,
-    views_processes,
-    views_queues,
+    views_backup, views_live, views_overview, views_processes, views_queues,
 };
 
 const struct view *views_find(const struct path *path, enum http_method method, unsigned *ret_allow)

@@ -8,6 +8,7 @@
 #include "mgmt/request.h"
 
 extern const struct view views_backup[];
+extern const struct view views_live[];
 extern const struct view views_overview[];
 extern const struct view views_processes[];
 extern const struct view views_queues[];

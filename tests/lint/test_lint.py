@@ -7,6 +7,7 @@ import unittest
 
 import include_law
 import layout
+import markup
 import size
 import stands_alone
 
@@ -119,6 +120,21 @@ class StandsAlone(unittest.TestCase):
             with open(os.path.join(root, "x.md"), "w", encoding="utf-8") as f:
                 f.write("a line\n" + stands_alone.WORDS[0] + "\n")
             self.assertEqual(len(stands_alone.check_tree(root)), 1)
+
+
+class Markup(unittest.TestCase):
+    def test_what_is_forbidden(self):
+        for line in ("el.innerHTML = name;", "x.insertAdjacentHTML('a', b)", "eval(text)",
+                     "setTimeout('go()', 1)", '<div style="color: red">', "<script>go()</script>",
+                     '<img onerror="go()">', '@import "x.css";', "fetch('//there')",
+                     'src="https://there/x.js"', "document.cookie = x"):
+            self.assertTrue(markup.check("mgmt/ui/x", line), line)
+
+    def test_what_is_fine(self):
+        for line in ("el.textContent = name;", '<script src="js/main.js"></script>',
+                     "setTimeout(fn, 1);", "// a comment", "const style = read(name);",
+                     'const SVG = "http://www.w3.org/2000/svg";'):
+            self.assertEqual(markup.check("mgmt/ui/x", line), [], line)
 
 
 if __name__ == "__main__":
