@@ -5,7 +5,8 @@
  * one turn sent to one queue; numbers deliveries and keeps what is not settled; confirms.
  * In:  CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_RECHECK, CHANNEL_CLOSE (its connection);
  *      CHANNEL_REPLY (channels); QUEUE_CONFIRM, QUEUE_CREDIT, QUEUE_DELIVER, QUEUE_SETTLED,
- *      QUEUE_WANT, QUEUE_SHARE_BACK, QUEUE_CONSUMER_GONE (queues); replies of queues and the registry; DOWN.
+ *      QUEUE_WANT, QUEUE_SHARE_BACK, QUEUE_CONSUMER_GONE (queues); replies of queues and the
+ *      registry; DOWN.
  * Out: CHANNEL_GRANT, CHANNEL_DONE, CONN_* (its connection); QUEUE_PUBLISH, QUEUE_SETTLE,
  *      QUEUE_PERMIT, QUEUE_SHARE, QUEUE_DETACH and calls (queues); calls to the registry.
  * Links and monitors: linked to its connection; monitors each queue it has a link to.
