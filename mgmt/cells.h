@@ -1,5 +1,6 @@
 /*
- * cells.h - the cells of queues, held over several turns, and what their counters say.
+ * cells.h - the cells of queues and exchanges, held over several turns, and what the counters of
+ * queues say.
  */
 #ifndef MGMT_CELLS_H
 #define MGMT_CELLS_H
@@ -16,8 +17,11 @@ struct cells { /* all zero: none. Each is a reference */
 };
 
 void cells_fini(struct cells *c);
+/* Adds one, whose reference is moved. */
+void cells_add(struct cells *c, struct cell *cell);
 /* Adds the queues of a vhost, which there must be. */
 void cells_add_queues(struct cells *c, const char *vhost);
+void cells_add_exchanges(struct cells *c, const char *vhost);
 /* Calls fn with each vhost's name. */
 void cells_each_vhost(void (*fn)(void *ctx, const char *vhost), void *ctx);
 
@@ -30,8 +34,5 @@ struct queue_sums {
 void queue_sums_add(struct queue_sums *s, const struct cell *c);
 /* The members of "message_stats". The caller's reference. */
 json_t *queue_sums_stats(const struct queue_sums *s);
-
-/* A queue as the API shows it; node: the name of this node. The caller's reference. */
-json_t *queue_json(const struct cell *c, const char *node);
 
 #endif

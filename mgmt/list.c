@@ -60,19 +60,18 @@ bool list_wants_totals(const struct request *r)
     return r->foreign->list->has_totals;
 }
 
-static void fail_named(struct request *r, const char *name, const char *reason)
-{
-    request_respond(r, http_named_error_new(400, name, reason));
-}
-
 static void read_page(struct request *r, struct list *l)
 {
+    char text[128];
+
     l->page = request_param_int(r, "page", 0);
     l->per_page = request_param_int(r, "page_size", PAGE_SIZE);
-    if (l->page < 0 || (l->page == 0 && request_param(r, "page")))
-        fail_named(r, "bad_request", "page must be 1 or more");
-    if (l->per_page < 1 || l->per_page > PAGE_SIZE_MAX)
-        fail_named(r, "bad_request", "page_size must be from 1 to 500");
+    if (l->page >= 0 && (l->page > 0 || !request_param(r, "page")) && l->per_page >= 1 &&
+        l->per_page <= PAGE_SIZE_MAX)
+        return;
+    snprintf(text, sizeof(text), "Invalid pagination parameters: page number %lld, page size %lld",
+             (long long)l->page, (long long)l->per_page);
+    request_fail_named(r, 400, "invalid_pagination_parameters", text);
 }
 
 static void read_filter(struct request *r, struct list *l)
@@ -88,7 +87,7 @@ static void read_filter(struct request *r, struct list *l)
     text = proc_alloc(strlen(l->name) + 5);
     strcpy(stpcpy(text, "(?i)"), l->name); /* as RabbitMQ: of any case */
     if (pattern_new(text, &l->pattern, why, sizeof(why)) < 0)
-        fail_named(r, "bad_request", why);
+        request_fail(r, 400, why);
     proc_free(text);
 }
 
@@ -176,10 +175,9 @@ static int compare_rows(const void *ctx, const struct list_row *a, const struct 
     return l->is_reverse ? -r : r;
 }
 
-/* There is a first one, if an empty one. */
 static size_t count_pages(const struct list *l)
 {
-    return l->n ? (l->n - 1) / (size_t)l->per_page + 1 : 1;
+    return l->n ? (l->n - 1) / (size_t)l->per_page + 1 : 0;
 }
 
 static void add_head(struct text *out, const struct list *l)
@@ -226,10 +224,10 @@ static void cut_page(struct request *r, struct list *l)
 {
     char text[128];
 
-    if ((uint64_t)l->page > count_pages(l)) {
-        snprintf(text, sizeof(text), "page out of range, page: %lld page size: %lld, len: %zu",
+    if (l->page > 1 && (uint64_t)l->page > count_pages(l)) {
+        snprintf(text, sizeof(text), "Page out of range, page: %lld page size: %lld, len: %zu",
                  (long long)l->page, (long long)l->per_page, l->n);
-        fail_named(r, "page_out_of_range", text);
+        request_fail_named(r, 400, "page_out_of_range", text);
     }
     l->at = (size_t)(l->page - 1) * (size_t)l->per_page;
     if (l->end - l->at > (size_t)l->per_page)

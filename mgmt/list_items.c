@@ -3,7 +3,7 @@
  */
 #include <jansson.h>
 
-#include "mgmt/cells.h"
+#include "mgmt/cell_json.h"
 #include "mgmt/list.h"
 #include "mgmt/request.h"
 #include "queues/cell.h"
@@ -41,7 +41,10 @@ static void id_of_cell(const void *item, struct list_id *ret)
 
 static json_t *show_queue(const struct request *r, const void *item)
 {
-    return queue_json(item, r->node);
+    return queue_json(item, r->node,
+                      list_wants_stats(r)    ? QUEUE_STATS
+                      : list_wants_totals(r) ? QUEUE_TOTALS
+                                             : QUEUE_IDENTITY);
 }
 
 static void unref_cell(void *item)

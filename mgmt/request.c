@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "amqp/codec/record.h"
 #include "broker/core/access.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
@@ -71,18 +72,28 @@ void request_fail(struct request *r, int status, const char *reason)
     request_respond(r, http_error_new(status, reason));
 }
 
+void request_fail_named(struct request *r, int status, const char *name, const char *reason)
+{
+    request_respond(r, http_named_error_new(status, name, reason));
+}
+
 void request_fail_not_found(struct request *r)
 {
     request_fail(r, 404, "Not Found");
+}
+
+void request_fail_right(struct request *r, const char *reason)
+{
+    request_fail_named(r, 401, "not_authorised", reason);
 }
 
 void request_fail_amqp(struct request *r, uint16_t code, const char *text)
 {
     switch (code) {
     case 403:
-        request_fail(r, 401, text);
+        request_fail_right(r, text);
     case 404:
-        request_fail_not_found(r);
+        request_fail_named(r, 404, "not_found", text);
     case 541:
         request_fail(r, 503, text);
     default:
@@ -132,6 +143,7 @@ static void free_foreign(void *arg)
     cells_fini(&f->cells);
     list_free(f->list);
     json_decref(f->body);
+    record_unref(f->record);
     json_decref(f->parked);
     rt_free(f);
 }
@@ -226,7 +238,7 @@ static void check_vhost(struct request *r)
         request_fail_not_found(r);
     if (r->m->method == HTTP_GET ? !request_may_see(r, r->vhost)
                                  : !access_may_open(r->user, r->vhost))
-        request_fail(r, 401, "User not authorised to access virtual host");
+        request_fail_right(r, "User not authorised to access virtual host");
 }
 
 static void on_logged(struct request *r, const struct msg *m)
@@ -237,7 +249,7 @@ static void on_logged(struct request *r, const struct msg *m)
     if (m->type != ACCESS_LOGGED || !((const struct msg_access_logged *)(const void *)m)->is_right)
         request_fail(r, 401, "Login failed");
     if (!(r->tags & VIEW_MANAGEMENT))
-        request_fail(r, 401, tag_refusal(VIEW_MANAGEMENT));
+        request_fail_right(r, tag_refusal(VIEW_MANAGEMENT));
     if (r->m->is_foreign && r->m->method != HTTP_GET)
         request_fail(r, 403, "the page that asks is another site's");
     r->view = r->path.n ? views_find(&r->path, r->m->method, &allow) : NULL;
@@ -246,7 +258,7 @@ static void on_logged(struct request *r, const struct msg *m)
     if (!r->view)
         request_fail_not_found(r);
     if (!(r->tags & r->view->tags))
-        request_fail(r, 401, tag_refusal(r->view->tags));
+        request_fail_right(r, tag_refusal(r->view->tags));
     if (r->view->flags & VIEW_VHOST)
         check_vhost(r);
     r->view->start(r);

@@ -17,6 +17,7 @@
 
 struct list;
 struct proc_listing;
+struct record;
 struct request;
 
 /* Whom a view is for: who has one of these tags. */
@@ -53,8 +54,9 @@ struct foreign { /* what is no process memory; given back when the process ends 
     struct text out;
     struct cells cells;
     struct list *list;
-    json_t *body;   /* request_body */
-    json_t *parked; /* view_processes: supervisor's pid text to its parked children */
+    json_t *body;          /* request_body */
+    struct record *record; /* a message that is published */
+    json_t *parked;        /* view_processes: supervisor's pid text to its parked children */
 };
 
 struct request {
@@ -122,10 +124,15 @@ __attribute__((noreturn)) void request_respond(struct request *r,
                                                struct msg_http_response *response);
 /* {"error": what the status is called, "reason": reason}. */
 __attribute__((noreturn)) void request_fail(struct request *r, int status, const char *reason);
+/* The same with this for "error". */
+__attribute__((noreturn)) void request_fail_named(struct request *r, int status, const char *name,
+                                                  const char *reason);
 __attribute__((noreturn)) void request_fail_not_found(struct request *r);
+/* 401 for who is logged in: he may not do this. */
+__attribute__((noreturn)) void request_fail_right(struct request *r, const char *reason);
 /*
- * What a process of the broker refused with this AMQP reply code and text: 404 and 403 are the
- * same here (403: 401 Not authorized), all else is 400.
+ * What a process of the broker refused with this AMQP reply code and text: 403 is 401 here, 404 the
+ * same, 541 is 503, all else 400.
  */
 __attribute__((noreturn)) void request_fail_amqp(struct request *r, uint16_t code,
                                                  const char *text);

@@ -75,10 +75,8 @@ const json_t *request_body(struct request *r)
 
     if (!f->body)
         f->body = parse(r->m->body);
-    if (!f->body)
-        request_respond(r, http_named_error_new(400, "bad_request", "not_json"));
-    if (!json_is_object(f->body))
-        request_fail(r, 400, "the body is not a JSON object");
+    if (!f->body || !json_is_object(f->body))
+        request_fail(r, 400, "not_json"); /* RabbitMQ's words, of both */
     return f->body;
 }
 
@@ -108,9 +106,13 @@ bool request_body_bool(struct request *r, const char *key, bool otherwise)
 
     if (!value || json_is_null(value))
         return otherwise;
-    if (json_is_string(value)) /* as rabbitmqadmin and forms of pages send them */
-        return !strcmp(json_string_value(value), "true");
-    if (!json_is_boolean(value))
-        fail_type(r, key, "true or false");
-    return json_is_true(value);
+    if (json_is_boolean(value))
+        return json_is_true(value);
+    if (json_is_string(value)) { /* as rabbitmqadmin and forms of pages send them */
+        if (!strcmp(json_string_value(value), "true"))
+            return true;
+        if (!strcmp(json_string_value(value), "false"))
+            return false;
+    }
+    fail_type(r, key, "true or false");
 }

@@ -1,8 +1,14 @@
 /*
- * Views of queues: all, those of a vhost, one.
+ * Views of queues: all, those of a vhost, one; declaring, deleting and purging one.
  */
+#include <string.h>
+
+#include "mgmt/ask.h"
+#include "mgmt/cell_json.h"
 #include "mgmt/list.h"
 #include "mgmt/views.h"
+#include "queues/queue.h"
+#include "queues/registry.h"
 #include "queues/route.h"
 
 static void add_vhost(void *ctx, const char *vhost)
@@ -38,20 +44,94 @@ static void start_vhost(struct request *r)
 
 static void start_one(struct request *r)
 {
-    const struct path_segment *name = &r->path.segment[3];
+    request_finish_json(r, queue_json(ask_queue(r, 3), r->node, QUEUE_STATS));
+}
+
+static bool is_there(const struct request *r, struct amqp_bytes name)
+{
     struct vhost_tables tables;
     const struct cell *c;
 
     vhost_tables_open(r->vhost, &tables);
-    c = vhost_find_queue(&tables, name->p, name->len);
-    if (!c || cell_at(c)->state == CELL_DELETED)
-        request_fail_not_found(r);
-    request_finish_json(r, queue_json(c, r->node));
+    c = vhost_find_queue(&tables, name.p, name.len);
+    return c && cell_at(c)->state != CELL_DELETED;
+}
+
+static void start_declare(struct request *r)
+{
+    struct amqp_bytes name = ask_new_name(r, 3), args = ask_arguments(r);
+    uint32_t flags = (request_body_bool(r, "durable", false) ? CELL_DURABLE : 0) |
+                     (request_body_bool(r, "auto_delete", false) ? CELL_AUTO_DELETE : 0);
+    struct msg_registry_declare *m;
+
+    ask_right(r, ACCESS_QUEUE, name, ACCESS_CONFIGURE);
+    ask_target_right(r, ACCESS_QUEUE, name, args, "x-dead-letter-exchange");
+    r->at = is_there(r, name) ? 204 : 201;
+    m = registry_declare_new(REGISTRY_QUEUE_DECLARE, name.p, name.len);
+    m->flags = flags;
+    m->owner = proc_self();
+    m->args = ask_blob(args);
+    ask_registry(r, &m->hdr);
+}
+
+static void start_delete(struct request *r)
+{
+    const struct cell *c = ask_queue(r, 3);
+    bool if_unused = request_param_is_true(r, "if-unused");
+    bool if_empty = request_param_is_true(r, "if-empty");
+    struct msg_registry_delete *m;
+
+    ask_right(r, ACCESS_QUEUE, amqp_bytes(cell_name(c), c->name_len), ACCESS_CONFIGURE);
+    m = registry_delete_new(REGISTRY_QUEUE_DELETE, cell_name(c), c->name_len);
+    m->if_unused = if_unused;
+    m->if_empty = if_empty;
+    m->owner = proc_self();
+    r->at = 204;
+    ask_registry(r, &m->hdr);
+}
+
+static void start_purge(struct request *r)
+{
+    const struct cell *c = ask_queue(r, 3);
+    const struct cell_at *at;
+
+    ask_right(r, ACCESS_QUEUE, amqp_bytes(cell_name(c), c->name_len), ACCESS_READ);
+    at = ask_running(r, c);
+    r->asked = proc_call(at->pid, &queue_ask_new(QUEUE_PURGE, at->epoch)->hdr, PROC_NO_TIMEOUT);
+}
+
+static void handle_purge(struct request *r, struct msg *m)
+{
+    const struct msg_queue_reply *reply = (const struct msg_queue_reply *)(const void *)m;
+
+    CHECK(m->ref == r->asked);
+    if (m->type != QUEUE_REPLY)
+        request_fail(r, 503, "the queue is being restarted");
+    if (reply->code)
+        request_fail_amqp(r, reply->code, reply->text);
+    request_finish_empty(r);
+}
+
+/* Mirrors, which these are about, are not; so all of them are in step. */
+static void start_action(struct request *r)
+{
+    const char *action = request_body_text(r, "action");
+
+    (void)ask_queue(r, 3); /* 404 */
+    if (!action || (strcmp(action, "sync") && strcmp(action, "cancel_sync")))
+        request_fail(r, 400, "the action is none of sync, cancel_sync");
+    request_finish_empty(r);
 }
 
 const struct view views_queues[] = {
     {"api/queues", HTTP_GET, VIEW_MANAGEMENT, 0, start_all, NULL},
+    {"api/queues/detailed", HTTP_GET, VIEW_MANAGEMENT, 0, start_all, NULL},
     {"api/queues/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_vhost, NULL},
     {"api/queues/x/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_one, NULL},
+    {"api/queues/x/x", HTTP_PUT, VIEW_MANAGEMENT, VIEW_VHOST, start_declare, ask_finish},
+    {"api/queues/x/x", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_delete, ask_finish},
+    {"api/queues/x/x/contents", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_purge,
+     handle_purge},
+    {"api/queues/x/x/actions", HTTP_POST, VIEW_POLICYMAKER, VIEW_VHOST, start_action, NULL},
     {0},
 };

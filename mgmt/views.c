@@ -5,9 +5,19 @@
 
 #include "broker/core/config.h"
 
+/* One a line, so that changes at the same time do not meet. */
+/* clang-format off */
 static const struct view *const groups[] = {
-    views_backup, views_live, views_overview, views_processes, views_queues,
+    views_backup,
+    views_bindings,
+    views_exchanges,
+    views_live,
+    views_messages,
+    views_overview,
+    views_processes,
+    views_queues,
 };
+/* clang-format on */
 
 const struct view *views_find(const struct path *path, enum http_method method, unsigned *ret_allow)
 {

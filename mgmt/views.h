@@ -9,6 +9,9 @@
 
 extern const struct view views_backup[];
 extern const struct view views_live[];
+extern const struct view views_bindings[];
+extern const struct view views_exchanges[];
+extern const struct view views_messages[];
 extern const struct view views_overview[];
 extern const struct view views_processes[];
 extern const struct view views_queues[];

@@ -3,72 +3,27 @@
  */
 #include <string.h>
 
-#include "amqp/codec/table.h"
 #include "broker/runtime/alloc.h"
 #include "queues/definitions_impl.h"
+#include "queues/table_json.h"
 
 static bool get_bool(const json_t *o, const char *key)
 {
     return json_is_true(json_object_get(o, key));
 }
 
-static void put_value(struct ftable_builder *b, const char *key, const json_t *v)
-{
-    const char *name;
-    json_t *inner;
-    size_t i;
-
-    switch (json_typeof(v)) {
-    case JSON_OBJECT:
-        ftable_open_table(b, key);
-        json_object_foreach((json_t *)v, name, inner)
-            put_value(b, name, inner);
-        ftable_end(b);
-        break;
-    case JSON_ARRAY:
-        ftable_open_array(b, key);
-        json_array_foreach(v, i, inner)
-            put_value(b, NULL, inner);
-        ftable_end(b);
-        break;
-    case JSON_STRING:
-        ftable_put_bytes(b, key, amqp_bytes(json_string_value(v), json_string_length(v)));
-        break;
-    case JSON_INTEGER:
-        ftable_put_int(b, key, json_integer_value(v));
-        break;
-    case JSON_REAL:
-        ftable_put_double(b, key, json_real_value(v));
-        break;
-    case JSON_NULL:
-        ftable_put_void(b, key);
-        break;
-    default:
-        ftable_put_bool(b, key, json_is_true(v));
-        break;
-    }
-}
-
 static int take_args(struct reader *r, const json_t *o, struct definition *d)
 {
-    json_t *args = json_object_get(o, "arguments"), *v;
-    struct ftable_builder b;
-    struct amqp_bytes bytes;
-    const char *key;
+    json_t *args = json_object_get(o, "arguments");
+    ssize_t size;
 
     if (!json_is_object(args) || json_object_size(args) == 0)
         return 0;
-    for (size_t cap = 0;; cap = b.len) {
-        ftable_build(&b, d->args, cap);
-        json_object_foreach(args, key, v)
-            put_value(&b, key, v);
-        if (cap > 0 || b.error || b.len > FTABLE_MAX_SIZE)
-            break;
-        d->args = rt_alloc(b.len + 1);
-    }
-    if (b.len > FTABLE_MAX_SIZE || ftable_finish(&b, &bytes) < 0)
+    size = table_of_json(args, NULL, 0);
+    if (size < 0)
         return definition_refuse(r, "'arguments' cannot be a table");
-    d->args_len = bytes.len;
+    d->args = rt_alloc((size_t)size);
+    d->args_len = (size_t)table_of_json(args, d->args, (size_t)size);
     return 0;
 }
 
