@@ -1,6 +1,6 @@
 /*
- * publish.h - a message that a view gives to the queues of a vhost, for who asks it: with the checks
- * that a channel makes, and confirmed by every queue that it reaches.
+ * publish.h - a message that a view gives to the queues of a vhost, for who asks it: with the
+ * checks that a channel makes, and confirmed by every queue that it reaches.
  */
 #ifndef MGMT_PUBLISH_H
 #define MGMT_PUBLISH_H
