@@ -46,11 +46,13 @@ static void add(_Atomic uint64_t *to, uint64_t n)
 void channel_count_exchange(struct channel *ch)
 {
     struct exchange_counts *c = &ch->counts;
-    struct exchange_stats *to;
+    struct default_exchange *none = c->exchange ? NULL : vhost_default_exchange(&ch->tables);
+    struct exchange_stats *to = c->exchange ? &c->exchange->exchange_stats : NULL;
 
     if (c->in == 0)
         return;
-    to = c->exchange ? &c->exchange->exchange_stats : vhost_default_stats(&ch->tables);
+    if (none)
+        to = &none->stats;
     if (to) {
         add(&to->publish_in, c->in);
         add(&to->publish_out, c->out);

@@ -5,7 +5,7 @@
  * one read brought for one channel in one message; writes what its channels give it, gathered for a
  * turn; heartbeats; close frames.
  * In:  MSG_FD (its socket, once), MSG_IO, CONN_METHOD, CONN_DELIVER, CONN_CONFIRM, CONN_FAIL,
- *      CHANNEL_GRANT, CHANNEL_DONE (its channels), CONN_SHUTDOWN, MSG_EXIT, MSG_DOWN, timers,
+ *      CHANNEL_GRANT, CHANNEL_DONE (its channels), CONNECTION_SHUTDOWN, MSG_EXIT, MSG_DOWN, timers,
  *      VHOST_DOWN, VHOST_LOOK.
  * Out: CHANNEL_INPUT, CHANNEL_WRITTEN, CHANNEL_CLOSE, CHANNEL_RECHECK, REGISTRY_RELEASE_OWNER,
  *      VHOST_WATCH.
@@ -33,6 +33,7 @@
 #include "broker/core/config.h"
 #include "broker/core/limits.h"
 #include "broker/core/log.h"
+#include "queues/connection.h"
 #include "queues/registry.h"
 #include "queues/vhost_state.h"
 
@@ -340,6 +341,12 @@ static void on_exit_signal(struct connection *c, const struct msg_exit *m)
     fsm_state_timeout(&c->fsm, SHUTDOWN_TIMEOUT_US);
 }
 
+/* Before the client can be told, it just ends. */
+static void on_shutdown(struct connection *c, const struct msg_connection_shutdown *m)
+{
+    connection_fail(c, m->code, 0, "%s", m->text);
+}
+
 /* Answers to what it asked, and ends of partners. */
 static void on_answer(struct connection *c, struct msg *m)
 {
@@ -395,8 +402,8 @@ static void handle_any(void *state, struct msg *m)
     case MSG_FD:
         on_fd(c, MSG_OF(struct msg_fd, m));
         break;
-    case CONN_SHUTDOWN:
-        connection_fail_with(c, &MSG_OF(struct msg_conn_shutdown, m)->failure);
+    case CONNECTION_SHUTDOWN:
+        on_shutdown(c, MSG_OF(struct msg_connection_shutdown, m));
         break;
     case ACCESS_LOGGED:
     case ALARMS_CLEAR:

@@ -1,6 +1,6 @@
 /*
  * connection.h - the process of one client's socket. It is started without a socket and gets it as
- * its first message (MSG_FD); CONN_SHUTDOWN (wire.h) asks it to close.
+ * its first message (MSG_FD); CONNECTION_SHUTDOWN (queues/connection.h) asks it to close.
  */
 #ifndef AMQP_CONNECTION_H
 #define AMQP_CONNECTION_H

@@ -26,7 +26,6 @@ enum {
     CONN_FAIL,             /* channel to connection: the client's error; the channel ends */
     CONN_DELIVER,          /* channel to connection: messages for the client */
     CONN_CONFIRM,          /* channel to connection: acks and nacks of publishes */
-    CONN_SHUTDOWN,         /* anybody to connection: close with a reply code and text */
     CHANNEL_RECHECK,       /* connection to channel: the user's rights may have changed */
     CHANNEL_REPLY,         /* channel to another: a direct reply for its client */
 };
@@ -143,11 +142,6 @@ struct msg_channel_reply {
     struct msg hdr;
     uint64_t key;          /* of the target that was meant; the channel may have another by now */
     struct record *record; /* a reference of its own */
-};
-
-struct msg_conn_shutdown {
-    struct msg hdr;
-    struct failure failure;
 };
 
 /* Constructors; arrays are the caller's to fill. drop gives all references back. */

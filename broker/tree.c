@@ -13,7 +13,7 @@
  *     backup       makes backups of all stores when it is asked to
  *     connections  supervisor of temporary children: one for each socket
  *     listeners    supervisor: AMQP
- *     mgmt         supervisor: HTTP
+ *     mgmt         supervisor: HTTP, the sampler of statistics
  *     boot         temporary: waits for node and the listeners, and says that the broker is ready
  *
  * log, tables and access count against the root: over its budget the program ends. Every other
@@ -36,6 +36,7 @@
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/supervisor.h"
 #include "mgmt/http.h"
+#include "mgmt/sampler.h"
 #include "queues/backup.h"
 #include "queues/node.h"
 
@@ -91,8 +92,15 @@ static void build_mgmt(const void *ctx)
                               .own_budget = true,
                               .scheduler = SCHED_ANY};
 
+    struct child_spec sampler = {.id = "mgmt_sampler",
+                                 .ops = &sampler_ops,
+                                 .shutdown_ms = 1000,
+                                 .own_budget = true,
+                                 .scheduler = SCHED_ANY};
+
     (void)ctx;
     sup_add(&spec);
+    sup_add(&sampler);
 }
 
 /*

@@ -10,8 +10,9 @@
 #include "broker/core/stats.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
-#include "mgmt/cells.h"
 #include "mgmt/json.h"
+#include "mgmt/request.h"
+#include "mgmt/sampled.h"
 #include "queues/cell.h"
 #include "queues/registry_args.h"
 #include "queues/registry_hash.h"
@@ -64,53 +65,43 @@ static void add_queue(json_t *to, const struct cell *c, const char *node)
     json_add_bool(to, "exclusive", c->flags & CELL_EXCLUSIVE);
 }
 
-static void add_totals(json_t *to, const struct queue_sums *s)
+static void add_sizes(json_t *to, const struct cell *c)
 {
-    json_add_count(to, "messages", s->ready + s->unacked);
-    json_add_count(to, "messages_ready", s->ready);
-    json_add_count(to, "messages_unacknowledged", s->unacked);
+    uint64_t ready = stat_get(&c->stats.ready_bytes), unacked = stat_get(&c->stats.unacked_bytes);
+
+    json_add_count(to, "message_bytes", ready + unacked);
+    json_add_count(to, "message_bytes_ready", ready);
+    json_add_count(to, "message_bytes_unacknowledged", unacked);
+    json_add_count(to, "consumers", stat_get(&c->stats.consumers));
 }
 
-static void add_stats(json_t *to, const struct queue_sums *s)
-{
-    json_add_count(to, "message_bytes", s->ready_bytes + s->unacked_bytes);
-    json_add_count(to, "message_bytes_ready", s->ready_bytes);
-    json_add_count(to, "message_bytes_unacknowledged", s->unacked_bytes);
-    json_add_count(to, "consumers", s->consumers);
-    json_add(to, "message_stats", queue_sums_stats(s));
-}
-
-json_t *queue_json(const struct cell *c, const char *node, enum queue_shows shows)
+json_t *queue_json(const struct request *r, const struct cell *c, enum queue_shows shows)
 {
     RUNTIME_REGION();
-    struct queue_sums s = {0};
     json_t *ret = json_object();
 
-    queue_sums_add(&s, c);
-    add_queue(ret, c, node);
+    add_queue(ret, c, r->node);
     if (shows >= QUEUE_TOTALS)
-        add_totals(ret, &s);
-    if (shows >= QUEUE_STATS)
-        add_stats(ret, &s);
+        sampled_add_lengths(ret, c, shows >= QUEUE_STATS ? &r->ranges : NULL);
+    if (shows >= QUEUE_STATS) {
+        add_sizes(ret, c);
+        sampled_add_queue(ret, c, &r->ranges);
+    }
     return ret;
 }
 
-json_t *exchange_json(const struct cell *c, bool has_stats)
+json_t *exchange_json(const struct request *r, const struct cell *c, bool has_stats)
 {
     RUNTIME_REGION();
-    json_t *ret = json_object(), *stats;
+    json_t *ret = json_object();
 
     add_identity(ret, c);
     json_add_text(ret, "type", exchange_type_name(c->type));
     json_add_bool(ret, "internal", c->flags & CELL_INTERNAL);
     if (c->flags & CELL_PREDECLARED)
         json_add_text(ret, "user_who_performed_action", "rmq-internal");
-    if (!has_stats)
-        return ret;
-    stats = json_object();
-    json_add_count(stats, "publish_in", stat_get(&c->exchange_stats.publish_in));
-    json_add_count(stats, "publish_out", stat_get(&c->exchange_stats.publish_out));
-    json_add(ret, "message_stats", stats);
+    if (has_stats)
+        sampled_add_exchange(ret, c, &r->ranges);
     return ret;
 }
 

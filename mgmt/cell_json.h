@@ -10,13 +10,14 @@
 
 struct blob;
 struct cell;
+struct request;
 
 /* How much of a queue; each has what those before it have. */
 enum queue_shows { QUEUE_IDENTITY, QUEUE_TOTALS, QUEUE_STATS };
 
-/* node: the name of this node. */
-json_t *queue_json(const struct cell *c, const char *node, enum queue_shows shows);
-json_t *exchange_json(const struct cell *c, bool has_stats);
+/* As they are shown to who asks. */
+json_t *queue_json(const struct request *r, const struct cell *c, enum queue_shows shows);
+json_t *exchange_json(const struct request *r, const struct cell *c, bool has_stats);
 
 struct binding_facts {         /* lent */
     const struct cell *source; /* NULL: the default exchange */

@@ -25,14 +25,4 @@ void cells_add_exchanges(struct cells *c, const char *vhost);
 /* Calls fn with each vhost's name. */
 void cells_each_vhost(void (*fn)(void *ctx, const char *vhost), void *ctx);
 
-/* The counters of one queue, or of many added up. */
-struct queue_sums {
-    uint64_t ready, unacked, consumers, ready_bytes, unacked_bytes;
-    uint64_t published, confirmed, delivered, delivered_no_ack, got, acked, redelivered;
-};
-
-void queue_sums_add(struct queue_sums *s, const struct cell *c);
-/* The members of "message_stats". The caller's reference. */
-json_t *queue_sums_stats(const struct queue_sums *s);
-
 #endif

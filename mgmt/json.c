@@ -4,7 +4,9 @@
 #include "mgmt/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "amqp/codec/table.h"
 #include "broker/runtime/alloc.h"
@@ -80,6 +82,18 @@ void json_add_text(json_t *object, const char *key, const char *s)
 void json_add_count(json_t *object, const char *key, uint64_t n)
 {
     json_add(object, key, json_count(n));
+}
+
+void json_add_time(json_t *object, const char *key, int64_t wall_ms)
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    char text[64], date[32];
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text, sizeof(text), "%s.%03d+00:00", date, (int)(wall_ms % 1000));
+    json_add_text(object, key, text);
 }
 
 void json_add_bool(json_t *object, const char *key, bool b)

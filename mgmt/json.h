@@ -21,6 +21,8 @@ json_t *json_count(uint64_t n);
 void json_add(json_t *object, const char *key, json_t *value);
 void json_add_text(json_t *object, const char *key, const char *s);
 void json_add_count(json_t *object, const char *key, uint64_t n);
+/* "2026-11-22T21:32:41.123+00:00" */
+void json_add_time(json_t *object, const char *key, int64_t wall_ms);
 void json_add_bool(json_t *object, const char *key, bool b);
 
 /*

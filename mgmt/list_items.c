@@ -41,7 +41,7 @@ static void id_of_cell(const void *item, struct list_id *ret)
 
 static json_t *show_queue(const struct request *r, const void *item)
 {
-    return queue_json(item, r->node,
+    return queue_json(r, item,
                       list_wants_stats(r)    ? QUEUE_STATS
                       : list_wants_totals(r) ? QUEUE_TOTALS
                                              : QUEUE_IDENTITY);

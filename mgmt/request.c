@@ -24,6 +24,7 @@
 #include "broker/runtime/region.h"
 #include "broker/runtime/runtime.h"
 #include "mgmt/auth.h"
+#include "mgmt/sampled.h"
 #include "mgmt/columns.h"
 #include "mgmt/files.h"
 #include "mgmt/list.h"
@@ -141,6 +142,7 @@ static void free_foreign(void *arg)
 
     text_fini(&f->out);
     cells_fini(&f->cells);
+    stat_slots_fini(&f->slots);
     list_free(f->list);
     json_decref(f->body);
     record_unref(f->record);
@@ -261,6 +263,7 @@ static void on_logged(struct request *r, const struct msg *m)
         request_fail_right(r, tag_refusal(r->view->tags));
     if (r->view->flags & VIEW_VHOST)
         check_vhost(r);
+    sampled_ranges_read(r, &r->ranges);
     r->view->start(r);
 }
 

@@ -9,10 +9,12 @@
 #include <stddef.h>
 
 #include "broker/core/access.h"
+#include "broker/core/stats.h"
 #include "broker/runtime/proc.h"
 #include "mgmt/cells.h"
 #include "mgmt/http_msg.h"
 #include "mgmt/path.h"
+#include "mgmt/series.h"
 #include "mgmt/text.h"
 
 struct list;
@@ -53,6 +55,7 @@ struct view {
 struct foreign { /* what is no process memory; given back when the process ends */
     struct text out;
     struct cells cells;
+    struct stat_slots slots; /* those that are gone through now */
     struct list *list;
     json_t *body;          /* request_body */
     struct record *record; /* a message that is published */
@@ -69,6 +72,7 @@ struct request {
     unsigned tags;                /* of who asks; true of him once he is logged in */
     const char *vhost;            /* VIEW_VHOST; in path */
     proc_ref asked;               /* the call that is under way */
+    struct sampled_ranges ranges; /* of statistics that the query asks for */
     size_t at;                    /* a view's place in what it walks */
     void *state;                  /* a view's own, process memory */
     uint64_t stream_waits;        /* bytes sent that the socket has not taken */

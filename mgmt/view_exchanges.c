@@ -18,7 +18,7 @@ static void id_of(const void *item, struct list_id *ret)
 
 static json_t *show(const struct request *r, const void *item)
 {
-    return exchange_json(item, ((const struct cell *)item)->name_len > 0 && list_wants_stats(r));
+    return exchange_json(r, item, list_wants_stats(r));
 }
 
 static void unref(void *item)
@@ -71,7 +71,7 @@ static void start_one(struct request *r)
         c = ask_default_exchange(r->vhost);
         cells_add(&r->foreign->cells, c);
     }
-    request_finish_json(r, exchange_json(c, c->name_len > 0));
+    request_finish_json(r, exchange_json(r, c, true));
 }
 
 static bool is_there(const struct request *r, struct amqp_bytes name)

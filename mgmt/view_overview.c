@@ -1,155 +1,146 @@
 /*
- * The overview: what runs here, who listens, and the sums of all queues.
+ * The overview: what runs here, who listens, what has been counted, and the sums of all queues that
+ * the user may see.
  */
 #include <string.h>
 
+#include "broker/core/config.h"
 #include "broker/core/listeners.h"
+#include "broker/core/stats.h"
 #include "broker/runtime/region.h"
-#include "broker/runtime/runtime.h"
 #include "broker/runtime/table.h"
 #include "mgmt/json.h"
+#include "mgmt/node_json.h"
+#include "mgmt/sampled.h"
 #include "mgmt/views.h"
-#include "queues/route.h"
+#include "mgmt/walk.h"
+#include "queues/cell.h"
+#include "queues/stats.h"
 
 struct overview {
-    size_t n_connections, n_channels, n_exchanges;
-    size_t row, cell; /* the next ones to be counted */
-    struct queue_sums sums;
+    struct walk walk;
+    uint64_t values[NODE_VALUES];
+    uint64_t n_connections, n_channels, n_exchanges, n_queues, n_consumers;
 };
 
-static void add_vhost(void *ctx, const char *vhost)
-{
-    struct request *r = ctx;
-    struct overview *o = r->state;
-    struct vhost_tables tables;
-
-    vhost_tables_open(vhost, &tables);
-    o->n_exchanges += table_count(tables.exchanges);
-    cells_add_queues(&r->foreign->cells, vhost);
-}
-
-struct listener_ctx {
-    json_t *list;
-    const char *node;
-};
-
-static void add_listener(void *ctx, const struct listener_fact *fact)
-{
-    const struct listener_ctx *l = ctx;
-    json_t *one = json_object();
-
-    json_add_text(one, "node", l->node);
-    json_add_text(one, "protocol", fact->protocol);
-    json_add_text(one, "ip_address", *fact->address ? fact->address : "::");
-    json_add_count(one, "port", fact->port);
-    (void)json_array_append_new(l->list, one); /* fails only without memory: not shown */
-}
-
-static json_t *listeners_json(const char *node)
-{
-    struct listener_ctx l = {json_array(), node};
-
-    listeners_each(add_listener, &l);
-    return l.list;
-}
-
-static json_t *exchange_types(void)
-{
-    static const char *const name[] = {"direct", "fanout", "headers", "topic"};
-    json_t *ret = json_array();
-
-    for (size_t i = 0; i < sizeof(name) / sizeof(*name); i++) {
-        json_t *one = json_object();
-
-        json_add_text(one, "name", name[i]);
-        json_add_bool(one, "enabled", true);
-        (void)json_array_append_new(ret, one); /* as above */
-    }
-    return ret;
-}
-
-static json_t *object_totals(const struct request *r, const struct overview *o)
+static json_t *object_totals(const struct overview *o)
 {
     json_t *ret = json_object();
 
     json_add_count(ret, "connections", o->n_connections);
     json_add_count(ret, "channels", o->n_channels);
     json_add_count(ret, "exchanges", o->n_exchanges);
-    json_add_count(ret, "queues", r->foreign->cells.n);
-    json_add_count(ret, "consumers", o->sums.consumers);
+    json_add_count(ret, "queues", o->n_queues);
+    json_add_count(ret, "consumers", o->n_consumers);
     return ret;
 }
 
-static json_t *queue_totals(const struct queue_sums *sums)
+static void add_program(json_t *to, const struct request *r)
 {
-    json_t *ret = json_object();
-
-    json_add_count(ret, "messages", sums->ready + sums->unacked);
-    json_add_count(ret, "messages_ready", sums->ready);
-    json_add_count(ret, "messages_unacknowledged", sums->unacked);
-    return ret;
+    json_add_text(to, "product_name", "Warren");
+    json_add_text(to, "product_version", WARREN_VERSION);
+    json_add_text(to, "management_version", WARREN_VERSION);
+    /* The one whose behaviour tools may expect. */
+    json_add_text(to, "rabbitmq_version", RABBITMQ_VERSION);
+    json_add_text(to, "rates_mode", "basic");
+    json_add(to, "sample_retention_policies", node_retention_json());
+    json_add_text(to, "node", r->node);
+    json_add_text(to, "cluster_name", r->node);
+    json_add(to, "exchange_types", node_exchange_types_json());
+    json_add_text(to, "default_queue_type", "classic");
+    json_add_count(to, "statistics_db_event_queue", 0); /* samples are taken, not sent */
 }
 
+/* What is of the whole node is shown to who monitors it. */
 static json_t *overview_json(const struct request *r)
 {
     RUNTIME_REGION();
     const struct overview *o = r->state;
-    json_t *ret = json_object();
+    const struct series *s = NULL;
+    json_t *ret = json_object(), *messages = json_object(), *lengths = json_object();
+    json_t *churn = json_object();
 
-    json_add_text(ret, "product_name", "Warren");
-    json_add_text(ret, "product_version", WARREN_VERSION);
-    json_add_text(ret, "management_version", WARREN_VERSION);
-    /* The one whose behaviour tools may expect. */
-    json_add_text(ret, "rabbitmq_version", "3.10.8");
-    json_add_text(ret, "rates_mode", "none");
-    json_add_text(ret, "node", r->node);
-    json_add_text(ret, "cluster_name", r->node);
-    json_add(ret, "object_totals", object_totals(r, o));
-    json_add(ret, "queue_totals", queue_totals(&o->sums));
-    json_add(ret, "message_stats", queue_sums_stats(&o->sums));
-    json_add(ret, "exchange_types", exchange_types());
-    json_add(ret, "listeners", listeners_json(r->node));
+    if (request_has_tag(r, VIEW_MONITORING)) {
+        s = sampled_node();
+        sampled_add(messages, message_names, o->values, s, &r->ranges.rates);
+        sampled_add(churn, churn_names, o->values, s, &r->ranges.rates);
+        json_add(ret, "listeners", node_listeners_json(r->node));
+        json_add(ret, "contexts", node_contexts_json(r->node));
+    }
+    sampled_add(lengths, node_length_names, o->values, s, &r->ranges.lengths);
+    add_program(ret, r);
+    json_add(ret, "object_totals", object_totals(o));
+    json_add(ret, "queue_totals", lengths);
+    json_add(ret, "message_stats", messages);
+    json_add(ret, "churn_rates", churn);
     return ret;
 }
 
-static void count_row(struct overview *o, const struct proc_info *p)
+static void on_queue(struct walk *w, struct cell *c)
 {
-    o->n_connections += !strcmp(p->kind, "connection");
-    o->n_channels += !strcmp(p->kind, "channel");
+    struct overview *o = w->ctx;
+
+    o->n_queues++;
+    o->n_consumers += stat_get(&c->stats.consumers);
+    o->values[OF_NODE_READY] += stat_get(&c->stats.ready);
+    o->values[OF_NODE_UNACKED] += stat_get(&c->stats.unacked);
 }
 
-/* Counts what the turn has time for. */
+static void on_exchange(struct walk *w, struct cell *c)
+{
+    struct overview *o = w->ctx;
+
+    (void)c;
+    o->n_exchanges++;
+}
+
+/* Who does not monitor has his own. */
+static bool is_his(const struct request *r, const struct connection_stats *c)
+{
+    return request_has_tag(r, VIEW_MONITORING) || (c && !strcmp(c->user, r->user));
+}
+
+static void on_slot(struct walk *w, struct stat_slot *slot)
+{
+    struct overview *o = w->ctx;
+
+    if (slot->kind == STAT_CONNECTION)
+        o->n_connections += is_his(w->request, (const struct connection_stats *)slot);
+    else
+        o->n_channels += is_his(w->request, ((const struct channel_stats *)slot)->connection);
+}
+
 static void go_on(struct request *r)
 {
-    const struct cells *cells = &r->foreign->cells;
     struct overview *o = r->state;
 
-    for (; o->row < r->listing->n && request_may_go_on(o->row); o->row++)
-        count_row(o, &r->listing->row[o->row]);
-    for (; o->cell < cells->n && request_may_go_on(o->cell); o->cell++)
-        queue_sums_add(&o->sums, cells->cell[o->cell]);
-    if (o->row < r->listing->n || o->cell < cells->n) {
-        proc_continue();
+    if (!walk_go_on(&o->walk))
         return;
-    }
-    text_add_json(&r->foreign->out, overview_json(r));
-    request_finish(r);
+    request_finish_json(r, overview_json(r));
 }
 
 static void start(struct request *r)
 {
-    r->state = proc_zalloc(sizeof(struct overview));
-    request_ask_processes(r);
+    struct overview *o = proc_zalloc(sizeof(*o));
+
+    r->state = o;
+    read_node(o->values);
+    walk_init(&o->walk, r, o);
+    o->walk.on_queue = on_queue;
+    o->walk.on_exchange = on_exchange;
+    o->walk.on_slot = on_slot;
+    walk_add_kind(&o->walk, STAT_CONNECTION);
+    walk_add_kind(&o->walk, STAT_CHANNEL);
+    go_on(r);
 }
 
 static void handle(struct request *r, struct msg *m)
 {
-    if (request_has_listing(r, m))
-        cells_each_vhost(add_vhost, r);
+    CHECK(m->type == MSG_CONTINUE);
     go_on(r);
 }
 
 const struct view views_overview[] = {
-    {"api/overview", HTTP_GET, VIEW_MONITORING, 0, start, handle},
+    {"api/overview", HTTP_GET, VIEW_MANAGEMENT, 0, start, handle},
     {0},
 };

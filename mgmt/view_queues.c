@@ -44,7 +44,7 @@ static void start_vhost(struct request *r)
 
 static void start_one(struct request *r)
 {
-    request_finish_json(r, queue_json(ask_queue(r, 3), r->node, QUEUE_STATS));
+    request_finish_json(r, queue_json(r, ask_queue(r, 3), QUEUE_STATS));
 }
 
 static bool is_there(const struct request *r, struct amqp_bytes name)

@@ -10,9 +10,13 @@
 static const struct view *const groups[] = {
     views_backup,
     views_bindings,
+    views_channels,
+    views_connections,
+    views_consumers,
     views_exchanges,
     views_live,
     views_messages,
+    views_nodes,
     views_overview,
     views_processes,
     views_queues,

@@ -10,8 +10,12 @@
 extern const struct view views_backup[];
 extern const struct view views_live[];
 extern const struct view views_bindings[];
+extern const struct view views_channels[];
+extern const struct view views_connections[];
+extern const struct view views_consumers[];
 extern const struct view views_exchanges[];
 extern const struct view views_messages[];
+extern const struct view views_nodes[];
 extern const struct view views_overview[];
 extern const struct view views_processes[];
 extern const struct view views_queues[];

@@ -20,7 +20,6 @@
 #include "broker/runtime/proc.h"
 
 struct blob;
-struct series;
 struct table;
 
 enum cell_kind { CELL_QUEUE, CELL_EXCHANGE };
@@ -66,7 +65,7 @@ struct cell {
         struct cell_stats stats;              /* queues */
         struct exchange_stats exchange_stats; /* exchanges */
     };
-    _Atomic(struct series *) series; /* the sampler's; freed with the cell */
+    struct stat_history history;
     uint8_t vhost_len, name_len;
     char text[]; /* vhost, then name; each followed by NUL */
 };

@@ -233,7 +233,7 @@ static void take_over(struct registry *r)
     table_each(r->tables.exchanges, adopt_cell, r);
     table_each(r->tables.queues, adopt_cell, r);
     table_each(r->tables.exchanges, adopt_bindings, r);
-    vhost_make_default_stats(&r->tables);
+    vhost_make_default_exchange(&r->tables);
     predeclare(r, "amq.direct", EXCHANGE_DIRECT, 0);
     predeclare(r, "amq.fanout", EXCHANGE_FANOUT, 0);
     predeclare(r, "amq.topic", EXCHANGE_TOPIC, 0);

@@ -28,6 +28,14 @@ static void free_cell(void *cell)
     cell_unref(cell);
 }
 
+static void free_default(void *exchange)
+{
+    struct default_exchange *d = exchange;
+
+    stat_history_fini(&d->history);
+    rt_free(d);
+}
+
 void vhost_tables_open(const char *vhost, struct vhost_tables *ret)
 {
     char name[300];
@@ -37,7 +45,7 @@ void vhost_tables_open(const char *vhost, struct vhost_tables *ret)
     snprintf(name, sizeof(name), "vhost/%s/exchanges", vhost);
     ret->exchanges = table_open(name, free_cell);
     snprintf(name, sizeof(name), "vhost/%s/default_exchange", vhost);
-    ret->default_exchange = table_open(name, rt_free);
+    ret->default_exchange = table_open(name, free_default);
 }
 
 struct cell *vhost_find_queue(const struct vhost_tables *t, const void *name, size_t len)
@@ -50,15 +58,15 @@ struct cell *vhost_find_exchange(const struct vhost_tables *t, const void *name,
     return table_get(t->exchanges, name, len);
 }
 
-struct exchange_stats *vhost_default_stats(const struct vhost_tables *t)
+struct default_exchange *vhost_default_exchange(const struct vhost_tables *t)
 {
     return table_get(t->default_exchange, "", 0);
 }
 
-void vhost_make_default_stats(const struct vhost_tables *t)
+void vhost_make_default_exchange(const struct vhost_tables *t)
 {
-    if (!vhost_default_stats(t))
-        table_put(t->default_exchange, "", 0, rt_zalloc(sizeof(struct exchange_stats)));
+    if (!vhost_default_exchange(t))
+        table_put(t->default_exchange, "", 0, rt_zalloc(sizeof(struct default_exchange)));
 }
 
 struct router {

@@ -15,7 +15,7 @@
 
 struct vhost_tables { /* found once by a channel or registry, kept as long as it lives */
     struct table *queues, *exchanges; /* name to struct cell */
-    struct table *default_exchange;   /* the empty key to its struct exchange_stats */
+    struct table *default_exchange;   /* the empty key to its struct default_exchange */
 };
 
 /* Opens (or makes) a vhost's tables by its name. */
@@ -23,10 +23,15 @@ void vhost_tables_open(const char *vhost, struct vhost_tables *ret);
 /* NULL: no such name. Lent until the handler returns; cell_ref to keep. */
 struct cell *vhost_find_queue(const struct vhost_tables *t, const void *name, size_t len);
 struct cell *vhost_find_exchange(const struct vhost_tables *t, const void *name, size_t len);
-/* What is counted of the default exchange, which has no cell. NULL: its vhost never served. */
-struct exchange_stats *vhost_default_stats(const struct vhost_tables *t);
+struct default_exchange { /* what is counted of it, which has no cell */
+    struct exchange_stats stats;
+    struct stat_history history;
+};
+
+/* NULL: its vhost never served. Valid until the handler returns. */
+struct default_exchange *vhost_default_exchange(const struct vhost_tables *t);
 /* Makes that when missing. The registry only. */
-void vhost_make_default_stats(const struct vhost_tables *t);
+void vhost_make_default_exchange(const struct vhost_tables *t);
 
 struct route_query {             /* all of it lent */
     const struct cell *exchange; /* NULL: the default exchange */

@@ -3,6 +3,7 @@
  */
 #include "queues/stats.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/runtime/alloc.h"
@@ -69,6 +70,8 @@ struct channel_stats *channel_stats_new(proc_id connection, uint16_t number)
     c->slot.closed = channel_closed;
     c->connection = (struct connection_stats *)stat_slot_find(STAT_CONNECTION, connection, 0);
     c->number = number;
+    if (c->connection)
+        snprintf(c->name, sizeof(c->name), "%s (%u)", c->connection->name, number);
     stat_set(&c->active_us, proc_now_us());
     stat_add(&c->slot.node->churn[CHANNELS_OPENED], 1);
     return c;

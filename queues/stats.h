@@ -46,6 +46,7 @@ struct channel_stats {
     struct stat_slot slot;
     struct connection_stats *connection; /* a reference; NULL: it shows none */
     uint16_t number;
+    char name[112];                             /* "CONNECTION (NUMBER)" */
     _Atomic uint64_t prefetch, shared_prefetch; /* 0: none */
     _Atomic uint64_t consumers, unacked, unconfirmed, uncommitted, uncommitted_acks;
     _Atomic uint64_t is_confirming, is_transactional;

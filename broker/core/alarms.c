@@ -29,14 +29,14 @@ enum {
 
 /* Read at every publish, by thousands of connections: a fact of the program. */
 static atomic_uint standing;
-static atomic_uint_least64_t measured[4];
+static atomic_uint_least64_t measured[6];
 
 struct alarms {
     struct reply_to *waiting;
     uint32_t n_waiting, room;
     unsigned turn;
     uint64_t memory_total; /* what machine and cgroup gave at the start */
-    uint64_t disk_free;
+    uint64_t disk_free, descriptors;
     struct alarms_memory memory;
     int ballast_error; /* of the last step, told once */
 };
@@ -65,6 +65,12 @@ void alarms_measured(struct alarms_measured *ret)
     ret->memory_limit = atomic_load_explicit(&measured[1], memory_order_relaxed);
     ret->disk_free = atomic_load_explicit(&measured[2], memory_order_relaxed);
     ret->disk_limit = atomic_load_explicit(&measured[3], memory_order_relaxed);
+}
+
+void alarms_process(struct alarms_process *ret)
+{
+    ret->resident = atomic_load_explicit(&measured[4], memory_order_relaxed);
+    ret->descriptors = atomic_load_explicit(&measured[5], memory_order_relaxed);
 }
 
 bool alarms_is_tight(const struct alarms_measured *m)
@@ -190,11 +196,15 @@ static void measure(struct alarms *a)
 {
     struct alarms_measured m = {.memory_limit = memory_limit(a), .disk_limit = disk_limit(a)};
     unsigned before = alarms_now(), after;
+    uint64_t resident;
 
     {
         RUNTIME_REGION();
 
-        m.memory_used = alarms_memory_used(&a->memory, measure_resident(), blob_total_bytes());
+        resident = measure_resident();
+        m.memory_used = alarms_memory_used(&a->memory, resident, blob_total_bytes());
+        if (a->turn % DISK_TURNS == 0)
+            a->descriptors = measure_descriptors();
     }
     measure_disk(a);
     m.disk_free = a->disk_free;
@@ -202,6 +212,8 @@ static void measure(struct alarms *a)
     atomic_store_explicit(&measured[1], m.memory_limit, memory_order_relaxed);
     atomic_store_explicit(&measured[2], m.disk_free, memory_order_relaxed);
     atomic_store_explicit(&measured[3], m.disk_limit, memory_order_relaxed);
+    atomic_store_explicit(&measured[4], resident, memory_order_relaxed);
+    atomic_store_explicit(&measured[5], a->descriptors, memory_order_relaxed);
     after = alarms_decide(&m);
     atomic_store_explicit(&standing, after, memory_order_relaxed);
     say(&m, before, after);

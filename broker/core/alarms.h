@@ -33,6 +33,13 @@ struct alarms_measured {
     uint64_t disk_free, disk_limit;
 };
 void alarms_measured(struct alarms_measured *ret);
+
+struct alarms_process {   /* what this program has */
+    uint64_t resident;    /* bytes, what its allocator keeps included */
+    uint64_t descriptors; /* that are open; about once a second */
+};
+/* Measured last; 0: not yet. */
+void alarms_process(struct alarms_process *ret);
 /*
  * Whether memory runs low before an alarm stands: over three quarters of the limit. Who can do with
  * less then does. Cheap.

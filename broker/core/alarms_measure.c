@@ -1,5 +1,6 @@
 #include "broker/core/alarms_measure.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,4 +112,17 @@ uint64_t measure_disk_free(const char *dir)
     if (statvfs(dir, &s) < 0)
         return UINT64_MAX;
     return (uint64_t)s.f_bavail * s.f_frsize;
+}
+
+uint64_t measure_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    uint64_t n = 0;
+
+    if (!dir)
+        return 0;
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n > 3 ? n - 3 : 0; /* itself, and the two dots */
 }

@@ -14,6 +14,9 @@ uint64_t measure_resident(void);
 /* What users may still write where `dir` lies; UINT64_MAX: cannot be known. */
 uint64_t measure_disk_free(const char *dir);
 
+/* Descriptors that this program has open; 0: cannot be known. */
+uint64_t measure_descriptors(void);
+
 /* The least limit of this group and those above it; `text` is /proc/self/cgroup, `root` where the
  * groups are mounted. UINT64_MAX: none. */
 uint64_t measure_cgroup_limit(const char *text, const char *root);

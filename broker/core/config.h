@@ -78,6 +78,7 @@ struct config {
     double disk_free_relative;              /* of all memory */
     uint64_t disk_ballast;                  /* bytes; 0: none */
     uint64_t store_cache, store_wal;        /* bytes for the stores of all vhosts together */
+    uint64_t statistics_ms;                 /* between two samples of all counters */
     bool debug_crash;                       /* POST /api/debug/crash works */
     char debug_crash_in_init[32];           /* this kind of process crashes in init */
 };

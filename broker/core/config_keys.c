@@ -54,6 +54,10 @@ const struct config_key config_keys[] = {
     {"management.tcp.ip", KEY_TEXT, 0, FIELD(mgmt_address), .max = ROOM(mgmt_address),
      .initial = "", .meaning = "address for the management API; empty: what bind says"},
 
+    {"Statistics", .type = KEY_SECTION},
+    {"collect_statistics_interval", KEY_TIME, 0, FIELD(statistics_ms), 100, 600000, 1,
+     .initial = "5000", .meaning = "between two samples of all counters, from which rates come"},
+
     {"Clients", .type = KEY_SECTION},
     {"handshake_timeout", KEY_TIME, KEY_RELOADABLE, FIELD(handshake_timeout_ms), 100, 600000, 1,
      .initial = "10s", .meaning = "from accept to connection.open"},

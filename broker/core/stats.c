@@ -80,6 +80,11 @@ static struct line *line_of(enum stat_kind kind, proc_id owner)
     return &lines[kind][(owner * 0x9E3779B97F4A7C15u >> 32) % LINES];
 }
 
+void stat_history_fini(struct stat_history *h)
+{
+    rt_free(atomic_load_explicit(&h->series, memory_order_relaxed));
+}
+
 void *stat_slot_new(size_t size, enum stat_kind kind, uint64_t number,
                     void (*free_fn)(struct stat_slot *))
 {
@@ -107,7 +112,7 @@ void stat_slot_unref(struct stat_slot *s)
 
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1)
         return;
-    rt_free(atomic_load_explicit(&s->series, memory_order_relaxed));
+    stat_history_fini(&s->history);
     s->free(s);
 }
 

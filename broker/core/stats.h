@@ -117,13 +117,22 @@ enum stat_kind { STAT_CONNECTION, STAT_CHANNEL, STAT_CONSUMER, STAT_KINDS };
 
 struct series;
 
+struct stat_history {                /* what the sampler knows of one object; freed with that */
+    _Atomic(struct series *) series; /* NULL: nothing has changed for a while */
+    _Atomic uint64_t mark;           /* of the values that were sampled last; 0: of all zero */
+    _Atomic uint64_t changed_ms;     /* wall clock: when they last changed; 0: not yet sampled */
+};
+
+/* Nobody refers to the object any more. */
+void stat_history_fini(struct stat_history *h);
+
 struct stat_slot { /* the first member of what the slot holds */
     _Atomic uint32_t refs;
     enum stat_kind kind;
     proc_id owner;
-    uint64_t number;                     /* tells apart what belongs to one process */
-    struct node_stats *node;             /* of the owner's scheduler */
-    _Atomic(struct series *) series;     /* the sampler's; freed with the slot */
+    uint64_t number;         /* tells apart what belongs to one process */
+    struct node_stats *node; /* of the owner's scheduler */
+    struct stat_history history;
     void (*closed)(struct stat_slot *s); /* it left the list; region RUNTIME. NULL: nothing to do */
     void (*free)(struct stat_slot *s);   /* nobody refers to it any more */
     struct stat_slot *next, **at;        /* in the list, under its lock; at NULL: not there */

@@ -307,6 +307,22 @@ int hamt_each(hamt_ref root, int (*fn)(void *ctx, struct hamt_leaf *leaf), void 
     return r;
 }
 
+/* A part is the keys that go the same way through the two uppermost levels. */
+int hamt_each_in(hamt_ref root, unsigned part, int (*fn)(void *ctx, struct hamt_leaf *leaf),
+                 void *ctx)
+{
+    for (unsigned shift = 0; shift < 2 * SHIFT_STEP && root && !is_leaf(root);
+         shift += SHIFT_STEP) {
+        struct hamt_node *node = node_of(root);
+        uint32_t bit = bit_at(part, shift);
+
+        root = node->bitmap & bit ? node->child[index_of(node, bit)] : 0;
+    }
+    if (root && is_leaf(root) && leaf_of(root)->hash % HAMT_PARTS != part)
+        return 0;
+    return hamt_each(root, fn, ctx);
+}
+
 static void leaf_free(struct hamt_leaf *leaf, void (*free_value)(void *))
 {
     if (free_value)

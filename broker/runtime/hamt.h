@@ -49,6 +49,12 @@ hamt_ref hamt_del(hamt_ref root, uint64_t hash, const void *key, size_t len,
 /* Calls fn for each leaf, in no order, until it returns nonzero, which is then returned. */
 int hamt_each(hamt_ref root, int (*fn)(void *ctx, struct hamt_leaf *leaf), void *ctx);
 
+enum { HAMT_PARTS = 1024 };
+
+/* The same for one part of the keys: each is in one part below HAMT_PARTS, in every version. */
+int hamt_each_in(hamt_ref root, unsigned part, int (*fn)(void *ctx, struct hamt_leaf *leaf),
+                 void *ctx);
+
 /* Frees nodes and leaf, and gives the leaf's value to free_value (may be NULL). */
 void hamt_garbage_free(struct hamt_garbage *garbage, void (*free_value)(void *));
 

@@ -217,3 +217,19 @@ int table_each(const struct table *t, int (*fn)(void *ctx, const void *key, size
 
     return hamt_each(atomic_load_explicit(&t->root, memory_order_acquire), each_leaf, &each);
 }
+
+enum { ONE_PART = 256 }; /* entries that are called at once */
+
+bool table_each_part(const struct table *t, unsigned *at,
+                     int (*fn)(void *ctx, const void *key, size_t len, void *v), void *ctx)
+{
+    struct each each = {.fn = fn, .ctx = ctx};
+    hamt_ref root = atomic_load_explicit(&t->root, memory_order_acquire);
+
+    if (*at == 0 && table_count(t) <= ONE_PART) {
+        (void)hamt_each(root, each_leaf, &each); /* whoever stops it has seen enough of this part */
+        return false;
+    }
+    (void)hamt_each_in(root, (*at)++, each_leaf, &each); /* as above */
+    return *at < HAMT_PARTS;
+}

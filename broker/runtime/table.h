@@ -12,6 +12,7 @@
 #ifndef BROKER_RUNTIME_TABLE_H
 #define BROKER_RUNTIME_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,12 @@ uint64_t table_version(const struct table *t);
 /* Calls fn for each entry of the present version, in no order; stops when fn returns nonzero. */
 int table_each(const struct table *t, int (*fn)(void *ctx, const void *key, size_t len, void *v),
                void *ctx);
+/*
+ * The same a part at a time, for tables too large for one turn: *at is 0 before the first call, and
+ * false says that all parts have been called. An entry that is there all the time comes once.
+ */
+bool table_each_part(const struct table *t, unsigned *at,
+                     int (*fn)(void *ctx, const void *key, size_t len, void *v), void *ctx);
 
 /* Calls fn(p) once every scheduler has ended a turn since now. Any process. */
 void grace_retire(void (*fn)(void *), void *p);

@@ -308,6 +308,51 @@ static void test_each_stops(void **state)
     tw_stop();
 }
 
+enum { PARTED = 3000 };
+
+static uint8_t n_seen[PARTED];
+
+static int see(void *ctx, const void *key, size_t len, void *value)
+{
+    (void)ctx, (void)key, (void)len;
+    n_seen[(uintptr_t)value - 1]++;
+    return 0;
+}
+
+/* What is there all the time is seen once, whatever comes and goes between the parts. */
+static void in_parts(void *arg)
+{
+    struct table *t = table_open("parts", NULL);
+    int n = *(int *)arg;
+    unsigned at = 0, last = 0;
+
+    for (int i = 0; i < n; i++)
+        table_put(t, &i, sizeof(i), (void *)(uintptr_t)(i + 1));
+    while (table_each_part(t, &at, see, NULL)) {
+        CHECK(at == last + 1);
+        last = at;
+        if (at % 7 == 0)
+            table_put(t, &at, sizeof(at) - 1, (void *)(uintptr_t)1);
+        else if (at % 7 == 1)
+            table_del(t, &(unsigned){at - 1}, sizeof(at) - 1);
+    }
+    for (int i = 1; i < n; i++)
+        CHECK(n_seen[i] == 1);
+    table_close(t);
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= PARTED; n = n * 3 + 1) {
+        memset(n_seen, 0, sizeof(n_seen));
+        tw_start(1);
+        tw_do(in_parts, &n);
+        assert_int_equal(tw.n_crashes, 0);
+        tw_stop();
+    }
+}
+
 static void fill(void *arg)
 {
     char key[32];
@@ -488,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_grace_period),
         cmocka_unit_test(test_against_model),
         cmocka_unit_test(test_each_stops),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_a_hundred_thousand),
         cmocka_unit_test(test_readers_on_other_threads),
     };

@@ -1,0 +1,323 @@
+/*
+ * Values, their names, and how they are shown.
+ */
+#include "mgmt/sampled.h"
+
+#include <stdio.h>
+
+#include "broker/core/alarms.h"
+#include "broker/core/stats.h"
+#include "broker/runtime/runtime.h"
+#include "broker/runtime/table.h"
+#include "mgmt/json.h"
+#include "mgmt/request.h"
+#include "queues/cell.h"
+#include "queues/route.h"
+#include "queues/stats.h"
+
+enum { MAX_POINTS = 1024, SECOND_MS = 1000, NAME_SIZE = 64 };
+
+#define BIT(VALUE) (UINT64_C(1) << (VALUE))
+
+const struct sampled_name message_names[] = {
+    {"publish", BIT(MESSAGE_PUBLISH)},
+    {"confirm", BIT(MESSAGE_CONFIRM)},
+    {"return_unroutable", BIT(MESSAGE_RETURN)},
+    {"drop_unroutable", BIT(MESSAGE_DROP)},
+    {"deliver", BIT(MESSAGE_DELIVER)},
+    {"deliver_no_ack", BIT(MESSAGE_DELIVER_NO_ACK)},
+    {"get", BIT(MESSAGE_GET)},
+    {"get_no_ack", BIT(MESSAGE_GET_NO_ACK)},
+    {"get_empty", BIT(MESSAGE_GET_EMPTY)},
+    {"deliver_get", BIT(MESSAGE_DELIVER) | BIT(MESSAGE_DELIVER_NO_ACK) | BIT(MESSAGE_GET) |
+                        BIT(MESSAGE_GET_NO_ACK)},
+    {"redeliver", BIT(MESSAGE_REDELIVER)},
+    {"ack", BIT(MESSAGE_ACK)},
+    {NULL, 0},
+};
+
+const struct sampled_name queue_message_names[] = {
+    {"publish", BIT(OF_QUEUE_PUBLISH)},
+    {"confirm", BIT(OF_QUEUE_CONFIRM)},
+    {"deliver", BIT(OF_QUEUE_DELIVER)},
+    {"deliver_no_ack", BIT(OF_QUEUE_DELIVER_NO_ACK)},
+    {"get", BIT(OF_QUEUE_GET)},
+    {"deliver_get", BIT(OF_QUEUE_DELIVER) | BIT(OF_QUEUE_DELIVER_NO_ACK) | BIT(OF_QUEUE_GET)},
+    {"redeliver", BIT(OF_QUEUE_REDELIVER)},
+    {"ack", BIT(OF_QUEUE_ACK)},
+    {NULL, 0},
+};
+
+const struct sampled_name queue_length_names[] = {
+    {"messages", BIT(OF_QUEUE_READY) | BIT(OF_QUEUE_UNACKED)},
+    {"messages_ready", BIT(OF_QUEUE_READY)},
+    {"messages_unacknowledged", BIT(OF_QUEUE_UNACKED)},
+    {NULL, 0},
+};
+
+const struct sampled_name connection_names[] = {
+    {"recv_oct", BIT(OF_CONNECTION_RECEIVED)},
+    {"send_oct", BIT(OF_CONNECTION_SENT)},
+    {NULL, 0},
+};
+
+const struct sampled_name exchange_names[] = {
+    {"publish_in", BIT(OF_EXCHANGE_IN)},
+    {"publish_out", BIT(OF_EXCHANGE_OUT)},
+    {NULL, 0},
+};
+
+const struct sampled_name node_length_names[] = {
+    {"messages", BIT(OF_NODE_READY) | BIT(OF_NODE_UNACKED)},
+    {"messages_ready", BIT(OF_NODE_READY)},
+    {"messages_unacknowledged", BIT(OF_NODE_UNACKED)},
+    {NULL, 0},
+};
+
+const struct sampled_name churn_names[] = {
+    {"connection_created", BIT(OF_NODE_CONNECTIONS_CREATED)},
+    {"connection_closed", BIT(OF_NODE_CONNECTIONS_CLOSED)},
+    {"channel_created", BIT(OF_NODE_CHANNELS_CREATED)},
+    {"channel_closed", BIT(OF_NODE_CHANNELS_CLOSED)},
+    {"queue_declared", BIT(OF_NODE_QUEUES_DECLARED)},
+    {"queue_created", BIT(OF_NODE_QUEUES_CREATED)},
+    {"queue_deleted", BIT(OF_NODE_QUEUES_DELETED)},
+    {NULL, 0},
+};
+
+const struct sampled_name node_names[] = {
+    {"mem_used", BIT(OF_NODE_MEMORY)},     {"disk_free", BIT(OF_NODE_DISK_FREE)},
+    {"fd_used", BIT(OF_NODE_DESCRIPTORS)}, {"sockets_used", BIT(OF_NODE_SOCKETS)},
+    {"proc_used", BIT(OF_NODE_PROCESSES)}, {NULL, 0},
+};
+
+void read_queue(const struct cell_stats *s, uint64_t ret[QUEUE_VALUES])
+{
+    ret[OF_QUEUE_READY] = stat_get(&s->ready);
+    ret[OF_QUEUE_UNACKED] = stat_get(&s->unacked);
+    ret[OF_QUEUE_PUBLISH] = stat_get(&s->published);
+    ret[OF_QUEUE_CONFIRM] = stat_get(&s->confirmed);
+    ret[OF_QUEUE_DELIVER] = stat_get(&s->delivered);
+    ret[OF_QUEUE_DELIVER_NO_ACK] = stat_get(&s->delivered_no_ack);
+    ret[OF_QUEUE_GET] = stat_get(&s->got);
+    ret[OF_QUEUE_REDELIVER] = stat_get(&s->redelivered);
+    ret[OF_QUEUE_ACK] = stat_get(&s->acked);
+}
+
+void read_connection(const struct connection_stats *s, uint64_t ret[CONNECTION_VALUES])
+{
+    ret[OF_CONNECTION_RECEIVED] = stat_get(&s->recv_bytes);
+    ret[OF_CONNECTION_SENT] = stat_get(&s->send_bytes);
+}
+
+static void read_messages(const struct message_sums *m, uint64_t ret[MESSAGE_VALUES])
+{
+    uint64_t of[DELIVERY_STATS] = {0};
+
+    for (size_t type = 0; type < QUEUE_TYPES; type++) {
+        for (size_t i = 0; i < DELIVERY_STATS; i++)
+            of[i] += m->deliveries[type][i];
+    }
+    ret[MESSAGE_PUBLISH] = m->n[MESSAGES_RECEIVED];
+    ret[MESSAGE_CONFIRM] = m->n[MESSAGES_CONFIRMED];
+    ret[MESSAGE_RETURN] = m->n[MESSAGES_RETURNED];
+    ret[MESSAGE_DROP] = m->n[MESSAGES_DROPPED];
+    ret[MESSAGE_DELIVER] = of[DELIVERED_MANUAL_ACK];
+    ret[MESSAGE_DELIVER_NO_ACK] = of[DELIVERED_AUTO_ACK];
+    ret[MESSAGE_GET] = of[GOT_MANUAL_ACK];
+    ret[MESSAGE_GET_NO_ACK] = of[GOT_AUTO_ACK];
+    ret[MESSAGE_GET_EMPTY] = of[GOT_NOTHING];
+    ret[MESSAGE_REDELIVER] = of[REDELIVERED];
+    ret[MESSAGE_ACK] = of[ACKNOWLEDGED];
+}
+
+void read_channel(const struct channel_stats *s, uint64_t ret[MESSAGE_VALUES])
+{
+    struct message_sums sums = {0};
+
+    message_counts_add(&sums, &s->messages);
+    read_messages(&sums, ret);
+}
+
+void read_exchange(const struct exchange_stats *s, uint64_t ret[EXCHANGE_VALUES])
+{
+    ret[OF_EXCHANGE_IN] = stat_get(&s->publish_in);
+    ret[OF_EXCHANGE_OUT] = stat_get(&s->publish_out);
+}
+
+void read_node_messages(uint64_t ret[MESSAGE_VALUES])
+{
+    struct node_sums sums;
+
+    node_stats_sum(&sums);
+    read_messages(&sums.messages, ret);
+}
+
+void read_node(uint64_t ret[NODE_VALUES])
+{
+    struct alarms_measured m;
+    struct alarms_process p;
+    struct node_sums sums;
+
+    node_stats_sum(&sums);
+    alarms_measured(&m);
+    alarms_process(&p);
+    read_messages(&sums.messages, ret);
+    ret[OF_NODE_CONNECTIONS_CREATED] = sums.churn[CONNECTIONS_OPENED];
+    ret[OF_NODE_CONNECTIONS_CLOSED] = sums.churn[CONNECTIONS_CLOSED];
+    ret[OF_NODE_CHANNELS_CREATED] = sums.churn[CHANNELS_OPENED];
+    ret[OF_NODE_CHANNELS_CLOSED] = sums.churn[CHANNELS_CLOSED];
+    ret[OF_NODE_QUEUES_DECLARED] = sums.churn[QUEUES_DECLARED];
+    ret[OF_NODE_QUEUES_CREATED] = sums.churn[QUEUES_CREATED];
+    ret[OF_NODE_QUEUES_DELETED] = sums.churn[QUEUES_DELETED];
+    ret[OF_NODE_MEMORY] = m.memory_used;
+    ret[OF_NODE_DISK_FREE] = m.disk_free;
+    ret[OF_NODE_DESCRIPTORS] = p.descriptors;
+    ret[OF_NODE_SOCKETS] = stat_slots_count(STAT_CONNECTION);
+    ret[OF_NODE_PROCESSES] = rt_live_procs();
+}
+
+/* As with RabbitMQ, both must be there, and more points than anybody can look at are refused. */
+static void read_range(struct request *r, const char *name, struct series_range *ret)
+{
+    char key[NAME_SIZE];
+    int64_t age, incr;
+
+    snprintf(key, sizeof(key), "%s_age", name);
+    age = request_param_int(r, key, 0);
+    snprintf(key, sizeof(key), "%s_incr", name);
+    incr = request_param_int(r, key, 0);
+    *ret = (struct series_range){0};
+    if (age <= 0 || incr <= 0)
+        return;
+    if (age > INT32_MAX || age / incr >= MAX_POINTS)
+        request_fail(r, 400, "a range of statistics has too many samples");
+    *ret = (struct series_range){(uint64_t)age, (uint64_t)incr};
+}
+
+void sampled_ranges_read(struct request *r, struct sampled_ranges *ret)
+{
+    read_range(r, "msg_rates", &ret->rates);
+    read_range(r, "lengths", &ret->lengths);
+    read_range(r, "data_rates", &ret->data);
+    read_range(r, "node_stats", &ret->node);
+}
+
+static uint64_t sum_of(const uint64_t *now, uint64_t mask)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < SAMPLED_MAX && mask >> i; i++)
+        sum += mask >> i & 1 ? now[i] : 0;
+    return sum;
+}
+
+static void add_samples(json_t *to, uint64_t mask, const struct series *s,
+                        const struct series_range *range)
+{
+    struct series_point point[MAX_POINTS];
+    size_t n = series_points(s, mask, range, point, MAX_POINTS);
+    json_t *samples = json_array();
+    double sum = 0, seconds;
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *one = json_object();
+
+        json_add_count(one, "sample", point[i].value);
+        json_add(one, "timestamp", json_integer(point[i].at_ms));
+        (void)json_array_append_new(samples, one); /* fails only without memory: not shown */
+        sum += (double)point[i].value;
+    }
+    seconds = n > 1 ? (double)(point[0].at_ms - point[n - 1].at_ms) / SECOND_MS : 0;
+    json_add(to, "samples", samples);
+    json_add(to, "avg", json_real(n ? sum / (double)n : 0));
+    json_add(to, "avg_rate",
+             json_real(seconds > 0
+                           ? (double)(int64_t)(point[0].value - point[n - 1].value) / seconds
+                           : 0));
+}
+
+static json_t *details_of(uint64_t mask, const struct series *s, const struct series_range *range)
+{
+    json_t *ret = json_object();
+
+    json_add(ret, "rate", json_real(series_rate(s, mask)));
+    if (s && range && range->incr_s)
+        add_samples(ret, mask, s, range);
+    return ret;
+}
+
+static void add_one(json_t *to, const struct sampled_name *n, const struct series *s,
+                    const struct series_range *range)
+{
+    char name[NAME_SIZE];
+
+    snprintf(name, sizeof(name), "%s_details", n->name);
+    json_add(to, name, details_of(n->mask, s, range));
+}
+
+void sampled_add(json_t *to, const struct sampled_name *names, const uint64_t *now,
+                 const struct series *s, const struct series_range *range)
+{
+    for (const struct sampled_name *n = names; n->name; n++) {
+        json_add_count(to, n->name, sum_of(now, n->mask));
+        add_one(to, n, s, range);
+    }
+}
+
+const struct series *sampled_series(const struct stat_history *h)
+{
+    return atomic_load_explicit(&h->series, memory_order_acquire);
+}
+
+const struct series *sampled_node(void)
+{
+    return table_get(table_open("mgmt/node_series", NULL), "", 0);
+}
+
+void sampled_add_lengths(json_t *to, const struct cell *c, const struct sampled_ranges *ranges)
+{
+    uint64_t now[QUEUE_VALUES];
+
+    read_queue(&c->stats, now);
+    for (const struct sampled_name *n = queue_length_names; n->name; n++) {
+        json_add_count(to, n->name, sum_of(now, n->mask));
+        if (ranges)
+            add_one(to, n, sampled_series(&c->history), &ranges->lengths);
+    }
+}
+
+void sampled_add_queue(json_t *to, const struct cell *c, const struct sampled_ranges *ranges)
+{
+    const struct series *s = sampled_series(&c->history);
+    json_t *messages = json_object();
+    uint64_t now[QUEUE_VALUES];
+
+    read_queue(&c->stats, now);
+    sampled_add(messages, queue_message_names, now, s, &ranges->rates);
+    json_add(to, "message_stats", messages);
+    if (!s && stat_get(&c->history.changed_ms))
+        json_add_time(to, "idle_since", (int64_t)stat_get(&c->history.changed_ms));
+}
+
+void sampled_add_exchange(json_t *to, const struct cell *c, const struct sampled_ranges *ranges)
+{
+    const struct exchange_stats *stats = &c->exchange_stats;
+    const struct stat_history *history = &c->history;
+    const struct default_exchange *none = NULL;
+    json_t *messages = json_object();
+    uint64_t now[EXCHANGE_VALUES];
+    struct vhost_tables tables;
+
+    if (c->name_len == 0) {
+        vhost_tables_open(cell_vhost(c), &tables);
+        none = vhost_default_exchange(&tables);
+    }
+    if (none) {
+        stats = &none->stats;
+        history = &none->history;
+    }
+    read_exchange(stats, now);
+    sampled_add(messages, exchange_names, now, sampled_series(history), &ranges->rates);
+    json_add(to, "message_stats", messages);
+}
