@@ -101,6 +101,13 @@ void json_add_bool(json_t *object, const char *key, bool b)
     json_add(object, key, json_boolean(b));
 }
 
+void json_append(json_t *array, json_t *value)
+{
+    RUNTIME_REGION();
+
+    (void)json_array_append_new(array, value);
+}
+
 static json_t *real_json(double d)
 {
     return isfinite(d) ? json_real(d) : json_null();

@@ -24,6 +24,8 @@ void json_add_count(json_t *object, const char *key, uint64_t n);
 /* "2026-11-22T21:32:41.123+00:00" */
 void json_add_time(json_t *object, const char *key, int64_t wall_ms);
 void json_add_bool(json_t *object, const char *key, bool b);
+/* Adds an element to an array; likewise. */
+void json_append(json_t *array, json_t *value);
 
 /*
  * A field table as an object: the first of repeated keys counts, a decimal becomes a real, what is

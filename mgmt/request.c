@@ -50,11 +50,15 @@ void request_finish(struct request *r)
 
 void request_finish_json(struct request *r, json_t *value)
 {
-    const char *columns = request_param(r, "columns");
+    struct foreign *f = r->foreign;
+    const char *columns;
 
+    f->value = value;
+    columns = request_param(r, "columns");
     if (columns)
-        value = columns_pick(value, columns);
-    text_add_json(&r->foreign->out, value);
+        f->value = columns_pick(f->value, columns);
+    text_add_json(&f->out, f->value);
+    f->value = NULL;
     request_finish(r);
 }
 
@@ -145,6 +149,7 @@ static void free_foreign(void *arg)
     stat_slots_fini(&f->slots);
     list_free(f->list);
     json_decref(f->body);
+    json_decref(f->value);
     record_unref(f->record);
     json_decref(f->parked);
     rt_free(f);

@@ -57,6 +57,7 @@ struct foreign { /* what is no process memory; given back when the process ends 
     struct cells cells;
     struct stat_slots slots; /* those that are gone through now */
     struct list *list;
+    json_t *value;         /* that is shown: request_finish_json */
     json_t *body;          /* request_body */
     struct record *record; /* a message that is published */
     json_t *parked;        /* view_processes: supervisor's pid text to its parked children */

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "broker/core/log.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "broker/runtime/runtime.h"
@@ -250,9 +251,42 @@ static void handle_crash(struct request *r, struct msg *m)
     request_finish_empty(r);
 }
 
+/* The reason that a client gives, for the log: what is no plain text is left out. */
+static const char *reason_of(const struct request *r, char out[104])
+{
+    const char *from = r->m->reason;
+    size_t n = 0;
+
+    for (; from && *from && n < 103; from++) {
+        if (*from >= ' ' && *from < 0x7f)
+            out[n++] = *from;
+    }
+    out[n] = '\0';
+    return n ? out : "killed by the management API";
+}
+
+/* A process is its supervisor's to start again; the root's end is the program's. */
+static void handle_kill(struct request *r, struct msg *m)
+{
+    const struct proc_info *p;
+    char reason[104];
+
+    CHECK(request_has_listing(r, m));
+    p = find_or_fail(r, r->path.segment[2].p);
+    if (p->parent == 0)
+        request_fail(r, 400, "the root cannot be killed");
+    if (p->pid == proc_self() || p->pid == proc_parent())
+        request_fail(r, 400, "this process answers the request");
+    log_warn("user '%s' kills process %s '%s': %s", r->user, p->kind, p->name,
+             reason_of(r, reason));
+    proc_signal(p->pid, EXIT_KILL, 0, reason_of(r, reason));
+    request_finish_empty(r);
+}
+
 const struct view views_processes[] = {
     {"api/processes", HTTP_GET, VIEW_MONITORING, 0, start_tree, handle_tree},
     {"api/processes/x", HTTP_GET, VIEW_MONITORING, 0, request_ask_processes, handle_process},
+    {"api/processes/x", HTTP_DELETE, VIEW_ADMINISTRATOR, 0, request_ask_processes, handle_kill},
     {"api/debug/crash", HTTP_POST, VIEW_ADMINISTRATOR, VIEW_DEBUG, start_crash, handle_crash},
     {0},
 };

@@ -1,0 +1,149 @@
+/*
+ * Small views about the node: its name, its version, what of RabbitMQ's features it has.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/runtime/region.h"
+#include "mgmt/json.h"
+#include "mgmt/views.h"
+#include "queues/node.h"
+#include "queues/settings.h"
+
+static json_t *setting_value(const char *section, const char *name)
+{
+    RUNTIME_REGION();
+    const struct setting *s = settings_get(section, name, "", NULL);
+    json_t *json = s ? json_loadb(s->text, s->len, 0, NULL) : NULL;
+    json_t *ret = json_incref(json_object_get(json, "value"));
+
+    json_decref(json);
+    return ret;
+}
+
+static void start_cluster_name(struct request *r)
+{
+    json_t *name = setting_value("global_parameters", "cluster_name");
+    json_t *ret = json_object();
+
+    json_add(ret, "name", name ? name : json_text_str(r->node));
+    request_finish_json(r, ret);
+}
+
+static json_t *parameter_of(const char *name, const char *value)
+{
+    RUNTIME_REGION();
+    json_t *ret = json_object();
+
+    json_add_text(ret, "name", name);
+    json_add_text(ret, "value", value);
+    return ret;
+}
+
+static void start_name_cluster(struct request *r)
+{
+    const char *name = request_body_text(r, "name");
+    struct text *out = &r->foreign->out;
+    struct msg_node_change *m;
+
+    if (!name)
+        request_fail(r, 400, "[{key_missing,name}]");
+    text_add_json(out, parameter_of("cluster_name", name));
+    m = node_change_new(NODE_PUT, out->p, out->len);
+    snprintf(m->section, sizeof(m->section), "global_parameters");
+    snprintf(m->who, sizeof(m->who), "user '%s' by HTTP", r->user);
+    text_fini(out);
+    r->asked = proc_call(proc_whereis("node"), &m->hdr, PROC_NO_TIMEOUT);
+}
+
+static void handle_name_cluster(struct request *r, struct msg *m)
+{
+    const struct msg_node_changed *done = (const struct msg_node_changed *)(const void *)m;
+
+    CHECK(m->ref == r->asked);
+    if (m->type != NODE_CHANGED)
+        request_fail(r, 503, "the node is being restarted");
+    if (done->result == NODE_REFUSED)
+        request_fail(r, 400, done->text);
+    if (done->result == NODE_FAILED)
+        request_fail(r, 503, done->text);
+    request_finish_empty(r);
+}
+
+/* The version whose behaviour tools may expect. */
+static void start_version(struct request *r)
+{
+    request_finish_json(r, json_text_str("3.10.8"));
+}
+
+static void start_empty_list(struct request *r)
+{
+    text_add_str(&r->foreign->out, "[]");
+    request_finish(r);
+}
+
+/* What RabbitMQ's flags of 3.10 stand for is always on. */
+static const char *const flags[][2] = {
+    {"drop_unroutable_metric", "Count unroutable publishes to be dropped in stats"},
+    {"empty_basic_get_metric", "Count AMQP basic.get on empty queues in stats"},
+    {"implicit_default_bindings", "Default bindings are implicit, instead of being stored"},
+    {"quorum_queue", "Queues of type quorum may be declared"},
+    {"user_limits", "Connection and channel limits for a user"},
+    {"virtual_host_metadata", "Virtual host description, tags and default queue type"},
+};
+
+static json_t *flag_json(const char *const flag[2])
+{
+    json_t *ret = json_object();
+
+    json_add_text(ret, "name", flag[0]);
+    json_add_text(ret, "desc", flag[1]);
+    json_add_text(ret, "doc_url", "");
+    json_add_text(ret, "state", "enabled");
+    json_add_text(ret, "stability", "stable");
+    json_add_text(ret, "provided_by", "warren");
+    return ret;
+}
+
+static void start_flags(struct request *r)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
+        json_append(list, flag_json(flags[i]));
+    request_finish_json(r, list);
+}
+
+static void start_enable_flag(struct request *r)
+{
+    const char *name = request_segment(r, 2);
+
+    for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+        if (!strcmp(flags[i][0], name) || !strcmp(name, "all"))
+            request_finish_empty(r);
+    }
+    request_fail_not_found(r);
+}
+
+/* There is one node, on which all queues are already; counters are never reset. */
+static void start_nothing_to_do(struct request *r)
+{
+    request_finish_empty(r);
+}
+
+enum { ALL = VIEW_MANAGEMENT, ADMIN = VIEW_ADMINISTRATOR };
+
+const struct view views_node_facts[] = {
+    {"api/cluster-name", HTTP_GET, ALL, 0, start_cluster_name, NULL},
+    {"api/cluster-name", HTTP_PUT, ADMIN, 0, start_name_cluster, handle_name_cluster},
+    {"api/version", HTTP_GET, ALL, 0, start_version, NULL},
+    {"api/extensions", HTTP_GET, ALL, 0, start_empty_list, NULL},
+    {"api/feature-flags", HTTP_GET, ALL, 0, start_flags, NULL},
+    {"api/feature-flags/x/enable", HTTP_PUT, ADMIN, 0, start_enable_flag, NULL},
+    {"api/deprecated-features", HTTP_GET, ALL, 0, start_empty_list, NULL},
+    {"api/deprecated-features/used", HTTP_GET, ALL, 0, start_empty_list, NULL},
+    {"api/rebalance/queues", HTTP_POST, ADMIN, 0, start_nothing_to_do, NULL},
+    {"api/reset", HTTP_DELETE, ADMIN, 0, start_nothing_to_do, NULL},
+    {"api/reset/x", HTTP_DELETE, ADMIN, 0, start_nothing_to_do, NULL},
+    {0},
+};
