@@ -15,15 +15,18 @@
 #include "persistence/schema.h"
 
 #define BLOCK_BYTES  (4 << 20)
-#define CHECK_PAGES  8192 /* 128 MiB */
+#define CHECK_PAGES  ((128 << 20) / DB_PAGE_BYTES)
 #define WIDE_EXTENTS 32
+#define PAGE_TEXT    TEXT_OF(DB_PAGE_BYTES)
+#define TEXT_OF(x)   AS_TEXT(x)
+#define AS_TEXT(x)   #x
 
 /*
  * What must be set before the first page is written. The locking mode is first, because others of
  * them read the database, and a WAL that was opened in normal mode keeps its shared memory.
  */
 static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
-                              "PRAGMA page_size = 16384;"
+                              "PRAGMA page_size = " PAGE_TEXT ";"
                               "PRAGMA auto_vacuum = INCREMENTAL;"
                               "PRAGMA secure_delete = OFF;"
                               "PRAGMA synchronous = EXTRA;"
@@ -439,20 +442,27 @@ int db_checkpoint(struct db *db)
     return r < 0 ? db_fail(db, r) : 0;
 }
 
+int db_pages(struct db *db, int64_t *ret_all, int64_t *ret_free)
+{
+    int r = sql_number(db->sql, "PRAGMA page_count", ret_all);
+
+    if (r == 0)
+        r = sql_number(db->sql, "PRAGMA freelist_count", ret_free);
+    return r < 0 ? db_fail(db, r) : 0;
+}
+
 int db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep)
 {
     char text[64];
-    int64_t n_free;
+    int64_t n_all, n_free;
     int r;
 
     if (sql_in_transaction(db->sql))
         return -EBUSY;
     sql_read_end(db->sql);
-    r = sql_number(db->sql, "PRAGMA freelist_count", &n_free);
-    if (r < 0)
-        return db_fail(db, r);
-    if (n_free <= keep)
-        return 0;
+    r = db_pages(db, &n_all, &n_free);
+    if (r < 0 || n_free <= keep)
+        return r;
     if (n_free - keep < pages)
         pages = (uint32_t)(n_free - keep);
     snprintf(text, sizeof(text), "PRAGMA incremental_vacuum(%u)", pages);

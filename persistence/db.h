@@ -34,6 +34,12 @@
 
 struct db;
 
+/*
+ * Of a new database; one that is there keeps its own. Smaller pages cost more calls and more memory
+ * for large commits, larger ones more bytes for small commits, which write a few pages whole.
+ */
+#define DB_PAGE_BYTES 8192
+
 struct db_config {
     const char *dir; /* made if it is missing (its parent is not) */
     const char *vfs; /* SQLite VFS; NULL: the default. With another one `dir` is only a name. */
@@ -278,6 +284,9 @@ void db_wal_written(const struct db *db, uint64_t *ret_bytes, uint64_t *ret_sync
  */
 int db_checkpoint(struct db *db);
 
+/* How many pages the file has, and how many of them hold nothing. */
+int db_pages(struct db *db, int64_t *ret_all, int64_t *ret_free);
+
 /*
  * Gives at most `pages` free pages back to the file system and keeps `keep` of them; 1 if more are
  * to be given, 0 if not. A commit of its own. Not while something waits for a commit (-EBUSY).
@@ -302,7 +311,7 @@ bool db_is_trimming(const struct db *db);
 int db_copy_begin(struct db *db, const char *path);
 
 /*
- * Copies at most so many pages of 16 KiB. 1: more to do; 0: the file is whole, closed, and to be
+ * Copies at most so many pages. 1: more to do; 0: the file is whole, closed, and to be
  * synced by who asked for it; -errno. Not while something waits for a commit (-EBUSY, which ends
  * nothing).
  */

@@ -1,5 +1,6 @@
 /*
- * Only the log's files have methods of their own; every other file is opened straight below.
+ * Only the log and the database have methods of their own; every other file is opened straight
+ * below.
  */
 #include "persistence/gather.h"
 
@@ -21,8 +22,8 @@ struct gather {
     char name[32];
 };
 
-/* One log. What waits is buf[0..len), for offset `at`. */
-struct log_file {
+/* A log or a database. What waits is buf[0..len), for offset `at`. */
+struct gathered {
     sqlite3_file base;
     struct gather *g;
     sqlite3_file *below;
@@ -30,21 +31,24 @@ struct log_file {
     sqlite3_int64 at;
     int len;
     int failed; /* the error of a write that its caller was not told of */
+    bool is_log;
 };
 
-static int write_below(struct log_file *f, const void *p, int len, sqlite3_int64 at)
+static int write_below(struct gathered *f, const void *p, int len, sqlite3_int64 at)
 {
     int rc = f->below->pMethods->xWrite(f->below, p, len, at);
 
-    f->g->counts.writes++;
-    f->g->counts.bytes += (uint64_t)len;
+    if (f->is_log) {
+        f->g->counts.writes++;
+        f->g->counts.bytes += (uint64_t)len;
+    }
     if (rc != SQLITE_OK)
         f->failed = rc;
     return rc;
 }
 
 /* Sends down what waits. */
-static int flush(struct log_file *f)
+static int flush(struct gathered *f)
 {
     uint8_t *buf = f->buf;
 
@@ -58,9 +62,9 @@ static int flush(struct log_file *f)
     return f->failed;
 }
 
-static int log_close(sqlite3_file *base)
+static int file_close(sqlite3_file *base)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
     int rc = flush(f), closed = f->below->pMethods->xClose(f->below);
 
     rt_free(f->buf);
@@ -68,28 +72,28 @@ static int log_close(sqlite3_file *base)
     return rc ? rc : closed;
 }
 
-static int log_read(sqlite3_file *base, void *buf, int len, sqlite3_int64 at)
+static int file_read(sqlite3_file *base, void *buf, int len, sqlite3_int64 at)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
     int rc = flush(f);
 
     return rc ? rc : f->below->pMethods->xRead(f->below, buf, len, at);
 }
 
 /* A page may be written anew where it waits. */
-static bool overwrites(const struct log_file *f, int len, sqlite3_int64 at)
+static bool overwrites(const struct gathered *f, int len, sqlite3_int64 at)
 {
     return f->buf && at >= f->at && at + len <= f->at + f->len;
 }
 
-static bool continues(const struct log_file *f, int len, sqlite3_int64 at)
+static bool continues(const struct gathered *f, int len, sqlite3_int64 at)
 {
     return f->buf && at == f->at + f->len && f->len + len <= GATHER_BYTES;
 }
 
-static int log_write(sqlite3_file *base, const void *p, int len, sqlite3_int64 at)
+static int file_write(sqlite3_file *base, const void *p, int len, sqlite3_int64 at)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
     int rc;
 
     if (overwrites(f, len, at)) {
@@ -111,88 +115,88 @@ static int log_write(sqlite3_file *base, const void *p, int len, sqlite3_int64 a
     return SQLITE_OK;
 }
 
-static int log_truncate(sqlite3_file *base, sqlite3_int64 len)
+static int file_truncate(sqlite3_file *base, sqlite3_int64 len)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
     int rc = flush(f);
 
     return rc ? rc : f->below->pMethods->xTruncate(f->below, len);
 }
 
-static int log_sync(sqlite3_file *base, int flags)
+static int file_sync(sqlite3_file *base, int flags)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
     int rc = flush(f);
 
-    f->g->counts.syncs++;
+    f->g->counts.syncs += f->is_log;
     return rc ? rc : f->below->pMethods->xSync(f->below, flags);
 }
 
-static int log_size(sqlite3_file *base, sqlite3_int64 *ret)
+static int file_size(sqlite3_file *base, sqlite3_int64 *ret)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
     int rc = flush(f);
 
     return rc ? rc : f->below->pMethods->xFileSize(f->below, ret);
 }
 
-static int log_lock(sqlite3_file *base, int level)
+static int file_lock(sqlite3_file *base, int level)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
 
     return f->below->pMethods->xLock(f->below, level);
 }
 
-static int log_unlock(sqlite3_file *base, int level)
+static int file_unlock(sqlite3_file *base, int level)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
 
     return f->below->pMethods->xUnlock(f->below, level);
 }
 
-static int log_check_reserved(sqlite3_file *base, int *ret)
+static int file_check_reserved(sqlite3_file *base, int *ret)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
 
     return f->below->pMethods->xCheckReservedLock(f->below, ret);
 }
 
-static int log_control(sqlite3_file *base, int op, void *arg)
+static int file_control(sqlite3_file *base, int op, void *arg)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
 
     return f->below->pMethods->xFileControl(f->below, op, arg);
 }
 
-static int log_sector(sqlite3_file *base)
+static int file_sector(sqlite3_file *base)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
 
     return f->below->pMethods->xSectorSize(f->below);
 }
 
-static int log_traits(sqlite3_file *base)
+static int file_traits(sqlite3_file *base)
 {
-    struct log_file *f = (struct log_file *)base;
+    struct gathered *f = (struct gathered *)base;
 
     return f->below->pMethods->xDeviceCharacteristics(f->below);
 }
 
-/* Version 1: a log is neither mapped nor does it have shared memory. */
-static const sqlite3_io_methods log_methods = {
+/* Version 1: nothing is mapped, and a log of one owner has no shared memory. */
+static const sqlite3_io_methods file_methods = {
     .iVersion = 1,
-    .xClose = log_close,
-    .xRead = log_read,
-    .xWrite = log_write,
-    .xTruncate = log_truncate,
-    .xSync = log_sync,
-    .xFileSize = log_size,
-    .xLock = log_lock,
-    .xUnlock = log_unlock,
-    .xCheckReservedLock = log_check_reserved,
-    .xFileControl = log_control,
-    .xSectorSize = log_sector,
-    .xDeviceCharacteristics = log_traits,
+    .xClose = file_close,
+    .xRead = file_read,
+    .xWrite = file_write,
+    .xTruncate = file_truncate,
+    .xSync = file_sync,
+    .xFileSize = file_size,
+    .xLock = file_lock,
+    .xUnlock = file_unlock,
+    .xCheckReservedLock = file_check_reserved,
+    .xFileControl = file_control,
+    .xSectorSize = file_sector,
+    .xDeviceCharacteristics = file_traits,
 };
 
 static sqlite3_vfs *below_of(sqlite3_vfs *vfs)
@@ -200,16 +204,16 @@ static sqlite3_vfs *below_of(sqlite3_vfs *vfs)
     return ((struct gather *)vfs->pAppData)->below;
 }
 
-static int open_log(struct gather *g, sqlite3_filename name, struct log_file *f, int flags,
-                    int *ret_flags)
+static int open_gathered(struct gather *g, sqlite3_filename name, struct gathered *f, int flags,
+                         int *ret_flags)
 {
     sqlite3_file *below = rt_zalloc((size_t)g->below->szOsFile);
     int rc = g->below->xOpen(g->below, name, below, flags, ret_flags);
 
-    *f = (struct log_file){.g = g};
+    *f = (struct gathered){.g = g, .is_log = (flags & SQLITE_OPEN_WAL) != 0};
     if (rc == SQLITE_OK) {
         f->below = below;
-        f->base.pMethods = &log_methods;
+        f->base.pMethods = &file_methods;
         return rc;
     }
     if (below->pMethods)
@@ -223,8 +227,8 @@ static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file,
 {
     struct gather *g = vfs->pAppData;
 
-    if (flags & SQLITE_OPEN_WAL)
-        return open_log(g, name, (struct log_file *)file, flags, ret_flags);
+    if (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB))
+        return open_gathered(g, name, (struct gathered *)file, flags, ret_flags);
     return g->below->xOpen(g->below, name, file, flags, ret_flags);
 }
 
@@ -269,7 +273,7 @@ struct gather *gather_new(const char *below_name)
 {
     sqlite3_vfs *below = sqlite3_vfs_find(below_name);
     struct gather *g;
-    int own = (int)sizeof(struct log_file);
+    int own = (int)sizeof(struct gathered);
 
     if (!below)
         return NULL;

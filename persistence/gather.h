@@ -1,11 +1,12 @@
 /*
- * A SQLite file system over another one that gathers what is written to the log.
+ * A SQLite file system over another one that gathers what is written to the log and the database.
  *
- * SQLite writes a frame of the WAL by two calls, one of 24 bytes and one of a page. Here they wait
- * in memory until something depends on them (a sync, a read, a size, a truncation, the closing) or
- * they are 120 KiB, and go down by one call. All else goes straight through; so does every promise,
- * because the only one about a written byte is given by the sync. A write that fails behind its
- * caller's back makes every later call on that file fail, so nothing can be built on it.
+ * SQLite writes a frame of the WAL by two calls, one of 24 bytes and one of a page, and in a
+ * checkpoint page after page in rising order. Here they wait in memory until something depends on
+ * them (a sync, a read, a size, a truncation, the closing) or they are 120 KiB, and go down by one
+ * call. All else goes straight through; so does every promise, because the only one about a written
+ * byte is given by the sync. A write that fails behind its caller's back makes every later call on
+ * that file fail, so nothing can be built on it.
  *
  * One for each connection, so that it may lie over any other file system, one for tests included.
  */

@@ -255,9 +255,10 @@ struct store_arg { /* the arg blob of store_ops */
     uint64_t cache_budget, wal_budget;
 };
 
-/* When compaction comes; a test makes it soon. Set before the runtime starts. */
+/* When compaction and vacuum come; a test makes it soon. Set before the runtime starts. */
 struct store_tuning {
     uint64_t cold_us;     /* what is older may be written anew */
+    uint64_t still_us;    /* free pages whose number stood still for so long are given back */
     uint32_t min_extents; /* so many small pieces of a queue are worth it */
 };
 

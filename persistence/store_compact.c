@@ -11,7 +11,8 @@
 #define PAUSE_FACTOR 4 /* a pause lasts so many times the step before it */
 #define PAUSE_MIN_US 10000
 
-struct store_tuning store_tuning = {.cold_us = 10 * 1000 * 1000, .min_extents = 8};
+struct store_tuning store_tuning = {
+    .cold_us = 10 * 1000 * 1000, .still_us = 10 * 1000 * 1000, .min_extents = 8};
 
 static void begin_round(struct store *st)
 {

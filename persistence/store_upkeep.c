@@ -17,9 +17,10 @@
 #define VACUUM_US              10000
 #define VACUUM_FIRST_PAGES     16
 #define VACUUM_MAX_PAGES       1024
-#define VACUUM_KEEP            1024 /* free pages kept for the next burst, at most: 16 MiB */
+#define VACUUM_KEEP_BYTES      (16 << 20) /* free pages kept for the next burst */
 #define VACUUM_PAUSE_US        20000
-#define PAGE_BYTES             16384
+#define VACUUM_PAUSE_FACTOR    9 /* at work a pause lasts so many times the step before it */
+#define VACUUM_STILL_PAGES     1024
 
 /* What one store has at least and at most. */
 #define CACHE_MIN (256 << 10)
@@ -91,12 +92,13 @@ void store_upkeep_took(struct store *st, uint64_t us)
 }
 
 /*
- * The size of the next checkpoint by what this one took: down at once, up by a quarter. A small one
- * that was quick enough tells nothing.
+ * The size of the next checkpoint by what this one took: down at once, up by a quarter, or twice
+ * where it was quick by far. A small one that was quick enough tells nothing.
  */
 static uint64_t next_checkpoint(const struct store *st, uint64_t bytes, uint64_t took_us)
 {
-    uint64_t most = st->checkpoint_bytes / 4 * 5, fit;
+    bool is_far = took_us < CHECKPOINT_US / 4;
+    uint64_t most = is_far ? st->checkpoint_bytes * 2 : st->checkpoint_bytes / 4 * 5, fit;
 
     if (took_us <= CHECKPOINT_US && bytes < st->checkpoint_bytes)
         return st->checkpoint_bytes;
@@ -140,23 +142,85 @@ void store_upkeep_committed(struct store *st)
     checkpoint_if_due(st);
 }
 
-/* Gives some free pages back; more of them after a pause. */
-static void vacuum(struct store *st, uint64_t now)
+static bool is_idle(const struct store *st)
 {
-    uint64_t keep = st->wal_share / PAGE_BYTES, took;
-    int r = db_vacuum_step(st->db, st->vacuum_pages,
-                           (uint32_t)(keep < VACUUM_KEEP ? keep : VACUUM_KEEP));
+    return st->idle_due_us == UINT64_MAX;
+}
+
+/*
+ * Whether it is time to give free pages back, of which there are n. To cut the file messages
+ * are moved from its end, which is in vain while a backlog is drained; while one grows the pages
+ * are wanted again. So it waits until their number has stood still for some time.
+ */
+static bool is_still(struct store *st, int64_t n, uint64_t now)
+{
+    if (n < st->free_low)
+        st->free_low = n;
+    if (n > st->free_high)
+        st->free_high = n;
+    if (st->free_high - st->free_low > VACUUM_STILL_PAGES) {
+        st->free_low = st->free_high = n;
+        st->free_since_us = now;
+    }
+    return is_idle(st) || now - st->free_since_us >= store_tuning.still_us;
+}
+
+/* Gives some of n free pages back; more of them after a pause. */
+static void vacuum_step(struct store *st, int64_t n, uint32_t keep)
+{
+    uint64_t before = store_now_us(), took, pause;
+    int r = db_vacuum_step(st->db, st->vacuum_pages, keep);
 
     if (r < 0)
         store_fail(st, r, "vacuum");
-    took = store_now_us() - now;
+    n = r > 0 ? st->vacuum_pages : n - keep; /* so many it gave */
+    st->free_low -= n;
+    st->free_high -= n;
+    took = store_now_us() - before;
     store_upkeep_took(st, took);
-    st->vacuum_due_us = r > 0 ? now + took + VACUUM_PAUSE_US : UINT64_MAX;
+    pause = is_idle(st) ? took : took * VACUUM_PAUSE_FACTOR;
+    pause = pause > VACUUM_PAUSE_US ? pause : VACUUM_PAUSE_US;
+    st->vacuum_due_us = r > 0 ? before + took + pause : UINT64_MAX;
+    if (r == 0)
+        st->idle_due_us = before + IDLE_US; /* its own commits wait in the WAL */
     if (took > VACUUM_US && st->vacuum_pages > 1)
         st->vacuum_pages /= 2;
     else if (r > 0 && took < VACUUM_US / 2 && st->vacuum_pages < VACUUM_MAX_PAGES)
         st->vacuum_pages *= 2;
-    checkpoint_if_due(st);
+}
+
+/*
+ * How many free pages are kept for what comes: as many as are in use, because each page that is
+ * given back may cost the moving of one in use.
+ */
+static int64_t free_to_keep(const struct store *st, int64_t n_used)
+{
+    uint64_t least = st->wal_share < VACUUM_KEEP_BYTES ? st->wal_share : VACUUM_KEEP_BYTES;
+    int64_t keep = (int64_t)(least / DB_PAGE_BYTES);
+
+    return n_used > keep ? n_used : keep;
+}
+
+/* Looks for free pages. */
+static void vacuum(struct store *st, uint64_t now)
+{
+    int64_t n_all, n, keep;
+    int r;
+
+    if (db_wal_bytes(st->db) >= st->checkpoint_bytes) {
+        checkpoint_if_due(st); /* enough for one turn */
+        return;
+    }
+    r = db_pages(st->db, &n_all, &n);
+    if (r < 0)
+        store_fail(st, r, "vacuum");
+    keep = free_to_keep(st, n_all - n);
+    if (n <= keep)
+        st->vacuum_due_us = UINT64_MAX;
+    else if (is_still(st, n, now))
+        vacuum_step(st, n, (uint32_t)keep);
+    else
+        st->vacuum_due_us = now + IDLE_US;
 }
 
 /* Nothing was committed for a while. */

@@ -6,7 +6,8 @@
  * the broker, starts it again and takes them all out, in order; by default build/warren, 1 million
  * of 1024 bytes. A second client publishes one persistent message after the other to a queue of its
  * own, and the slowest of its confirms is the pause. In between many short queues are left to the
- * store, which writes them anew in the background.
+ * store, which writes them anew in the background: once with nothing else going on, which tells how
+ * much it writes, and once with that client.
  */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
@@ -29,6 +30,7 @@
 #define SPREAD_QUEUES 200
 #define SPREAD_WINDOW 100
 #define SPREAD_WAIT_S 40
+#define QUIET_S       15 /* nothing was written for so long: all is done */
 
 static char dir[] = "/tmp/bench-backlog-XXXXXX";
 static uint64_t *worst_us; /* of the probe; shared with it */
@@ -209,7 +211,7 @@ static double fill(uint64_t n, size_t size)
 }
 
 /* Leaves many queues with messages in many small pieces, which the store gathers before long. */
-static void spread(uint64_t n)
+static void spread(const char *prefix, uint64_t n)
 {
     amqp_connection_state_t c = connect_broker();
     uint8_t bytes[1024] = "spread";
@@ -217,12 +219,12 @@ static void spread(uint64_t n)
     char name[32];
 
     for (unsigned q = 0; q < SPREAD_QUEUES; q++) {
-        snprintf(name, sizeof(name), "spread%u", q);
+        snprintf(name, sizeof(name), "%s%u", prefix, q);
         (void)declare(c, name);
     }
     amqp_confirm_select(c, 1);
     for (uint64_t i = 0; i < n; i++) {
-        snprintf(name, sizeof(name), "spread%u", (unsigned)(i % SPREAD_QUEUES));
+        snprintf(name, sizeof(name), "%s%u", prefix, (unsigned)(i % SPREAD_QUEUES));
         publish(c, name, (amqp_bytes_t){sizeof(bytes), bytes});
         while (i + 1 - confirmed >= SPREAD_WINDOW)
             confirmed = wait_confirm(c);
@@ -245,6 +247,37 @@ static uint64_t written_kib(void)
     if (f)
         fclose(f);
     return bytes / 1024;
+}
+
+/* Waits until nothing is written any more; what was written since `before`. */
+static double settled_mib(uint64_t before)
+{
+    uint64_t last = before, now;
+
+    for (unsigned still = 0; still < QUIET_S; still++) {
+        sleep(1);
+        now = written_kib();
+        if (now > last + 64) /* a line of log, a checkpoint of a few pages */
+            still = 0;
+        last = now;
+    }
+    return (double)(last - before) / 1024;
+}
+
+static void compaction(void)
+{
+    uint64_t before;
+    double mib;
+
+    (void)settled_mib(written_kib());
+    spread("quiet", SPREAD_N);
+    before = written_kib();
+    mib = settled_mib(before);
+    spread("busy", SPREAD_N);
+    start_probe();
+    sleep(SPREAD_WAIT_S);
+    printf("compaction: longest pause %.1f ms; %.1f MiB written for %.1f of messages\n",
+           end_probe_ms(), mib, (double)SPREAD_N / 1024);
 }
 
 static double drain(uint64_t n)
@@ -298,7 +331,6 @@ int main(int argc, char **argv)
     size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 1024;
     char *binary = argc > 1 ? argv[1] : (char[]){"build/warren"};
     char command[100];
-    uint64_t written;
     double rate;
 
     if (size < sizeof(uint64_t) || !mkdtemp(dir)) {
@@ -316,13 +348,7 @@ int main(int argc, char **argv)
     printf("       %.1f MiB resident, %.1f when empty: %.1f bytes a message\n",
            (double)resident_kib() / 1024, (double)empty / 1024,
            ((double)resident_kib() - (double)empty) * 1024 / (double)n);
-    spread(SPREAD_N);
-    written = written_kib();
-    start_probe();
-    sleep(SPREAD_WAIT_S);
-    printf("compaction: longest pause %.1f ms, %.1f MiB written in %d s for %.1f of messages\n",
-           end_probe_ms(), (double)(written_kib() - written) / 1024, SPREAD_WAIT_S,
-           (double)SPREAD_N / 1024);
+    compaction();
     restart(binary, n);
     start_probe();
     rate = drain(n);

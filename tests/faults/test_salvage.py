@@ -14,7 +14,7 @@ from wire import DEADLINE
 
 B, Q = spec.Basic, spec.Queue
 KEPT = spec.BasicProperties(delivery_mode=2)
-PAGE, COUNT = 16384, 300
+PAGE, COUNT = 8192, 300
 VHOSTS = ("ill", "well")
 
 

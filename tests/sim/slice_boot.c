@@ -166,6 +166,7 @@ void slice_disk_new(void)
     queue_limits.resident_bytes = sim_below(SIM_DISK, 4) * 100;
     queue_limits.run_messages = 1 + sim_below(SIM_DISK, 8);
     store_tuning.cold_us = 20000 * (1 + sim_below(SIM_DISK, 10));
+    store_tuning.still_us = 10 * store_tuning.cold_us;
     store_tuning.min_extents = 2 + sim_below(SIM_DISK, 3);
     queue_limits.run_bytes = sim_chance(SIM_DISK, 500000) ? 1 : 1 << 20;
     if (sim.plant)

@@ -82,7 +82,7 @@ static void a_copy_is_the_database_as_it_is_at_the_last_step(void **state)
         assert_int_equal(copy_while_working(m, db, &steps, &error), 0);
         assert_non_null(crash_fs_file(fs, COPY, &size));
         /* What was written meanwhile did not make it begin again. */
-        assert_in_range(steps, 2, size / 16384 / 2 + 20);
+        assert_in_range(steps, 2, size / DB_PAGE_BYTES / 2 + 20);
         check_copy(m);
         for (int i = 0; i < 30; i++)
             assert_int_equal(model_step(m, db), 0);

@@ -406,7 +406,7 @@ static void damage_is_looked_for_after_an_unclean_stop(void **state)
     assert_int_equal(db_close(db), 0);
     spoil("UPDATE meta SET value = 0 WHERE name = 'clean'; PRAGMA wal_checkpoint(TRUNCATE)");
     p = crash_fs_file(fs, "d/store.sqlite", &len);
-    memset(p + 16384 + 5000, 0xee, len - 16384 - 5000);
+    memset(p + DB_PAGE_BYTES + 5000, 0xee, len - DB_PAGE_BYTES - 5000);
     assert_int_equal(db_open(&config, &db, why, sizeof(why)), -EUCLEAN);
 }
 

@@ -32,7 +32,7 @@ static uint64_t roll(struct kit *k)
     return k->seed ^= k->seed << 17;
 }
 
-static void open_log(struct kit *k)
+static void open_file(struct kit *k, int kind)
 {
     sqlite3_vfs *vfs;
 
@@ -41,9 +41,9 @@ static void open_log(struct kit *k)
     vfs = sqlite3_vfs_find(gather_name(k->g));
     assert_non_null(vfs);
     k->f = calloc(1, (size_t)vfs->szOsFile);
-    assert_int_equal(vfs->xOpen(vfs, NAME, k->f,
-                                SQLITE_OPEN_WAL | SQLITE_OPEN_CREATE | SQLITE_OPEN_READWRITE, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        vfs->xOpen(vfs, NAME, k->f, kind | SQLITE_OPEN_CREATE | SQLITE_OPEN_READWRITE, NULL),
+        SQLITE_OK);
 }
 
 static int close_log(struct kit *k)
@@ -59,7 +59,7 @@ static struct kit setup_kit(uint64_t seed)
 {
     struct kit k = {.fs = crash_fs_new(VFS), .seed = seed * 2 + 1};
 
-    open_log(&k);
+    open_file(&k, SQLITE_OPEN_WAL);
     return k;
 }
 
@@ -239,6 +239,33 @@ static void a_late_failure_stays(void **state)
     crash_fs_free(k.fs);
 }
 
+/* A checkpoint's pages; they are no part of what is counted of the log. */
+static void pages_go_down_together(void **state)
+{
+    struct kit k = {.fs = crash_fs_new(VFS)};
+    static uint8_t page[8192];
+    const uint8_t *got;
+    size_t len = 0;
+
+    (void)state;
+    open_file(&k, SQLITE_OPEN_MAIN_DB);
+    for (int i = 0; i < 20; i++) {
+        memset(page, i, sizeof(page));
+        assert_int_equal(write_log(&k, page, sizeof(page), i * (int)sizeof(page)), SQLITE_OK);
+    }
+    (void)crash_fs_file(k.fs, NAME, &len);
+    assert_int_equal(len, 15 * sizeof(page)); /* one piece of 120 KiB */
+    assert_int_equal(sync_log(&k), SQLITE_OK);
+    got = crash_fs_file(k.fs, NAME, &len);
+    assert_int_equal(len, 20 * sizeof(page));
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(got[i], i / sizeof(page));
+    assert_int_equal(gather_counts(k.g).writes, 0);
+    assert_int_equal(gather_counts(k.g).syncs, 0);
+    assert_int_equal(close_log(&k), SQLITE_OK);
+    crash_fs_free(k.fs);
+}
+
 static void there_is_nothing_to_lie_over(void **state)
 {
     (void)state;
@@ -253,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_log_is_what_a_plain_file_would_be),
         cmocka_unit_test(what_was_synced_outlives_the_power),
         cmocka_unit_test(a_late_failure_stays),
+        cmocka_unit_test(pages_go_down_together),
         cmocka_unit_test(there_is_nothing_to_lie_over),
     };
 

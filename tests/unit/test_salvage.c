@@ -6,7 +6,7 @@
 #include "tests/faults/db_model.h"
 
 #define VFS  "test-salvage"
-#define PAGE 16384
+#define PAGE DB_PAGE_BYTES
 
 static uint64_t start_seed(void)
 {

@@ -324,6 +324,28 @@ static void free_pages_are_given_back_at_work(void **state)
     assert_true(file_size() < 3 << 20);
 }
 
+/* What lies at the file's end is not moved to its begin as long as it may go by itself. */
+static void a_drain_is_not_disturbed_by_vacuum(void **state)
+{
+    size_t size;
+
+    (void)state;
+    t.wal_budget = 1 << 20;
+    restart(stop_store);
+    for (t.do_seq = 1; t.do_seq <= 30; t.do_seq++)
+        act(publish_much);
+    run_us(100);
+    size = file_size();
+    assert_true(size > 120 << 20);
+    for (uint64_t seq = 1; seq <= 25; seq++) {
+        take(seq, seq);
+        run_us(900000); /* never a second of rest */
+    }
+    assert_true(file_size() >= size);
+    run_us(120000000);
+    assert_true(file_size() < size / 2);
+}
+
 static void a_budget_is_divided(void **state)
 {
     (void)state;
@@ -407,6 +429,7 @@ int main(void)
         TEST(a_damaged_record_is_answered_by_nothing),
         TEST(a_store_that_cannot_open_says_why),
         TEST(free_pages_are_given_back_at_work),
+        TEST(a_drain_is_not_disturbed_by_vacuum),
         cmocka_unit_test(a_budget_is_divided),
         TEST(a_backup_is_made_meanwhile),
         TEST(a_backup_that_fails_hurts_nobody),
