@@ -35,6 +35,7 @@ struct msg_http_request { /* drop frees the strings and the body */
     enum http_method method;
     bool is_loopback;    /* the peer's address is of this machine */
     bool is_foreign;     /* a browser says that another site's page asks */
+    char peer[64];       /* the client's address */
     char *path, *query;  /* as they came; query NULL: none */
     char *authorization; /* NULL: none; so the others */
     char *origin, *if_none_match, *content_type, *reason; /* reason: of X-Reason */

@@ -158,7 +158,8 @@ static void free_foreign(void *arg)
 /* Asks access; the answer is on_logged's. */
 static void ask_login(struct request *r)
 {
-    struct access_login login = {.origin = LOGIN_ORIGIN, .is_loopback = r->m->is_loopback};
+    struct access_login login = {
+        .origin = LOGIN_ORIGIN, .is_loopback = r->m->is_loopback, .protocol = ACCESS_HTTP};
     struct auth_basic who;
 
     if (!auth_parse_basic(r->m->authorization, &who) || who.user_len >= sizeof(r->user))

@@ -8,11 +8,13 @@
 /* One a line, so that changes at the same time do not meet. */
 /* clang-format off */
 static const struct view *const groups[] = {
+    views_auth,
     views_backup,
     views_bindings,
     views_channels,
     views_connections,
     views_consumers,
+    views_definitions,
     views_exchanges,
     views_health,
     views_live,
@@ -20,8 +22,13 @@ static const struct view *const groups[] = {
     views_nodes,
     views_node_facts,
     views_overview,
+    views_parameters,
+    views_permissions,
+    views_policies,
     views_processes,
     views_queues,
+    views_users,
+    views_vhosts,
 };
 /* clang-format on */
 

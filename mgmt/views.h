@@ -7,20 +7,27 @@
 
 #include "mgmt/request.h"
 
+extern const struct view views_auth[];
 extern const struct view views_backup[];
-extern const struct view views_live[];
 extern const struct view views_bindings[];
 extern const struct view views_channels[];
 extern const struct view views_connections[];
 extern const struct view views_consumers[];
+extern const struct view views_definitions[];
 extern const struct view views_exchanges[];
 extern const struct view views_health[];
+extern const struct view views_live[];
 extern const struct view views_messages[];
-extern const struct view views_nodes[];
 extern const struct view views_node_facts[];
+extern const struct view views_nodes[];
 extern const struct view views_overview[];
+extern const struct view views_parameters[];
+extern const struct view views_permissions[];
+extern const struct view views_policies[];
 extern const struct view views_processes[];
 extern const struct view views_queues[];
+extern const struct view views_users[];
+extern const struct view views_vhosts[];
 
 /*
  * The view of this path and method; NULL: none, and *ret_allow has the bits of the methods that the

@@ -148,6 +148,7 @@ static struct msg_http_request *make_message(struct evhttp_request *req,
     evhttp_connection_get_peer(conn, &peer, &port);
     m->method = method_of(req);
     m->is_loopback = peer && auth_is_loopback(peer);
+    snprintf(m->peer, sizeof(m->peer), "%s", peer ? peer : "?");
     m->is_foreign = is_foreign(headers);
     m->path = copy_text(path ? path : "");
     m->query = copy_text(uri ? evhttp_uri_get_query(uri) : NULL);

@@ -113,6 +113,15 @@ struct msg_access_set { /* drop frees the patterns */
 };
 struct msg_access_set *access_set_new(void);
 
+enum access_protocol { ACCESS_AMQP, ACCESS_HTTP, ACCESS_PROTOCOLS };
+
+struct access_attempts {
+    uint64_t right, wrong;
+};
+/* Logins since the start, or the last reset. */
+struct access_attempts access_attempts(enum access_protocol protocol);
+void access_attempts_reset(void);
+
 /* Who asks; lent for the call. */
 struct access_login {
     const char *user;
@@ -121,6 +130,7 @@ struct access_login {
     size_t password_len;
     uint64_t origin;  /* access_origin of the client's address */
     bool is_loopback; /* whether that address is of this machine */
+    enum access_protocol protocol;
 };
 
 /*

@@ -21,6 +21,11 @@ static atomic_uint_least64_t version = 1;
 /* How many topic permissions there are: mostly none, and then no key is looked at. */
 static atomic_uint_least64_t n_topics;
 
+/* Shown to who asks, and lost with the program. */
+static struct {
+    atomic_uint_least64_t right, wrong;
+} attempts[ACCESS_PROTOCOLS];
+
 enum { KEY_MAX = 3 * 256 };
 
 struct vhost {
@@ -83,6 +88,27 @@ static size_t make_key(char out[KEY_MAX], const char *user, const char *vhost, c
 uint64_t access_version(void)
 {
     return atomic_load_explicit(&version, memory_order_acquire);
+}
+
+void facts_count_login(enum access_protocol protocol, bool is_right)
+{
+    atomic_fetch_add_explicit(is_right ? &attempts[protocol].right : &attempts[protocol].wrong, 1,
+                              memory_order_relaxed);
+}
+
+struct access_attempts access_attempts(enum access_protocol protocol)
+{
+    return (struct access_attempts){
+        .right = atomic_load_explicit(&attempts[protocol].right, memory_order_relaxed),
+        .wrong = atomic_load_explicit(&attempts[protocol].wrong, memory_order_relaxed)};
+}
+
+void access_attempts_reset(void)
+{
+    for (int i = 0; i < ACCESS_PROTOCOLS; i++) {
+        atomic_store_explicit(&attempts[i].right, 0, memory_order_relaxed);
+        atomic_store_explicit(&attempts[i].wrong, 0, memory_order_relaxed);
+    }
 }
 
 bool access_has_vhost(const char *vhost, size_t len)

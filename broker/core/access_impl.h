@@ -17,6 +17,8 @@ struct access_user { /* immutable; the value of a user's name */
 };
 
 /* access_facts.c: the writer's side; only the access process may call these. */
+/* Counts a login that was answered. */
+void facts_count_login(enum access_protocol protocol, bool is_right);
 /* NULL: no such user. Valid until the handler returns. */
 const struct access_user *facts_user(const char *user, size_t len);
 /* Takes a fact into the tables under a mark, or out of them. 0, or -EINVAL with a text. */
@@ -51,6 +53,7 @@ struct msg_access_login { /* ACCESS_LOGIN, and ACCESS_HASH with a password to be
     struct msg hdr;
     uint64_t origin;
     bool is_loopback;
+    enum access_protocol protocol;
     struct password against;
     size_t user_len, password_len;
     uint8_t text[]; /* user, password */

@@ -133,6 +133,7 @@ static void remember(struct logins *l, const struct msg_access_login *in)
 static void answer(struct logins *l, struct msg *m, bool is_right)
 {
     const struct msg_access_login *in = MSG_OF(struct msg_access_login, m);
+    enum access_protocol protocol = in->protocol;
     struct msg_access_logged *reply = MSG_NEW(ACCESS_LOGGED, struct msg_access_logged);
 
     reply->is_right = is_right;
@@ -140,6 +141,7 @@ static void answer(struct logins *l, struct msg *m, bool is_right)
         reply->credential = user_of(in)->credential;
     proc_reply(m, &reply->hdr);
     msg_drop(m);
+    facts_count_login(protocol, is_right);
     if (is_right)
         l->n_right++;
     else
