@@ -79,7 +79,7 @@ class Settings(BrokerCase):
                             ({"password_hash": "abc", "tags": ""}, "no hash"),
                             ({"password": 7, "tags": ""}, "password"),
                             ({"password": "x", "tags": 7}, "tags"),
-                            ([1], "object")):
+                            ([1], "not_json")):
             self.assertIn(words, self.ask(400, "PUT", "users/" + name, body)["reason"])
         self.assertTrue(self.ask(200, "GET", "users/" + name)["password_hash"])
 
