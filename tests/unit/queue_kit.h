@@ -179,6 +179,8 @@ static void chan_handle(void *state, struct msg *m)
         c->n_committed += MSG_OF(struct msg_queue_tx_end, m)->committed;
         c->n_given_up += !MSG_OF(struct msg_queue_tx_end, m)->committed;
         break;
+    case QUEUE_SETTLED: /* these channels tell nobody again what they settled */
+        break;
     case MSG_DOWN:
         c->n_down++;
         break;
