@@ -21,8 +21,6 @@
  */
 #include "amqp/connection.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +29,6 @@
 #include "broker/core/access.h"
 #include "broker/core/alarms.h"
 #include "broker/core/config.h"
-#include "broker/core/limits.h"
 #include "broker/core/log.h"
 #include "queues/connection.h"
 #include "queues/registry.h"
@@ -81,7 +78,7 @@ static void connection_init(void *state, const void *arg)
 {
     struct connection *c = state;
 
-    (void)arg;
+    c->kind = *(const struct connection_arg *)arg;
     proc_trap_exit(true);
     framer_init(&c->framer, AMQP_FRAME_MIN_MAX, proc_realloc, proc_free);
     output_init(&c->out, proc_realloc, proc_free, drop_message);
@@ -96,67 +93,10 @@ void connection_move(struct connection *c, enum conn_state to)
     fsm_move(&c->fsm, c, to);
 }
 
-static bool is_loopback(const struct sockaddr_storage *a)
-{
-    const struct sockaddr_in6 *six = (const void *)a;
-    const struct sockaddr_in *four = (const void *)a;
-
-    if (a->ss_family == AF_INET)
-        return ntohl(four->sin_addr.s_addr) >> 24 == 127;
-    if (a->ss_family != AF_INET6)
-        return false;
-    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
-        return six->sin6_addr.s6_addr[12] == 127;
-    return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
-}
-
-/* "127.0.0.1:5672"; returns out. */
-static const char *address_text(const struct sockaddr_storage *a, char *out, size_t size)
-{
-    const struct sockaddr_in6 *six = (const void *)a;
-    const struct sockaddr_in *four = (const void *)a;
-    char host[INET6_ADDRSTRLEN] = "?";
-    uint16_t port = 0;
-
-    if (a->ss_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)); /* host stays "?" */
-        port = ntohs(four->sin_port);
-    } else if (a->ss_family == AF_INET6) {
-        port = ntohs(six->sin6_port);
-        if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
-            (void)inet_ntop(AF_INET, &six->sin6_addr.s6_addr[12], host, sizeof(host));
-        else
-            (void)inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host));
-    }
-    snprintf(out, size, "%s:%u", host, port);
-    return out;
-}
-
-/* Who has many sockets that do not log in is cut off before he is read. */
-static void take_handshake(struct connection *c)
-{
-    uint64_t most = config()->handshakes_max;
-
-    c->handshake = limit_take(LIMIT_HANDSHAKES_FROM_ADDRESS, &c->origin, sizeof(c->origin),
-                              most ? (int64_t)most : LIMIT_NONE);
-    if (c->handshake)
-        return;
-    if (limit_may_tell(LIMIT_HANDSHAKES_FROM_ADDRESS, &c->origin, sizeof(c->origin)))
-        log_warn("%s: refused, %llu connections from its address have not logged in", c->name,
-                 (unsigned long long)most);
-    proc_exit(EXIT_NORMAL, 0, "too many handshakes");
-}
-
 static void on_fd(struct connection *c, struct msg_fd *m)
 {
-    char peer[INET6_ADDRSTRLEN + 8], local[INET6_ADDRSTRLEN + 8];
-
-    c->is_loopback = is_loopback(&m->peer);
-    c->origin = access_origin(&m->peer);
-    snprintf(c->name, sizeof(c->name), "%s -> %s", address_text(&m->peer, peer, sizeof(peer)),
-             address_text(&m->local, local, sizeof(local)));
-    proc_set_name(c->name);
-    take_handshake(c);
+    connection_set_peer(c, &m->peer, &m->local);
+    connection_open_front(c, &m->peer);
     c->io = io_open(io_take(m));
     connection_move(c, CONN_HEADER);
     connection_read(c); /* most clients have sent the header by now */
@@ -293,7 +233,7 @@ static void on_beat(struct connection *c)
     connection_start_beat(c);
     if (conn_state(c) > CONN_CLOSING)
         return;
-    if (c->has_read || (unread && (progress || c->out.pending == 0)))
+    if (c->has_read || (unread && (progress || !connection_has_output(c))))
         c->silent_beats = 0;
     else
         c->silent_beats++;
@@ -445,7 +385,7 @@ static void want(struct connection *c)
         events |= IO_READ;
     if (conn_state(c) == CONN_LINGER && !c->eof)
         events |= IO_READ; /* to see the end */
-    if (c->out.pending > 0)
+    if (connection_has_output(c))
         events |= IO_WRITE;
     if (events != c->wanted) {
         c->wanted = (uint8_t)events;
@@ -459,10 +399,10 @@ static void connection_flush(void *state)
 
     if (!c->io)
         return;
-    if (c->out.pending > 0)
+    if (connection_has_output(c))
         connection_write(c);
     connection_show_turn(c);
-    if (c->out.pending == 0 && c->half_close && !c->is_shut) {
+    if (c->half_close && !c->is_shut && !connection_has_output(c) && !connection_says_end(c)) {
         c->is_shut = true;
         io_shutdown(c->io);
     }

@@ -7,6 +7,11 @@
 
 #include "broker/runtime/proc.h"
 
+struct connection_arg { /* the arg blob: what its listener is for */
+    bool has_tls;
+    bool has_proxy; /* a PROXY header comes first, from those who are trusted */
+};
+
 extern const struct proc_ops connection_ops;
 
 #endif

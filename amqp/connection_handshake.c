@@ -12,7 +12,7 @@
 #include "broker/core/limits.h"
 #include "broker/core/log.h"
 
-enum { SILENT_CLOSE_US = 3 * 1000 * 1000 };
+enum { SILENT_CLOSE_US = 3 * 1000 * 1000, USER_SIZE = 256 };
 
 static const char *const capabilities[] = {
     "publisher_confirms",           "exchange_exchange_bindings", "basic.nack",
@@ -20,10 +20,40 @@ static const char *const capabilities[] = {
     "authentication_failure_close", "per_consumer_qos",           "direct_reply_to",
 };
 
+/* Whether this connection may log in so. */
+static bool offers(const struct connection *c, enum sasl_mechanism m)
+{
+    const char *at = config()->auth_mechanisms;
+    struct config_pair p;
+
+    if (!*at)
+        return m == SASL_PLAIN || m == SASL_AMQPLAIN;
+    if (m == SASL_EXTERNAL && !connection_is_verified(c))
+        return false;
+    while (config_pair_next(&at, &p))
+        if (sasl_mechanism_of(amqp_bytes(p.value, (size_t)p.value_len)) == m)
+            return true;
+    return false;
+}
+
+/* Their names, as connection.start has them; returns out. */
+static const char *offered(const struct connection *c, char out[32])
+{
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (unsigned m = SASL_NONE + 1; m < SASL_MECHANISMS; m++)
+        if (offers(c, (enum sasl_mechanism)m))
+            n += (size_t)snprintf(out + n, 32 - n, "%s%s", n ? " " : "",
+                                  sasl_mechanism_name((enum sasl_mechanism)m));
+    return out;
+}
+
 static void send_start(struct connection *c)
 {
     struct ftable_builder b;
     uint8_t bytes[1024];
+    char mechanisms[32];
     struct amqp_bytes props;
     struct amqp_method m = {.id = AMQP_CONNECTION_START};
 
@@ -39,11 +69,12 @@ static void send_start(struct connection *c)
     ftable_put_string(&b, "product", "Warren");
     ftable_put_string(&b, "version", WARREN_VERSION);
     CHECK(ftable_finish(&b, &props) == 0);
-    m.u.connection_start = (struct amqp_connection_start){.version_major = 0,
-                                                          .version_minor = 9,
-                                                          .server_properties = props,
-                                                          .mechanisms = amqp_str("PLAIN AMQPLAIN"),
-                                                          .locales = amqp_str("en_US")};
+    m.u.connection_start =
+        (struct amqp_connection_start){.version_major = 0,
+                                       .version_minor = 9,
+                                       .server_properties = props,
+                                       .mechanisms = amqp_str(offered(c, mechanisms)),
+                                       .locales = amqp_str("en_US")};
     connection_put_method(c, 0, &m);
 }
 
@@ -101,7 +132,7 @@ static void refuse_login(struct connection *c)
         connection_fail(c, AMQP_CODE_ACCESS_REFUSED, 0,
                         "Login was refused using authentication mechanism %s. "
                         "For details see the broker logfile.",
-                        c->is_amqplain ? "AMQPLAIN" : "PLAIN");
+                        sasl_mechanism_name((enum sasl_mechanism)c->mechanism));
         return;
     }
     connection_move(c, CONN_LINGER);
@@ -128,15 +159,17 @@ static void send_tune(struct connection *c)
     connection_put_method(c, 0, &m);
 }
 
-/* Asks whether this is its user's password; the answer may take a while. */
-static void ask_login(struct connection *c, struct amqp_bytes password)
+/* Asks whether this is its user's password (vouched for by a certificate, it needs none); the
+ * answer may take a while. */
+static void ask_login(struct connection *c, struct amqp_bytes password, bool is_vouched_for)
 {
     const struct access_login login = {.user = c->user,
                                        .user_len = strlen(c->user),
                                        .password = password.p,
                                        .password_len = password.len,
                                        .origin = c->origin,
-                                       .is_loopback = c->is_loopback};
+                                       .is_loopback = c->is_loopback,
+                                       .is_vouched_for = is_vouched_for};
 
     c->login = access_ask_login(&login);
 }
@@ -179,9 +212,31 @@ static void keep_properties(struct connection *c, struct amqp_bytes properties)
         c->client_properties.p = memcpy(proc_alloc(properties.len), properties.p, properties.len);
 }
 
+/*
+ * Who says that he is who. With EXTERNAL (RFC 4422 appendix A) it is the certificate that says it,
+ * and the response, which may name an identity to act as, can name no other.
+ */
+static int read_credentials(const struct connection *c, struct amqp_bytes response,
+                            char by_certificate[USER_SIZE], struct credentials *ret)
+{
+    int r;
+
+    if (c->mechanism == SASL_PLAIN)
+        return sasl_parse_plain(response, ret);
+    if (c->mechanism == SASL_AMQPLAIN)
+        return sasl_parse_amqplain(response, ret);
+    r = connection_user_by_certificate(c, by_certificate, USER_SIZE);
+    if (r < 0)
+        log_info("%s: its certificate has no name to log in by", c->name);
+    else
+        *ret = (struct credentials){.user = amqp_str(by_certificate)};
+    return r;
+}
+
 static void on_start_ok(struct connection *c, const struct amqp_connection_start_ok *ok)
 {
     struct credentials login;
+    char by_certificate[USER_SIZE];
     int r;
 
     if (ftable_validate(ok->client_properties) < 0) {
@@ -194,14 +249,13 @@ static void on_start_ok(struct connection *c, const struct amqp_connection_start
     c->can_block = has_capability(ok->client_properties, "connection.blocked");
     c->spec_qos = takes_qos_by_spec(ok->client_properties);
     keep_properties(c, ok->client_properties);
-    c->is_amqplain = amqp_bytes_is(ok->mechanism, "AMQPLAIN");
-    if (!c->is_amqplain && !amqp_bytes_is(ok->mechanism, "PLAIN")) {
+    c->mechanism = (uint8_t)sasl_mechanism_of(ok->mechanism);
+    if (!offers(c, (enum sasl_mechanism)c->mechanism)) {
         connection_fail(c, AMQP_CODE_COMMAND_INVALID, AMQP_CONNECTION_START_OK,
                         "unknown authentication mechanism");
         return;
     }
-    r = c->is_amqplain ? sasl_parse_amqplain(ok->response, &login)
-                       : sasl_parse_plain(ok->response, &login);
+    r = read_credentials(c, ok->response, by_certificate, &login);
     if (r < 0 || login.user.len == 0 || login.user.len > 255 ||
         memchr(login.user.p, 0, login.user.len)) {
         refuse_login(c);
@@ -209,7 +263,7 @@ static void on_start_ok(struct connection *c, const struct amqp_connection_start
     }
     c->user = copy_text(login.user);
     c->framer.hold = true; /* what the client sent beyond waits for the answer */
-    ask_login(c, login.password);
+    ask_login(c, login.password, c->mechanism == SASL_EXTERNAL);
 }
 
 static void on_tune_ok(struct connection *c, const struct amqp_connection_tune_ok *ok)
@@ -304,7 +358,7 @@ static void on_open(struct connection *c, const struct amqp_connection_open *o)
 static void on_update_secret(struct connection *c, const struct amqp_connection_update_secret *u)
 {
     c->framer.hold = true;
-    ask_login(c, u->new_secret);
+    ask_login(c, u->new_secret, false);
 }
 
 /* While our close waits for its answer nothing else is heard. */

@@ -456,6 +456,11 @@ void connection_resume(struct connection *c)
     end_feed(c, framer_resume(&c->framer, &connection_framer_ops, c));
 }
 
+static ssize_t receive(struct connection *c, struct iovec *places, int n)
+{
+    return c->front ? connection_read_front(c, places, n) : io_readv(c->io, places, n);
+}
+
 void connection_read(struct connection *c)
 {
     size_t size;
@@ -467,9 +472,9 @@ void connection_read(struct connection *c)
         ((c->n_stuffed > 0 || c->is_blocked) && conn_state(c) == CONN_RUNNING))
         return;
     if (c->deaf || conn_state(c) == CONN_LINGER)
-        n = io_readv(c->io, &(struct iovec){scratch, size}, 1);
+        n = receive(c, &(struct iovec){scratch, size}, 1);
     else
-        n = io_readv(c->io, places, framer_places(&c->framer, scratch, size, places));
+        n = receive(c, places, framer_places(&c->framer, scratch, size, places));
     if (n == -EAGAIN || n == -EINTR)
         return;
     if (n <= 0) {
@@ -481,4 +486,8 @@ void connection_read(struct connection *c)
     c->n_reads++;
     c->read_bytes += (uint64_t)n;
     feed(c, scratch, (size_t)n);
+    if (connection_front_is_over(c)) {
+        c->eof = true;
+        connection_end(c, false);
+    }
 }

@@ -9,6 +9,7 @@
 
 #include "amqp/codec/methods.h"
 #include "amqp/codec/record.h"
+#include "amqp/connection.h"
 #include "amqp/framer.h"
 #include "amqp/output.h"
 #include "amqp/wire.h"
@@ -18,6 +19,8 @@
 #include "broker/runtime/u64map.h"
 
 struct connection_stats;
+struct connection_tls;
+struct sockaddr_storage;
 
 enum conn_state {
     CONN_NEW,    /* has no socket yet */
@@ -66,9 +69,13 @@ struct chan {    /* what a connection knows of a channel */
     uint64_t mark_at, mark_n;          /* when the output has come to mark_at, so many are out */
 };
 
+struct conn_front;
+
 struct connection {
     struct fsm fsm;
     struct io *io;
+    struct conn_front *front; /* TLS and the like; NULL: the socket's bytes are AMQP's */
+    struct connection_arg kind;
     struct framer framer;
     struct output out;
     struct u64map channels; /* number to struct chan */
@@ -109,9 +116,9 @@ struct connection {
     bool closes_by_client; /* close-ok is owed */
     bool has_exclusive;    /* a channel declared an exclusive queue */
     bool is_loopback;
-    bool beats;       /* beat_timer is the heartbeat's, not the handshake's */
-    bool is_amqplain; /* the mechanism, else PLAIN */
-    bool is_blocked;  /* by an alarm: see connection_block.c */
+    bool beats;        /* beat_timer is the heartbeat's, not the handshake's */
+    uint8_t mechanism; /* enum sasl_mechanism: what it logs in by */
+    bool is_blocked;   /* by an alarm: see connection_block.c */
     bool says_auth_failure, cancel_notify, can_block; /* the client's capabilities */
     bool spec_qos;                                    /* see connection_handshake.c */
     char name[96];                                    /* "peer -> local" */
@@ -139,6 +146,39 @@ void connection_end(struct connection *c, bool by_client);
 void connection_start_beat(struct connection *c);
 /* All channels may have ended: goes on with the end if so. */
 void connection_check_end(struct connection *c);
+
+/* connection_peer.c */
+/* Who speaks: as the socket says, or later a proxy's header. May end the process. */
+void connection_set_peer(struct connection *c, const struct sockaddr_storage *peer,
+                         const struct sockaddr_storage *local);
+
+/* connection_front.c */
+/* Puts a front before a new connection, if its listener or its peer ask for one. */
+void connection_open_front(struct connection *c, const struct sockaddr_storage *peer);
+/*
+ * As io_readv, through the front that there is, but the last place, which is the scheduler's buffer
+ * (io_scratch), may be filled to its end. -EAGAIN: nothing for AMQP yet.
+ */
+ssize_t connection_read_front(struct connection *c, struct iovec *places, int n_places);
+/* Whether the peer has said, behind what was read, that nothing follows. */
+bool connection_front_is_over(const struct connection *c);
+/* Whether bytes wait for the socket, encrypted or not. */
+bool connection_has_output(const struct connection *c);
+/* Whether what the front has to answer is over its bound. */
+bool connection_front_is_choked(const struct connection *c);
+/* The socket is broken: what waits for it is forgotten. */
+void connection_cut_front(struct connection *c);
+/* Says the end of our bytes where that is said by bytes; whether those still wait. */
+bool connection_says_end(struct connection *c);
+/* Of a connection with TLS: encrypts and writes; 0, -EAGAIN, or what the socket failed of. */
+int connection_write_tls(struct connection *c);
+bool connection_has_tls(const struct connection *c);
+/* Whether the client's certificate was verified. */
+bool connection_is_verified(const struct connection *c);
+/* The user that it stands for; errors as tls_peer_user. */
+int connection_user_by_certificate(const struct connection *c, char *ret, size_t size);
+/* Of a connection with TLS. */
+void connection_tls_facts(const struct connection *c, struct connection_tls *ret);
 
 /* connection_input.c */
 /* Handles what was held while the vhost was waited for. */

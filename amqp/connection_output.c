@@ -90,7 +90,7 @@ bool connection_is_choked(const struct connection *c)
 {
     uint64_t hard = c->hard_bytes < c->out.pending ? c->hard_bytes : c->out.pending;
 
-    return hard > HARD_MAX;
+    return hard > HARD_MAX || connection_front_is_choked(c);
 }
 
 void connection_on_frames(struct connection *c, struct msg *m)
@@ -294,11 +294,13 @@ static void on_broken(struct connection *c, int error)
 {
     log_debug("%s: write: %s", c->name, strerror(error));
     output_written(&c->out, c->out.pending);
+    connection_cut_front(c);
     c->eof = true;
     connection_end(c, false);
 }
 
-void connection_write(struct connection *c)
+/* 0; or what the socket failed of. */
+static int write_plain(struct connection *c)
 {
     struct iovec places[MAX_PLACES];
     uint64_t written = 0;
@@ -307,16 +309,22 @@ void connection_write(struct connection *c)
         int n_places = output_places(&c->out, places, MAX_PLACES);
         ssize_t n = io_writev(c->io, places, n_places);
 
-        if (n == -EAGAIN || n == -EINTR)
-            break;
-        if (n < 0) {
-            on_broken(c, (int)-n);
-            return;
-        }
+        if (n < 0)
+            return (int)n;
         output_written(&c->out, (size_t)n);
         c->n_writes++;
         written += (uint64_t)n;
     }
-    if (written > 0)
+    return 0;
+}
+
+void connection_write(struct connection *c)
+{
+    uint64_t before = output_position(&c->out);
+    int r = connection_has_tls(c) ? connection_write_tls(c) : write_plain(c);
+
+    if (r < 0 && r != -EAGAIN && r != -EINTR)
+        on_broken(c, -r);
+    else if (output_position(&c->out) > before)
         tell_channels(c);
 }

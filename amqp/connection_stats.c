@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "amqp/connection_internal.h"
+#include "amqp/sasl.h"
+#include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "queues/stats.h"
@@ -39,7 +41,11 @@ static void show(struct connection *c, int64_t now_ms)
 
     snprintf(s->name, sizeof(s->name), "%s", c->name);
     set_ends(s);
-    s->mechanism = c->is_amqplain ? "AMQPLAIN" : "PLAIN";
+    s->mechanism = sasl_mechanism_name((enum sasl_mechanism)c->mechanism);
+    if (connection_has_tls(c)) {
+        s->tls = rt_zalloc(sizeof(*s->tls));
+        connection_tls_facts(c, s->tls);
+    }
     if (c->client_properties.len)
         s->client_properties = blob_copy(c->client_properties.p, c->client_properties.len);
     s->frame_max = c->frame_max;

@@ -17,10 +17,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "amqp/connection.h"
+#include "broker/core/activation.h"
 #include "broker/core/listeners.h"
 #include "broker/core/log.h"
+#include "broker/runtime/alloc.h"
+#include "broker/runtime/blob.h"
 #include "broker/runtime/io.h"
 #include "broker/runtime/supervisor.h"
 
@@ -34,7 +39,10 @@ enum {
 enum { MAX_SOCKETS = 2 };
 
 struct listener {
+    struct listener_arg arg;
+    char name[64];              /* registered */
     struct io *io[MAX_SOCKETS]; /* NULL: none; for all addresses, one of IPv4 and one of IPv6 */
+    struct blob *connection;    /* the arg of its connections */
     uint64_t n_accepted;        /* for the ids of connections; begins at a random number */
     uint32_t n_pending;
     proc_ref pause; /* the timer that ends a pause; 0: none */
@@ -68,35 +76,76 @@ static void want(struct listener *l, unsigned events)
             io_want(l->io[i], events);
 }
 
+static void unref_blob(void *blob)
+{
+    blob_unref(blob);
+}
+
+/* A file that is left all the same is taken away by the next one who listens there. */
+static void remove_file(void *path)
+{
+    (void)unlink(path);
+    rt_free(path);
+}
+
+static int listen_at_path(const struct listener_arg *a)
+{
+    int fd = io_listen_unix(a->where, a->mode);
+
+    if (fd >= 0)
+        proc_at_exit(remove_file, strcpy(rt_alloc(strlen(a->where) + 1), a->where));
+    return fd;
+}
+
+/* Its sockets, from whoever started the broker, or its own; -errno. */
+static int open_sockets(const struct listener_arg *a, int fds[MAX_SOCKETS], uint16_t *port)
+{
+    int r = activation_sockets(a->id, fds, MAX_SOCKETS, port);
+
+    if (r != 0)
+        return r;
+    if (a->is_unix)
+        return fds[0] = listen_at_path(a);
+    if (a->where[0])
+        return fds[0] = io_listen(a->where, *port, port);
+    return listen_all(*port, fds, port);
+}
+
 static void listener_init(void *state, const void *arg)
 {
     struct listener *l = state;
     const struct listener_arg *a = arg;
-    uint16_t port = a->port ? a->port : listeners_port("amqp");
+    const struct connection_arg connection = {.has_tls = a->has_tls, .has_proxy = a->has_proxy};
+    const char *where = a->where[0] ? a->where : "any address";
     int fds[MAX_SOCKETS] = {-1, -1}, r;
+    uint16_t port;
 
-    if (a->bind[0]) {
-        r = fds[0] = io_listen(a->bind, port, &port);
-    } else {
-        r = listen_all(port, fds, &port);
-    }
+    l->arg = *a;
+    port = a->port ? a->port : listeners_port(a->id);
+    r = open_sockets(&l->arg, fds, &port);
     if (r < 0)
-        proc_exit(EXIT_CRASH, r, "cannot listen on %s port %u: %s",
-                  a->bind[0] ? a->bind : "any address", port, strerror(-r));
+        proc_exit(EXIT_CRASH, r, "cannot listen on %s port %u: %s", where, port, strerror(-r));
     for (unsigned i = 0; i < MAX_SOCKETS; i++)
         if (fds[i] >= 0)
             l->io[i] = io_open(fds[i]);
+    l->connection = blob_copy(&connection, sizeof(connection));
+    proc_at_exit(unref_blob, l->connection);
     l->n_accepted = proc_random() & 0xffffffff00000000u;
     want(l, IO_READ);
-    listeners_tell("amqp", a->bind, port);
-    CHECK(proc_register("listener:amqp") == 0);
+    listeners_tell(a->id, a->where, port);
+    snprintf(l->name, sizeof(l->name), "listener:%s", a->id);
+    log_info("%s: listens on %s port %u", l->name, where, port);
+    CHECK(proc_register(l->name) == 0);
 }
 
 static void start_connection(struct listener *l, int fd, const struct sockaddr_storage *peer,
                              const struct sockaddr_storage *local)
 {
-    struct child_spec spec = {
-        .ops = &connection_ops, .restart = TEMPORARY, .shutdown_ms = 5000, .scheduler = SCHED_ANY};
+    struct child_spec spec = {.ops = &connection_ops,
+                              .arg = l->connection,
+                              .restart = TEMPORARY,
+                              .shutdown_ms = 5000,
+                              .scheduler = SCHED_ANY};
     unsigned i = 0;
     char id[40];
 
@@ -108,6 +157,17 @@ static void start_connection(struct listener *l, int fd, const struct sockaddr_s
     proc_keep(&l->pending[i].fd->hdr);
     l->pending[i].ref = sup_start_child(proc_whereis("connections"), &spec, START_TIMEOUT_US);
     l->n_pending++;
+}
+
+/* The ends of a Unix socket have no addresses: what tells them apart is put in their place. */
+static void name_ends(const struct listener *l, struct sockaddr_storage *peer,
+                      struct sockaddr_storage *local)
+{
+    struct sockaddr_un *from = (void *)peer, *to = (void *)local;
+
+    *from = *to = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(from->sun_path, sizeof(from->sun_path), "unix:%u", (uint32_t)l->n_accepted & 0xffff);
+    snprintf(to->sun_path, sizeof(to->sun_path), "%.100s", l->arg.where);
 }
 
 static void accept_some(struct listener *l, struct io *io)
@@ -122,11 +182,13 @@ static void accept_some(struct listener *l, struct io *io)
         if (fd == -ECONNABORTED || fd == -EINTR)
             continue;
         if (fd < 0) {
-            log_warn("listener:amqp: accept: %s", strerror(-fd));
+            log_warn("%s: accept: %s", l->name, strerror(-fd));
             want(l, 0);
             l->pause = proc_timer(PAUSE_US);
             return;
         }
+        if (l->arg.is_unix)
+            name_ends(l, &peer, &local);
         start_connection(l, fd, &peer, &local);
     }
     if (l->n_pending == MAX_PENDING)

@@ -7,6 +7,26 @@
 #include "amqp/codec/frame.h"
 #include "amqp/codec/table.h"
 
+static const char *const names[SASL_MECHANISMS] = {
+    [SASL_NONE] = "none",
+    [SASL_PLAIN] = "PLAIN",
+    [SASL_AMQPLAIN] = "AMQPLAIN",
+    [SASL_EXTERNAL] = "EXTERNAL",
+};
+
+enum sasl_mechanism sasl_mechanism_of(struct amqp_bytes name)
+{
+    for (unsigned i = SASL_NONE + 1; i < SASL_MECHANISMS; i++)
+        if (amqp_bytes_is(name, names[i]))
+            return (enum sasl_mechanism)i;
+    return SASL_NONE;
+}
+
+const char *sasl_mechanism_name(enum sasl_mechanism m)
+{
+    return names[m];
+}
+
 int sasl_parse_plain(struct amqp_bytes response, struct credentials *ret)
 {
     const uint8_t *end = response.p + response.len;

@@ -10,6 +10,12 @@
 
 #include "amqp/codec/bytes.h"
 
+enum sasl_mechanism { SASL_NONE, SASL_PLAIN, SASL_AMQPLAIN, SASL_EXTERNAL, SASL_MECHANISMS };
+
+/* By its name; SASL_NONE: it is not known. */
+enum sasl_mechanism sasl_mechanism_of(struct amqp_bytes name);
+const char *sasl_mechanism_name(enum sasl_mechanism m);
+
 struct credentials { /* lent from the response */
     struct amqp_bytes user, password;
 };

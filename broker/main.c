@@ -13,9 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/core/activation.h"
 #include "broker/core/config.h"
 #include "broker/core/config_server.h"
+#include "broker/core/listeners.h"
 #include "broker/core/log.h"
+#include "broker/core/tls.h"
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/world.h"
 #include "broker/tree.h"
@@ -202,20 +205,55 @@ static int probe_address(const char *address, uint64_t port)
     return fd;
 }
 
-/* Found out now, a failure is one line and an exit code; later it would be a parked process. */
-static void probe_port(const char *own, uint64_t port, const char *what)
+static void probe_port(const struct listener_plan *plan)
 {
-    const char *bind = config_address(own), *address = *bind ? bind : "0.0.0.0";
-    int r = probe_address(address, port);
+    const char *what = plan->is_amqp ? "AMQP" : "management";
+    const char *address = *plan->address ? plan->address : "0.0.0.0";
+    int r = probe_address(address, plan->port);
 
-    if (r >= 0 && !*bind) {
-        r = probe_address("::", port);
+    if (r >= 0 && !*plan->address) {
+        r = probe_address("::", plan->port);
         if (r == -EAFNOSUPPORT)
             r = 0; /* a machine without IPv6 */
     }
     if (r < 0)
-        die("cannot listen on %s for %s, port %llu: %s", address, what, (unsigned long long)port,
-            strerror(-r));
+        die("cannot listen on %s for %s, port %u: %s", address, what, plan->port, strerror(-r));
+}
+
+static void probe_path(const struct listener_plan *plan)
+{
+    int fd = world_real.net->listen_unix(plan->address, (unsigned)config()->unix_mode);
+
+    if (fd < 0)
+        die("cannot listen at %s: %s", plan->address, strerror(-fd));
+    world_real.net->close(fd);
+    (void)unlink(plan->address);
+}
+
+/* Found out now, a failure is one line and an exit code; later it would be a parked process. */
+static bool probe_listener(void *ctx, const struct listener_plan *plan)
+{
+    uint16_t port;
+    int fd, n = activation_sockets(plan->id, &fd, 1, &port);
+
+    (void)ctx;
+    if (n < 0)
+        die("the socket that was passed on as %s is none that listens: %s", plan->id, strerror(-n));
+    if (n > 0)
+        world_real.net->close(fd);
+    else if (plan->is_unix)
+        probe_path(plan);
+    else
+        probe_port(plan);
+    return true;
+}
+
+static void probe_certificates(void)
+{
+    char text[1024];
+
+    if (tls_probe(text, sizeof(text)) < 0)
+        die("%s", text);
 }
 
 static void probe_data_dir(void)
@@ -303,6 +341,7 @@ static void *signal_thread(void *arg)
             _exit(sig == SIGALRM ? 1 : 0);
         is_stopping = true;
         log_outside(sig == SIGTERM ? "stopping: SIGTERM" : "stopping: SIGINT");
+        activation_notify("STOPPING=1\nSTATUS=Stopping");
         alarm(SHUTDOWN_DEADLINE_S);
         rt_signal(root, EXIT_SHUTDOWN, "signal");
     }
@@ -320,10 +359,22 @@ static void block_signals(sigset_t *ret)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* Those besides the two that are always told. */
+static bool print_port(void *ctx, const struct listener_plan *plan)
+{
+    (void)ctx;
+    if (!plan->is_unix && strcmp(plan->id, "amqp") && strcmp(plan->id, "http"))
+        printf(" %s=%u", plan->id, listeners_port(plan->id));
+    return true;
+}
+
 static void on_ready(uint16_t amqp_port, uint16_t mgmt_port)
 {
-    printf("warren ready amqp=%u mgmt=%u\n", amqp_port, mgmt_port);
+    printf("warren ready amqp=%u mgmt=%u", amqp_port, mgmt_port);
+    listeners_each_plan(print_port, NULL);
+    putchar('\n');
     fflush(stdout);
+    activation_notify("READY=1\nSTATUS=Serving AMQP on port %u", amqp_port);
 }
 
 static void start(void)
@@ -350,21 +401,25 @@ int main(int argc, char **argv)
     pthread_t thread;
     sigset_t set;
     char text[512];
+    int r;
 
     read_options(argc, argv);
     config_each_warning(print_warning, NULL);
     if (config_check(text, sizeof(text)) < 0)
         die("%s", text);
     probe_definitions();
+    if (print_what != 'P' && print_what != 'R')
+        probe_certificates();
     print_config();
     run_tool();
     log_set_thresholds();
     raise_open_files();
     block_signals(&set);
     probe_data_dir();
-    for (uint32_t i = 0; i < config()->tcp.n; i++)
-        probe_port(config()->tcp.at[i].address, config()->tcp.at[i].port, "AMQP");
-    probe_port(config()->mgmt_address, config()->mgmt_port, "management");
+    r = activation_take();
+    if (r < 0)
+        die("cannot take over the sockets that were passed on: %s", strerror(-r));
+    listeners_each_plan(probe_listener, NULL);
     start();
     if (pthread_create(&thread, NULL, signal_thread, &set) != 0)
         die("cannot start the signal thread");

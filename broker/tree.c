@@ -7,12 +7,13 @@
  *     tables       owner of the shared tables
  *     access       users, permissions and vhosts: the tables, and logins
  *     access_hash  checks passwords whose hash is slow
+ *     certificates keeps the contexts of TLS, where a listener has it
  *     alarms       measures memory and disk; not in the simulation
  *     vhosts       supervisor: one supervisor for each vhost, which node starts
  *     node_sup     supervisor: node, its store
  *     backup       makes backups of all stores when it is asked to
  *     connections  supervisor of temporary children: one for each socket
- *     listeners    supervisor: AMQP
+ *     listeners    supervisor: one for each address or path where AMQP is spoken
  *     mgmt         supervisor: HTTP, the sampler of statistics
  *     boot         temporary: waits for node and the listeners, and says that the broker is ready
  *
@@ -32,6 +33,7 @@
 #include "broker/core/listeners.h"
 #include "broker/core/log_tree.h"
 #include "broker/core/tables.h"
+#include "broker/core/tls.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/supervisor.h"
@@ -68,20 +70,34 @@ static void add_named_supervisor(const char *id, void (*build)(const void *ctx))
     blob_unref(spec.arg);
 }
 
-static void build_listeners(const void *ctx)
+static bool add_listener(void *ctx, const struct listener_plan *plan)
 {
-    struct listener_arg arg = {.port = config()->tcp.at[0].port};
-    struct child_spec spec = {.id = "listener:amqp",
-                              .ops = &listener_ops,
-                              .shutdown_ms = 1000,
-                              .own_budget = true,
-                              .scheduler = SCHED_ANY};
+    struct listener_arg arg = {.port = plan->port,
+                               .mode = (unsigned)config()->unix_mode,
+                               .is_unix = plan->is_unix,
+                               .has_tls = plan->has_tls,
+                               .has_proxy = config()->proxy_protocol && !plan->is_unix};
+    struct child_spec spec = {
+        .ops = &listener_ops, .shutdown_ms = 1000, .own_budget = true, .scheduler = SCHED_ANY};
+    char id[LISTENER_ID_SIZE + 16];
 
     (void)ctx;
-    snprintf(arg.bind, sizeof(arg.bind), "%s", config_address(config()->tcp.at[0].address));
+    if (!plan->is_amqp)
+        return true;
+    snprintf(id, sizeof(id), "listener:%s", plan->id);
+    snprintf(arg.id, sizeof(arg.id), "%s", plan->id);
+    snprintf(arg.where, sizeof(arg.where), "%s", plan->address);
+    spec.id = id;
     spec.arg = blob_copy(&arg, sizeof(arg));
     sup_add(&spec);
     blob_unref(spec.arg);
+    return true;
+}
+
+static void build_listeners(const void *ctx)
+{
+    (void)ctx;
+    listeners_each_plan(add_listener, NULL);
 }
 
 static void build_mgmt(const void *ctx)
@@ -122,15 +138,29 @@ static void await_node(struct boot *b)
     b->patience = proc_timer(NODE_PATIENCE_US);
 }
 
+static bool await_listener(void *ctx, const struct listener_plan *plan)
+{
+    struct boot *b = ctx;
+    char name[LISTENER_ID_SIZE + 16];
+
+    if (!plan->is_amqp)
+        return true;
+    snprintf(name, sizeof(name), "listener:%s", plan->id);
+    (void)proc_await(name);
+    b->waiting++;
+    return true;
+}
+
 static void boot_init(void *state, const void *arg)
 {
     struct boot *b = state;
 
     memcpy(&b->options, arg, sizeof(b->options));
-    b->waiting = b->options.with_mgmt ? 2 : 1;
-    (void)proc_await("listener:amqp");
-    if (b->options.with_mgmt)
+    listeners_each_plan(await_listener, b);
+    if (b->options.with_mgmt) {
         (void)proc_await("mgmt_http");
+        b->waiting++;
+    }
     await_node(b);
 }
 
@@ -190,6 +220,8 @@ static void build_root(const void *ctx)
     add_worker("tables", &tables_ops);
     add_worker("access", &access_ops);
     add_parkable("access_hash", &access_hash_ops);
+    if (tls_settings_of(TLS_AMQP) || tls_settings_of(TLS_MGMT))
+        add_parkable("certificates", &tls_ops);
     if (options->with_alarms)
         add_parkable("alarms", &alarms_ops);
     add_named_supervisor("vhosts", NULL);

@@ -29,6 +29,7 @@ static void connection_free(struct stat_slot *s)
 
     rt_free(c->user);
     rt_free(c->vhost);
+    rt_free(c->tls);
     blob_unref(c->client_properties);
     rt_free(c);
 }

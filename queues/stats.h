@@ -24,12 +24,18 @@ struct connection_end { /* one end of the socket */
     uint16_t port;
 };
 
+struct connection_tls { /* texts, empty where there is nothing to tell */
+    char protocol[16], cipher[64], key_exchange[32], hash[32];
+    char subject[256], issuer[256], validity[64]; /* of the client's certificate */
+};
+
 struct connection_stats {
     struct stat_slot slot;
     char name[96];
     struct connection_end peer, local;
     char *user, *vhost; /* NUL-terminated, owned */
     const char *mechanism;
+    struct connection_tls *tls;     /* owned (rt_alloc); NULL: it is not encrypted */
     struct blob *client_properties; /* field table bytes; NULL: empty */
     uint32_t frame_max;
     uint16_t channel_max, heartbeat_s;

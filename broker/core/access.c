@@ -66,8 +66,10 @@ proc_ref access_ask_login(const struct access_login *login)
     m->origin = login->origin;
     m->is_loopback = login->is_loopback;
     m->protocol = login->protocol;
+    m->is_vouched_for = login->is_vouched_for;
     memcpy(m->text, login->user, login->user_len);
-    memcpy(m->text + login->user_len, login->password, login->password_len);
+    if (login->password_len)
+        memcpy(m->text + login->user_len, login->password, login->password_len);
     return proc_call(proc_whereis("access"), &m->hdr, PROC_NO_TIMEOUT);
 }
 

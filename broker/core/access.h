@@ -128,8 +128,9 @@ struct access_login {
     size_t user_len;
     const void *password;
     size_t password_len;
-    uint64_t origin;  /* access_origin of the client's address */
-    bool is_loopback; /* whether that address is of this machine */
+    uint64_t origin;     /* access_origin of the client's address */
+    bool is_loopback;    /* whether that address is of this machine */
+    bool is_vouched_for; /* by a certificate that names the user: the password does not count */
     enum access_protocol protocol;
 };
 

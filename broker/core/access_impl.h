@@ -52,7 +52,7 @@ bool logins_on_answer(struct logins *l, struct msg *m);
 struct msg_access_login { /* ACCESS_LOGIN, and ACCESS_HASH with a password to be held against */
     struct msg hdr;
     uint64_t origin;
-    bool is_loopback;
+    bool is_loopback, is_vouched_for;
     enum access_protocol protocol;
     struct password against;
     size_t user_len, password_len;

@@ -48,7 +48,8 @@ void config_defaults(struct config_whole *w)
             (void)config_parse(&w->values, k, "default", k->initial, text, sizeof(text));
             l = (struct config_listeners *)(void *)((char *)&w->values + k->offset);
             l->is_initial = true;
-        } else if (k->type != KEY_SECTION && k->type != KEY_LISTENERS && k->initial) {
+        } else if (k->type != KEY_SECTION && k->type != KEY_LISTENERS && k->type != KEY_PAIRS &&
+                   k->initial) {
             (void)config_parse(&w->values, k, "", k->initial, text, sizeof(text)); /* valid */
         }
     }
@@ -118,6 +119,14 @@ bool config_is_loopback_user(const char *user)
             return true;
     }
     return false;
+}
+
+bool config_is_set(const char *key)
+{
+    const char *rest;
+    const struct config_key *k = config_find_key(key, &rest);
+
+    return k && config_whole()->origin[index_of(k)][0];
 }
 
 static int remember(bool is_file, const char *key, const char *value, char *ret_text, size_t size)

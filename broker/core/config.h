@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "broker/core/tls_settings.h"
+
 enum { CONFIG_LISTENERS_MAX = 8, CONFIG_NAMES_MAX = 16, CONFIG_TEXT_MAX = 512 };
 
 struct config_listener {
@@ -43,9 +45,24 @@ struct config_log_output {
 
 enum { CONFIG_LOG_CATEGORIES = 5 };
 
+/* What of a client's certificate is its user's name. */
+enum cert_login { CERT_LOGIN_DN, CERT_LOGIN_CN, CERT_LOGIN_SAN };
+enum cert_san { CERT_SAN_DNS, CERT_SAN_IP, CERT_SAN_EMAIL, CERT_SAN_URI, CERT_SAN_OTHER };
+
 struct config {
-    struct config_listeners tcp;
-    uint64_t mgmt_port; /* 0: any free port */
+    struct config_listeners tcp, ssl;
+    char unix_sockets[1024];  /* pairs: name, path */
+    uint64_t unix_mode;       /* of their files */
+    bool proxy_protocol;      /* connections begin with a PROXY header */
+    char proxy_trusted[1024]; /* pairs: whose headers are taken, as address/bits */
+    struct tls_settings tls[TLS_SERVICES];
+    char auth_mechanisms[256];     /* pairs; empty: PLAIN and AMQPLAIN */
+    uint64_t cert_login_from;      /* enum cert_login */
+    uint64_t cert_login_san_type;  /* enum cert_san */
+    uint64_t cert_login_san_index; /* among those of this type */
+    uint64_t mgmt_ssl_port;
+    char mgmt_ssl_address[64]; /* empty: what `bind` says */
+    uint64_t mgmt_port;        /* 0: any free port */
     uint64_t mgmt_request_timeout_ms, mgmt_max_body;
     char mgmt_address[64]; /* empty: what `bind` says */
     char bind[64];         /* empty: all addresses, IPv4 and IPv6 */
@@ -91,6 +108,19 @@ const struct config *config(void);
 
 /* The address to listen on, of one that may be empty; empty: all. Lent as config() is. */
 const char *config_address(const char *own);
+
+/*
+ * A field of pairs holds "name=value\n" for each line that was set; no name stands twice. *at
+ * begins as the field; false: there are no more. Both are lent from the field.
+ */
+struct config_pair {
+    const char *name, *value;
+    int name_len, value_len;
+};
+bool config_pair_next(const char **at, struct config_pair *ret);
+
+/* Whether this key was set to anything, be it its default. */
+bool config_is_set(const char *key);
 
 /* Whether this user may log in from this machine only. */
 bool config_is_loopback_user(const char *user);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/core/cidr.h"
 #include "broker/core/config_impl.h"
 #include "broker/core/log_output.h"
 
@@ -43,9 +44,54 @@ static int check_listeners(const struct config *c, char *text, size_t size)
     return 0;
 }
 
+static int check_trusted(const struct config *c, char *text, size_t size)
+{
+    const char *at = c->proxy_trusted;
+    struct config_pair p;
+    struct cidr net;
+
+    while (config_pair_next(&at, &p)) {
+        if (cidr_parse(p.value, (size_t)p.value_len, &net) == 0)
+            continue;
+        snprintf(text, size,
+                 "proxy_protocol.trusted.%.*s: '%.*s' is neither an address nor address/bits",
+                 p.name_len, p.name, p.value_len, p.value);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static bool is_mechanism(const struct config_pair *p)
+{
+    static const char *const names[] = {"PLAIN", "AMQPLAIN", "EXTERNAL"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if ((size_t)p->value_len == strlen(names[i]) &&
+            !memcmp(p->value, names[i], strlen(names[i])))
+            return true;
+    return false;
+}
+
+static int check_mechanisms(const struct config *c, char *text, size_t size)
+{
+    const char *at = c->auth_mechanisms;
+    struct config_pair p;
+
+    while (config_pair_next(&at, &p)) {
+        if (is_mechanism(&p))
+            continue;
+        snprintf(text, size, "auth_mechanisms.%.*s: '%.*s' is none of PLAIN, AMQPLAIN, EXTERNAL",
+                 p.name_len, p.name, p.value_len, p.value);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int (*const checks[])(const struct config *c, char *text, size_t size) = {
     check_listeners,
     check_log_file,
+    check_mechanisms,
+    check_trusted,
 };
 
 int config_check_whole(const struct config_whole *w, char *ret_text, size_t size)

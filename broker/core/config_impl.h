@@ -17,6 +17,7 @@ enum key_type {
     KEY_TIME,
     KEY_LISTENERS, /* name ends in ".*": one for each name */
     KEY_NAMES,     /* likewise, name = true or false */
+    KEY_PAIRS,     /* likewise, name = text: see config_pair_next */
 };
 
 enum {
@@ -35,7 +36,7 @@ struct config_key {
     enum key_type type;
     unsigned flags;
     size_t offset;
-    /* KEY_UINT: bounds. KEY_TIME: bounds in ms. KEY_TEXT: max is the room, NUL included */
+    /* KEY_UINT: bounds. KEY_TIME: bounds in ms. KEY_TEXT, _PAIRS: max is the room, NUL included */
     uint64_t min, max;
     uint64_t unit_ms;                 /* KEY_TIME: what a bare number counts and the field holds */
     const struct key_choice *choices; /* KEY_CHOICE: until a NULL name; the first one is printed */

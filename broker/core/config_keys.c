@@ -38,10 +38,41 @@ static const struct key_choice formats[] = {
     {NULL, 0},
 };
 
+static const struct key_choice verifications[] = {
+    {"verify_none", false}, {"verify_peer", true}, {NULL, 0}};
+
+static const struct key_choice modes[] = {{"660", 0660}, {"600", 0600}, {"666", 0666}, {NULL, 0}};
+
+static const struct key_choice cert_logins[] = {
+    {"distinguished_name", CERT_LOGIN_DN},
+    {"common_name", CERT_LOGIN_CN},
+    {"subject_alternative_name", CERT_LOGIN_SAN},
+    {"subject_alt_name", CERT_LOGIN_SAN},
+    {NULL, 0},
+};
+
+static const struct key_choice cert_sans[] = {
+    {"dns", CERT_SAN_DNS},          {"ip", CERT_SAN_IP},
+    {"email", CERT_SAN_EMAIL},      {"uri", CERT_SAN_URI},
+    {"other_name", CERT_SAN_OTHER}, {NULL, 0},
+};
+
 const struct config_key config_keys[] = {
     {"Listeners", .type = KEY_SECTION},
     {"listeners.tcp.*", KEY_LISTENERS, 0, FIELD(tcp), .initial = "5672",
      .meaning = "port, or address:port, for AMQP; 0: any free port; `listeners.tcp = none`: none"},
+    {"listeners.ssl.*", KEY_LISTENERS, 0, FIELD(ssl), .initial = "",
+     .meaning = "likewise, for AMQP over TLS; see ssl_options"},
+    {"listeners.unix.*", KEY_PAIRS, 0, FIELD(unix_sockets), .max = ROOM(unix_sockets),
+     .initial = "", .meaning = "path of a Unix socket for AMQP"},
+    {"listeners.unix_mode", KEY_CHOICE, 0, FIELD(unix_mode), .choices = modes, .initial = "660",
+     .meaning = "rights of these sockets' files: who may connect"},
+    {"proxy_protocol", KEY_BOOL, 0, FIELD(proxy_protocol), .initial = "false",
+     .meaning = "AMQP connections over TCP begin with a PROXY header, version 1 or 2"},
+    {"proxy_protocol.trusted.*", KEY_PAIRS, 0, FIELD(proxy_trusted), .max = ROOM(proxy_trusted),
+     .initial = "",
+     .meaning = "address or address/bits whose connections begin so, all others as ever; none: "
+                "all begin so"},
     {"bind", KEY_TEXT, 0, FIELD(bind), .max = ROOM(bind), .initial = "",
      .meaning = "address of listeners that name none; empty: all, IPv4 and IPv6"},
     {"management.tcp.port", KEY_UINT, 0, FIELD(mgmt_port), 0, 65535, .initial = "15672",
@@ -54,11 +85,87 @@ const struct config_key config_keys[] = {
     {"management.tcp.ip", KEY_TEXT, 0, FIELD(mgmt_address), .max = ROOM(mgmt_address),
      .initial = "", .meaning = "address for the management API; empty: what bind says"},
 
+    {"management.ssl.port", KEY_UINT, 0, FIELD(mgmt_ssl_port), 0, 65535, .initial = "15671",
+     .meaning = "port for the management API over TLS, once management.ssl.certfile is set; 0: any "
+                "free one"},
+    {"management.ssl.ip", KEY_TEXT, 0, FIELD(mgmt_ssl_address), .max = ROOM(mgmt_ssl_address),
+     .initial = "", .meaning = "address for that; empty: what bind says"},
+
+    {"TLS for AMQP", .type = KEY_SECTION},
+    {"ssl_options.certfile", KEY_TEXT, 0, FIELD(tls[TLS_AMQP].certfile), .max = TLS_PATH_SIZE,
+     .initial = "", .meaning = "the server's certificate and those between it and a root, in PEM"},
+    {"ssl_options.keyfile", KEY_TEXT, 0, FIELD(tls[TLS_AMQP].keyfile), .max = TLS_PATH_SIZE,
+     .initial = "", .meaning = "its private key, in PEM"},
+    {"ssl_options.password", KEY_TEXT, KEY_SECRET, FIELD(tls[TLS_AMQP].password),
+     .max = ROOM(tls[0].password), .initial = "",
+     .meaning = "of the private keys, where they are encrypted"},
+    {"ssl_options.cacertfile", KEY_TEXT, 0, FIELD(tls[TLS_AMQP].cacertfile), .max = TLS_PATH_SIZE,
+     .initial = "", .meaning = "certificates of those who vouch for clients, in PEM"},
+    {"ssl_options.verify", KEY_CHOICE, 0, FIELD(tls[TLS_AMQP].verify_peer),
+     .choices = verifications, .initial = "verify_none",
+     .meaning = "whether clients are asked for a certificate"},
+    {"ssl_options.fail_if_no_peer_cert", KEY_BOOL, 0, FIELD(tls[TLS_AMQP].fail_if_no_peer_cert),
+     .initial = "false", .meaning = "refuses clients without one; with verify_peer"},
+    {"ssl_options.depth", KEY_UINT, 0, FIELD(tls[TLS_AMQP].depth), 0, 100, .initial = "1",
+     .meaning = "certificates between a client's and a trusted one, at most"},
+    {"ssl_options.versions.*", KEY_PAIRS, 0, FIELD(tls[TLS_AMQP].versions),
+     .max = ROOM(tls[0].versions), .initial = "", .meaning = "tlsv1.2 or tlsv1.3; none: both"},
+    {"ssl_options.ciphers.*", KEY_PAIRS, 0, FIELD(tls[TLS_AMQP].ciphers),
+     .max = ROOM(tls[0].ciphers), .initial = "",
+     .meaning = "a cipher's name in OpenSSL, the best one first; none: OpenSSL's list"},
+    {"ssl_options.honor_cipher_order", KEY_BOOL, 0, FIELD(tls[TLS_AMQP].honor_cipher_order),
+     .initial = "false", .meaning = "this order of ciphers counts, not the client's"},
+    {"ssl_options.sni.*", KEY_PAIRS, 0, FIELD(tls[TLS_AMQP].names), .max = ROOM(tls[0].names),
+     .initial = "",
+     .meaning = "NAME.certfile and NAME.keyfile: a certificate for those who ask for NAME, which "
+                "may begin with `*.`"},
+
+    {"TLS for the management API", .type = KEY_SECTION},
+    {"management.ssl.certfile", KEY_TEXT, 0, FIELD(tls[TLS_MGMT].certfile), .max = TLS_PATH_SIZE,
+     .initial = "", .meaning = "the server's certificate and those between it and a root, in PEM"},
+    {"management.ssl.keyfile", KEY_TEXT, 0, FIELD(tls[TLS_MGMT].keyfile), .max = TLS_PATH_SIZE,
+     .initial = "", .meaning = "its private key, in PEM"},
+    {"management.ssl.password", KEY_TEXT, KEY_SECRET, FIELD(tls[TLS_MGMT].password),
+     .max = ROOM(tls[0].password), .initial = "",
+     .meaning = "of the private keys, where they are encrypted"},
+    {"management.ssl.cacertfile", KEY_TEXT, 0, FIELD(tls[TLS_MGMT].cacertfile),
+     .max = TLS_PATH_SIZE, .initial = "",
+     .meaning = "certificates of those who vouch for clients, in PEM"},
+    {"management.ssl.verify", KEY_CHOICE, 0, FIELD(tls[TLS_MGMT].verify_peer),
+     .choices = verifications, .initial = "verify_none",
+     .meaning = "whether clients are asked for a certificate"},
+    {"management.ssl.fail_if_no_peer_cert", KEY_BOOL, 0, FIELD(tls[TLS_MGMT].fail_if_no_peer_cert),
+     .initial = "false", .meaning = "refuses clients without one; with verify_peer"},
+    {"management.ssl.depth", KEY_UINT, 0, FIELD(tls[TLS_MGMT].depth), 0, 100, .initial = "1",
+     .meaning = "certificates between a client's and a trusted one, at most"},
+    {"management.ssl.versions.*", KEY_PAIRS, 0, FIELD(tls[TLS_MGMT].versions),
+     .max = ROOM(tls[0].versions), .initial = "", .meaning = "tlsv1.2 or tlsv1.3; none: both"},
+    {"management.ssl.ciphers.*", KEY_PAIRS, 0, FIELD(tls[TLS_MGMT].ciphers),
+     .max = ROOM(tls[0].ciphers), .initial = "",
+     .meaning = "a cipher's name in OpenSSL, the best one first; none: OpenSSL's list"},
+    {"management.ssl.honor_cipher_order", KEY_BOOL, 0, FIELD(tls[TLS_MGMT].honor_cipher_order),
+     .initial = "false", .meaning = "this order of ciphers counts, not the client's"},
+    {"management.ssl.sni.*", KEY_PAIRS, 0, FIELD(tls[TLS_MGMT].names), .max = ROOM(tls[0].names),
+     .initial = "",
+     .meaning = "NAME.certfile and NAME.keyfile: a certificate for those who ask for NAME, which "
+                "may begin with `*.`"},
+
     {"Statistics", .type = KEY_SECTION},
     {"collect_statistics_interval", KEY_TIME, 0, FIELD(statistics_ms), 100, 600000, 1,
      .initial = "5000", .meaning = "between two samples of all counters, from which rates come"},
 
     {"Clients", .type = KEY_SECTION},
+    {"auth_mechanisms.*", KEY_PAIRS, 0, FIELD(auth_mechanisms), .max = ROOM(auth_mechanisms),
+     .initial = "",
+     .meaning = "PLAIN, AMQPLAIN, EXTERNAL (only to who has shown a certificate that was "
+                "verified); none: PLAIN and AMQPLAIN"},
+    {"ssl_cert_login_from", KEY_CHOICE, 0, FIELD(cert_login_from), .choices = cert_logins,
+     .initial = "distinguished_name",
+     .meaning = "what of its certificate is the user of a client that logs in with EXTERNAL"},
+    {"ssl_cert_login_san_type", KEY_CHOICE, 0, FIELD(cert_login_san_type), .choices = cert_sans,
+     .initial = "dns", .meaning = "kind of its subject alternative name"},
+    {"ssl_cert_login_san_index", KEY_UINT, 0, FIELD(cert_login_san_index), 0, 1000, .initial = "0",
+     .meaning = "which one of that kind"},
     {"handshake_timeout", KEY_TIME, KEY_RELOADABLE, FIELD(handshake_timeout_ms), 100, 600000, 1,
      .initial = "10s", .meaning = "from accept to connection.open"},
     {"heartbeat", KEY_TIME, KEY_RELOADABLE, FIELD(heartbeat_s), 0, 65535000, 1000, .initial = "60",
@@ -270,7 +377,7 @@ enum config_foreign config_find_foreign(const char *name)
 
 static bool is_list(const struct config_key *k)
 {
-    return k->type == KEY_LISTENERS || k->type == KEY_NAMES;
+    return k->type == KEY_LISTENERS || k->type == KEY_NAMES || k->type == KEY_PAIRS;
 }
 
 /* The name before ".*", alone (`listeners.tcp = none`) or with a rest. */

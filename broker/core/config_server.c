@@ -4,7 +4,7 @@
  * Duties: reads files again, checks the whole, puts it in force, says what changed and what needs a
  * restart, tells who keeps something made of it. Blocking, because files may be slow.
  * In:  CONFIG_RELOAD (main on SIGHUP, requests), CONFIG_CHANGE (requests).
- * Out: CONFIG_DONE to who asked, CONFIG_CHANGED to who keeps something.
+ * Out: CONFIG_DONE to who asked, CONFIG_CHANGED to who keeps something, TLS_RELOAD.
  * Links and monitors: none.
  * Invariants:
  *   1. What is in force passed all checks.
@@ -18,6 +18,7 @@
 
 #include "broker/core/config_impl.h"
 #include "broker/core/log.h"
+#include "broker/core/tls.h"
 #include "broker/runtime/region.h"
 
 struct config_server {
@@ -159,6 +160,7 @@ static void handle(void *state, struct msg *m)
         log_info("configuration: reading it again");
         r = reload(s->draft, text, sizeof(text));
         answer(m, "reading it again", r, text);
+        tls_reload(); /* certificates of the same names may be others */
         break;
     case CONFIG_CHANGE:
         r = change(s->draft, MSG_OF(struct msg_config_change, m), text, sizeof(text));

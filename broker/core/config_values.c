@@ -295,6 +295,57 @@ static int parse_names(struct config *c, const struct config_key *k, const char 
     return 0;
 }
 
+bool config_pair_next(const char **at, struct config_pair *ret)
+{
+    const char *name = *at, *equals = strchr(name, '='), *end = strchr(name, '\n');
+
+    if (!equals || !end)
+        return false;
+    *ret = (struct config_pair){.name = name,
+                                .value = equals + 1,
+                                .name_len = (int)(equals - name),
+                                .value_len = (int)(end - equals - 1)};
+    *at = end + 1;
+    return true;
+}
+
+static void drop_pair(char *pairs, const char *name)
+{
+    const char *at = pairs;
+    struct config_pair p;
+
+    while (config_pair_next(&at, &p)) {
+        if ((size_t)p.name_len != strlen(name) || memcmp(p.name, name, (size_t)p.name_len))
+            continue;
+        memmove(pairs + (p.name - pairs), at, strlen(at) + 1);
+        return;
+    }
+}
+
+static int parse_pairs(struct config *c, const struct config_key *k, const char *rest,
+                       const char *value, char *text, size_t size)
+{
+    char *pairs = field(c, k);
+    size_t len;
+
+    if (!*rest && !strcmp(value, "none")) {
+        *pairs = '\0';
+        return 0;
+    }
+    if (!*rest || !*value || strchr(value, '\n')) {
+        snprintf(text, size, "%s: wants a name in place of the star, and a value", k->name);
+        return -EINVAL;
+    }
+    drop_pair(pairs, rest);
+    len = strlen(pairs);
+    if (len + strlen(rest) + strlen(value) + 3 > k->max) {
+        snprintf(text, size, "%s: too many, or too long ones", k->name);
+        return -EINVAL;
+    }
+    snprintf(pairs + len, k->max - len, "%s=%s\n", rest, value);
+    return 0;
+}
+
 int config_parse(struct config *c, const struct config_key *k, const char *rest, const char *value,
                  char *ret_text, size_t size)
 {
@@ -315,6 +366,8 @@ int config_parse(struct config *c, const struct config_key *k, const char *rest,
         return parse_listeners(c, k, rest, value, ret_text, size);
     case KEY_NAMES:
         return parse_names(c, k, rest, value, ret_text, size);
+    case KEY_PAIRS:
+        return parse_pairs(c, k, rest, value, ret_text, size);
     case KEY_TEXT:
     case KEY_SECTION:
         break;
@@ -351,6 +404,26 @@ static bool show_list(const struct config *c, const struct config_key *k, unsign
     return true;
 }
 
+static bool show_pair(const struct config *c, const struct config_key *k, unsigned i, char *out,
+                      size_t size)
+{
+    const char *at = field_of(c, k);
+    int len = (int)strlen(k->name) - 1;
+    struct config_pair p;
+
+    if (!*at && i == 0) {
+        snprintf(out, size, "%.*s = none", len - 1, k->name);
+        return true;
+    }
+    do {
+        if (!config_pair_next(&at, &p))
+            return false;
+    } while (i-- > 0);
+    snprintf(out, size, "%.*s%.*s = '%.*s'", len, k->name, p.name_len, p.name, p.value_len,
+             p.value);
+    return true;
+}
+
 static const char *show_choice(const struct config *c, const struct config_key *k)
 {
     const struct key_choice *o = k->choices;
@@ -367,6 +440,8 @@ bool config_show(const struct config *c, const struct config_key *k, unsigned i,
 
     if (k->type == KEY_LISTENERS || k->type == KEY_NAMES)
         return show_list(c, k, i, out, size);
+    if (k->type == KEY_PAIRS)
+        return show_pair(c, k, i, out, size);
     if (i > 0)
         return false;
     if (k->type == KEY_TEXT) {
@@ -412,6 +487,7 @@ const char *config_type_name(const struct config_key *k, char *out, size_t size)
         [KEY_TIME] = "",
         [KEY_LISTENERS] = "port",
         [KEY_NAMES] = "true or false",
+        [KEY_PAIRS] = "text",
     };
     size_t n = 0;
 
@@ -430,6 +506,7 @@ static size_t size_of(const struct config_key *k)
     case KEY_BOOL:
         return sizeof(bool);
     case KEY_TEXT:
+    case KEY_PAIRS:
         return k->max;
     case KEY_LISTENERS:
         return sizeof(struct config_listeners);

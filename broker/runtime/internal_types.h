@@ -264,7 +264,7 @@ struct worker {
     uint32_t watch_seen, watch_ticks;
     timer_t watchdog;
     bool has_watchdog;
-    uint8_t *scratch;
+    uint8_t *scratch, *scratch_coded;
     struct memo *memo;
     char *inspect_text;
     pthread_t thread;

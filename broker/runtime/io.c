@@ -353,6 +353,13 @@ int io_listen(const char *addr, uint16_t port, uint16_t *ret_port)
     return rt.world.net->listen(addr, port, ret_port);
 }
 
+int io_listen_unix(const char *path, unsigned mode)
+{
+    RUNTIME_REGION();
+
+    return rt.world.net->listen_unix(path, mode);
+}
+
 int io_accept(struct io *listener, struct sockaddr_storage *ret_peer,
               struct sockaddr_storage *ret_local)
 {
@@ -403,14 +410,26 @@ int io_take(struct msg_fd *m)
     return fd;
 }
 
+static uint8_t *lend(uint8_t **scratch, size_t *ret_size)
+{
+    if (!*scratch)
+        *scratch = rt_alloc(SCRATCH_BYTES);
+    *ret_size = SCRATCH_BYTES;
+    return *scratch;
+}
+
 uint8_t *io_scratch(size_t *ret_size)
 {
     RUNTIME_REGION();
-    struct worker *w = rt_me;
 
-    BUG_ON(!w);
-    if (!w->scratch)
-        w->scratch = rt_alloc(SCRATCH_BYTES);
-    *ret_size = SCRATCH_BYTES;
-    return w->scratch;
+    BUG_ON(!rt_me);
+    return lend(&rt_me->scratch, ret_size);
+}
+
+uint8_t *io_scratch_coded(size_t *ret_size)
+{
+    RUNTIME_REGION();
+
+    BUG_ON(!rt_me);
+    return lend(&rt_me->scratch_coded, ret_size);
 }

@@ -44,6 +44,11 @@ void io_close(struct io *io);
 /* A listening socket's descriptor (not yet owned: io_open it), or -errno. addr is host order text.
  */
 int io_listen(const char *addr, uint16_t port, uint16_t *ret_port);
+/*
+ * The same at a path, with these rights. A file of one who listens no more is taken away; the
+ * caller removes his own.
+ */
+int io_listen_unix(const char *path, unsigned mode);
 /* The next waiting connection (non-blocking, TCP_NODELAY), or -errno. */
 int io_accept(struct io *listener, struct sockaddr_storage *ret_peer,
               struct sockaddr_storage *ret_local);
@@ -61,6 +66,8 @@ int io_take(struct msg_fd *m);
  * idle connection owns none. *ret_size bytes.
  */
 uint8_t *io_scratch(size_t *ret_size);
+/* Another one, for bytes that are to become others in the first, like those of TLS. */
+uint8_t *io_scratch_coded(size_t *ret_size);
 
 /*
  * The libevent base of this scheduler, for foreign code that brings its own events (evhttp). Its

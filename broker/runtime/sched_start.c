@@ -116,6 +116,7 @@ void worker_fini(struct worker *w)
     rt_free(w->out);
     rt_free(w->waiting_for);
     rt_free(w->scratch);
+    rt_free(w->scratch_coded);
     rt_free(w->memo);
     rt_free(w->inspect_text);
 }

@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,6 +108,50 @@ static int real_listen(const char *addr, uint16_t port, uint16_t *ret_port)
     return fd;
 }
 
+/* Whether nobody listens at this path any more. */
+static bool is_stale(const struct sockaddr_un *at)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool is = fd >= 0 && connect(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 &&
+              errno == ECONNREFUSED;
+
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
+static int bind_path(int fd, const struct sockaddr_un *at)
+{
+    if (bind(fd, (const struct sockaddr *)at, sizeof(*at)) == 0)
+        return 0;
+    if (errno != EADDRINUSE || !is_stale(at) || unlink(at->sun_path) < 0)
+        return -EADDRINUSE;
+    return bind(fd, (const struct sockaddr *)at, sizeof(*at)) == 0 ? 0 : -errno;
+}
+
+static int real_listen_unix(const char *path, unsigned mode)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd, r;
+
+    if (strlen(path) >= sizeof(at.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(at.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    /* On Linux the file is made with no more rights than the socket has: none too many for a
+     * moment. */
+    r = fchmod(fd, mode) < 0 ? -errno : bind_path(fd, &at);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    if (chmod(path, mode) < 0 || listen(fd, BACKLOG) < 0)
+        return fail_close(fd);
+    return fd;
+}
+
 static int real_accept(int fd, struct sockaddr_storage *ret_peer,
                        struct sockaddr_storage *ret_local)
 {
@@ -161,6 +207,7 @@ static void real_set_user_timeout(int fd, unsigned timeout_ms)
 
 static const struct world_net net_real = {
     .listen = real_listen,
+    .listen_unix = real_listen_unix,
     .accept = real_accept,
     .readv = real_readv,
     .writev = real_writev,

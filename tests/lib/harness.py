@@ -46,6 +46,7 @@ class Broker:
         self.conns = []
         self.proc = None
         self.addr = self.mgmt = None
+        self.ports = {}
         if start:
             try:
                 self.start()
@@ -108,6 +109,7 @@ class Broker:
             raise StartError(self.proc.wait(), line + self.log()[at:])
         self.addr = ("127.0.0.1", int(found.group(1)))
         self.mgmt = ("127.0.0.1", int(found.group(2)))
+        self.ports = {name: int(port) for name, port in re.findall(r"(\S+)=(\d+)", line)}
         return self
 
     def _first_line(self, deadline):

@@ -71,9 +71,13 @@ class Message:
 class Raw:
     """One socket. `Raw(addr)` only connects; `open()` does the whole handshake."""
 
-    def __init__(self, addr, header=HEADER):
-        self.sock = socket.create_connection(addr, timeout=DEADLINE)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, addr, header=HEADER, connect=None):
+        """addr: (host, port); connect: makes the socket instead, of another kind."""
+        if connect:
+            self.sock = connect(addr)
+        else:
+            self.sock = socket.create_connection(addr, timeout=DEADLINE)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buf = bytearray()
         self.frame_max = 131072
         self.start = None

@@ -1,0 +1,392 @@
+#!/usr/bin/env python3
+"""AMQP over TLS: who gets in with what, certificates that change, peers that speak badly."""
+import os
+import signal
+import socket
+import ssl
+import struct
+import threading
+import time
+import unittest
+
+import pika
+from pika import spec
+
+from certs import Authority
+from harness import DEADLINE, SLOW, OwnBrokers, StartError, needs_own_broker, wait_for
+from wire import HEADER, Eof, Raw, method_frame
+
+C = spec.Connection
+
+
+def setUpModule():
+    global CA, OTHER, SERVER, CLIENT
+    CA, OTHER = Authority(), Authority("another authority")
+    SERVER = CA.make("server")
+    CLIENT = CA.make("client", "/O=Warren/CN=guest", "DNS:other.example,email:guest@example.org")
+
+
+def tearDownModule():
+    CA.remove()
+    OTHER.remove()
+
+
+def client_context(cert=None, authority=None):
+    context = ssl.create_default_context(cafile=(authority or CA).ca)
+    if cert:
+        context.load_cert_chain(*cert)
+    return context
+
+
+def settings(cert=None, *more):
+    cert = cert or SERVER
+    return ("listeners.ssl.default=0", "ssl_options.certfile=" + cert[0],
+            "ssl_options.keyfile=" + cert[1], "ssl_options.cacertfile=" + CA.ca) + more
+
+
+@needs_own_broker
+class Tls(OwnBrokers):
+    def connect(self, broker, context=None, name="localhost", header=HEADER):
+        """Raw over TLS; .sock is the ssl socket."""
+        def wrapped(addr):
+            sock = socket.create_connection(addr, timeout=DEADLINE)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                return (context or client_context()).wrap_socket(sock, server_hostname=name)
+            except BaseException:
+                sock.close()
+                raise
+        conn = Raw(("127.0.0.1", broker.ports["amqps"]), header, wrapped)
+        self.addCleanup(conn.kill)
+        return conn
+
+    def plain(self, broker):
+        sock = socket.create_connection(("127.0.0.1", broker.ports["amqps"]), timeout=DEADLINE)
+        self.addCleanup(sock.close)
+        return sock
+
+    def subject(self, conn):
+        return dict(x[0] for x in conn.sock.getpeercert()["subject"])["commonName"]
+
+    def still_serves(self, broker):
+        conn = self.connect(broker).open()
+        conn.channel(1)
+        conn.close()
+
+
+class Sessions(Tls):
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = None
+
+    def setUp(self):
+        self.broker = self.start(*settings())
+
+    def test_versions(self):
+        """1.2 and 1.3 are spoken, older ones refused."""
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = client_context()
+            context.minimum_version = context.maximum_version = version
+            conn = self.connect(self.broker, context).open()
+            self.assertEqual(conn.sock.version(), version.name.replace("_", "."))
+            conn.close()
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with self.assertRaises(ssl.SSLError):
+            self.connect(self.broker, old)
+        wait_for(lambda: "unsupported protocol" in self.broker.log(), "line in the log")
+
+    def test_messages(self):
+        """Bodies of all sizes there and back, many at once."""
+        conn = self.connect(self.broker).open()
+        conn.channel(1)
+        conn.rpc(1, spec.Queue.Declare(queue="sizes"))
+        bodies = [os.urandom(n) for n in (0, 1, 4095, 4096, 16384, 131064, 131065, 1000000)]
+        for body in bodies:
+            conn.publish(1, "", "sizes", body)
+        conn.rpc(1, spec.Basic.Consume(queue="sizes", no_ack=True))
+        for body in bodies:
+            self.assertEqual(conn.message(1).body, body)
+        for i in range(2000):
+            conn.publish(1, "", "sizes", b"%d" % i)
+        for i in range(2000):
+            self.assertEqual(conn.message(1).body, b"%d" % i)
+        conn.close()
+
+    def test_slow_reader(self):
+        """What the socket does not take waits, and comes whole."""
+        reader = self.connect(self.broker).open()
+        reader.channel(1)
+        reader.rpc(1, spec.Queue.Declare(queue="slow"))
+        reader.rpc(1, spec.Basic.Consume(queue="slow", no_ack=True))
+        writer = self.connect(self.broker).open()
+        writer.channel(1)
+        writer.rpc(1, spec.Confirm.Select())
+        body = os.urandom(3 << 20)
+        for _ in range(8):
+            writer.publish(1, "", "slow", body)
+        got = 0
+        while got < 8:
+            ack = writer.expect(1, spec.Basic.Ack)
+            got = ack.delivery_tag
+        for _ in range(8):
+            self.assertEqual(reader.message(1).body, body)
+
+    def test_close_notify(self):
+        """Both ends say the end in TLS: no truncation goes unseen."""
+        conn = self.connect(self.broker).open()
+        conn.cast(0, C.Close(200, "", 0, 0))
+        conn.expect(0, C.CloseOk)
+        self.assertEqual(conn.sock.recv(1), b"")  # an SSLEOFError without close_notify
+        conn = self.connect(self.broker).open()
+        conn.sock.settimeout(DEADLINE)
+        conn.sock.unwrap()
+
+    def test_pieces(self):
+        """Records that come octet by octet, and AMQP's octets a record each."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        sock = self.plain(self.broker)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def run(call):
+            while True:
+                try:
+                    return call()
+                except ssl.SSLWantReadError:
+                    data = outgoing.read()
+                    for i in range(0, len(data), 7):
+                        sock.sendall(data[i:i + 7])
+                    incoming.write(sock.recv(16384))
+        run(tls.do_handshake)
+        for byte in HEADER:
+            tls.write(bytes([byte]))
+        self.assertEqual(run(lambda: tls.read(1)), b"\x01")
+
+    def test_garbage(self):
+        """Neither AMQP, nor HTTP, nor noise, nor half a hello harms anybody."""
+        for data in (HEADER, b"GET / HTTP/1.1\r\n\r\n", os.urandom(5000), b"\x16\x03\x01\xff\xff",
+                     b"\x16\x03\x01\x00\x05hello", b"\0" * 100):
+            sock = self.plain(self.broker)
+            sock.sendall(data)
+            if data[:5] == b"\x16\x03\x01\xff\xff" or len(data) < 5:
+                sock.close()
+                continue
+            try:
+                while sock.recv(4096):
+                    pass
+            except ConnectionResetError:
+                pass
+        self.still_serves(self.broker)
+
+    def test_damaged(self):
+        """A record that was changed on its way ends the connection."""
+        conn = self.connect(self.broker).open()
+        raw = socket.socket(fileno=os.dup(conn.sock.fileno()))
+        raw.sendall(b"\x17\x03\x03\x00\x20" + os.urandom(32))
+        raw.close()
+        with self.assertRaises((ssl.SSLError, Eof, OSError)):
+            while True:
+                conn.recv_any()
+        self.still_serves(self.broker)
+
+    def test_gone(self):
+        """A peer that leaves in the middle of the handshake, at any byte of its hello."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        hello = outgoing.read()
+        for cut in range(1, len(hello) + 1, 37):
+            sock = self.plain(self.broker)
+            sock.sendall(hello[:cut])
+            sock.close()
+        self.still_serves(self.broker)
+
+    def test_pika(self):
+        options = pika.SSLOptions(client_context(), "localhost")
+        conn = pika.BlockingConnection(pika.ConnectionParameters(
+            "127.0.0.1", self.broker.ports["amqps"], ssl_options=options))
+        channel = conn.channel()
+        channel.queue_declare("pika")
+        channel.confirm_delivery()
+        channel.basic_publish("", "pika", b"x" * 300000)
+        self.assertEqual(channel.basic_get("pika", True)[2], b"x" * 300000)
+        conn.close()
+
+    def test_facts(self):
+        """The log and the port on which plain AMQP is spoken tell who came wrongly."""
+        sock = socket.create_connection(self.broker.addr, timeout=DEADLINE)
+        with self.assertRaises((ssl.SSLError, OSError)):
+            client_context().wrap_socket(sock, server_hostname="localhost")
+        sock.close()
+        wait_for(lambda: "sent a TLS hello" in self.broker.log(), "line in the log")
+
+
+class Peers(Tls):
+    def test_slow_handshake(self):
+        """The handshake of TLS counts as part of AMQP's, which has its time."""
+        broker = self.start(*settings(None, "handshake_timeout=500"))
+        sock = self.plain(broker)
+        sock.settimeout(20 * SLOW)
+        sock.sendall(b"\x16\x03\x01\x02\x00")
+        self.assertEqual(sock.recv(1), b"")
+        self.still_serves_slowly(broker)
+
+    def still_serves_slowly(self, broker):
+        wait_for(lambda: "handshake timeout" in broker.log(), "line in the log")
+
+    def test_verify(self):
+        """With fail_if_no_peer_cert only those come in whom the authority vouches for."""
+        expired = CA.make("expired", days=-1)
+        stranger = OTHER.make("stranger")
+        broker = self.start(*settings(None, "ssl_options.verify=verify_peer",
+                                      "ssl_options.fail_if_no_peer_cert=true"))
+        self.connect(broker, client_context(CLIENT)).open().close()
+        for cert, why in ((None, "peer did not return a certificate"),
+                          (expired, "certificate has expired"),
+                          (stranger, "unable to get local issuer certificate")):
+            with self.assertRaises((ssl.SSLError, Eof, OSError)):
+                # In TLS 1.3 the client hears of it when it first reads.
+                self.connect(broker, client_context(cert)).open()
+            wait_for(lambda text=why: text in broker.log(), why)
+
+    def test_optional(self):
+        """Without fail_if_no_peer_cert one may come without a certificate, not with a bad one."""
+        broker = self.start(*settings(None, "ssl_options.verify=verify_peer",
+                                      "auth_mechanisms.1=PLAIN", "auth_mechanisms.2=EXTERNAL"))
+        conn = self.connect(broker)
+        self.assertEqual(conn.expect(0, C.Start).mechanisms, b"PLAIN")
+        with self.assertRaises((ssl.SSLError, Eof, OSError)):
+            self.connect(broker, client_context(OTHER.make("stranger"))).open()
+
+    def external(self, broker, cert, mechanism="EXTERNAL", response=""):
+        conn = self.connect(broker, client_context(cert))
+        start = conn.expect(0, C.Start)
+        conn.cast(0, C.StartOk({"capabilities": {"authentication_failure_close": True}},
+                               mechanism, response, "en_US"))
+        return conn, start.mechanisms.split()
+
+    def test_external(self):
+        """The certificate's common name is the user's, who needs no password."""
+        nobody = CA.make("nobody")
+        broker = self.start(*settings(
+            None, "ssl_options.verify=verify_peer", "auth_mechanisms.1=PLAIN",
+            "auth_mechanisms.2=EXTERNAL", "ssl_cert_login_from=common_name"))
+        conn, offered = self.external(broker, CLIENT)
+        self.assertEqual(offered, [b"PLAIN", b"EXTERNAL"])
+        conn.expect(0, C.Tune)
+        conn.cast(0, C.TuneOk(2047, 131072, 0))
+        conn.cast(0, C.Open("/"))
+        conn.expect(0, C.OpenOk)
+        wait_for(lambda: "open, user guest" in broker.log(), "line in the log")
+        conn.close()
+        conn, _ = self.external(broker, nobody)
+        conn.expect_close(0, 403, text="EXTERNAL")
+        conn, offered = self.external(broker, None)
+        self.assertEqual(offered, [b"PLAIN"])
+        conn.expect_close(0, 503)
+
+    def test_external_names(self):
+        """The other names that a certificate has."""
+        for more, fine in ((("ssl_cert_login_from=subject_alternative_name",
+                             "ssl_cert_login_san_type=email"), "guest@example.org"),
+                           (("ssl_cert_login_from=distinguished_name",), "CN=guest,O=Warren"),
+                           (("ssl_cert_login_from=subject_alternative_name",
+                             "ssl_cert_login_san_type=dns"), "other.example")):
+            broker = self.start(*settings(None, "ssl_options.verify=verify_peer",
+                                          "auth_mechanisms.1=EXTERNAL", "default_user=" + fine,
+                                          *more))
+            conn, offered = self.external(broker, CLIENT)
+            self.assertEqual(offered, [b"EXTERNAL"])
+            conn.expect(0, C.Tune)
+            conn.kill()
+
+    def test_not_offered(self):
+        """EXTERNAL is not there unless it was asked for."""
+        broker = self.start(*settings(None, "ssl_options.verify=verify_peer"))
+        conn, offered = self.external(broker, CLIENT)
+        self.assertEqual(offered, [b"PLAIN", b"AMQPLAIN"])
+        conn.expect_close(0, 503)
+
+
+class Files(Tls):
+    def test_reload(self):
+        """New files serve new connections once they are right; open ones go on."""
+        first, second = CA.make("first"), CA.make("second")
+        cert, key = CA.path("now.pem"), CA.path("now.key")
+
+        def put(pair):
+            for source, to in zip(pair, (cert, key)):
+                with open(source, "rb") as f:
+                    data = f.read()
+                with open(to + ".new", "wb") as f:
+                    f.write(data)
+                os.rename(to + ".new", to)
+        put(first)
+        broker = self.start(*settings((cert, key)))
+        old = self.connect(broker).open()
+        old.channel(1)
+        self.assertEqual(self.subject(old), "first")
+        with open(cert, "w", encoding="ascii") as f:
+            f.write("no certificate")
+        broker.proc.send_signal(signal.SIGHUP)
+        wait_for(lambda: "is no certificate in PEM" in broker.log(), "line in the log")
+        self.assertEqual(self.subject(self.connect(broker)), "first")
+        put(second)
+        broker.proc.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.subject(self.connect(broker)) == "second", "new certificate")
+        old.rpc(1, spec.Queue.Declare(queue="still"))
+        put(first)
+        wait_for(lambda: self.subject(self.connect(broker)) == "first",
+                 "certificate that was found to be new", 30 * SLOW, 0.2)
+
+    def test_names(self):
+        """SNI: each name its certificate, the nearest one; any other the listener's own."""
+        one = CA.make("one", san="DNS:one.example")
+        star = CA.make("star", san="DNS:*.warren.example")
+        broker = self.start(*settings(
+            None, "ssl_options.sni.*.warren.example.certfile=" + star[0],
+            "ssl_options.sni.*.warren.example.keyfile=" + star[1],
+            "ssl_options.sni.one.example.certfile=" + one[0],
+            "ssl_options.sni.one.example.keyfile=" + one[1]))
+        for asked, want in (("one.example", "one"), ("ONE.example", "one"),
+                            ("two.warren.example", "star"), ("localhost", "server")):
+            self.assertEqual(self.subject(self.connect(broker, name=asked)), want)
+
+    def test_wrong_files(self):
+        """What is wrong with files is told at the start, in words."""
+        locked = CA.make("locked", password="geheim")
+        broken = CA.path("broken.pem")
+        with open(broken, "w", encoding="ascii") as f:
+            f.write("-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n")
+        for more, why in (
+                (settings((SERVER[0], "/nonexistent/key")), "No such file"),
+                (settings((SERVER[0], CLIENT[1])), "does not belong to"),
+                (settings((broken, SERVER[1])), "is no certificate"),
+                (settings(locked), "cannot use the key"),
+                (("listeners.ssl.default=0",), "ssl_options.certfile: is needed"),
+                (settings(None, "ssl_options.versions.1=tlsv1.1"), "tlsv1.1"),
+                (settings(None, "ssl_options.ciphers.1=NO-SUCH"), "NO-SUCH"),
+                (settings(None, "ssl_options.verify=perhaps"), "verify_peer"),
+                (settings(None, "ssl_options.sni.x=y"), "NAME.certfile")):
+            with self.assertRaises(StartError) as caught:
+                self.start(*more)
+            self.assertEqual(caught.exception.code, 1)
+            self.assertIn(why, caught.exception.text)
+        self.still_serves(self.start(*settings(locked, "ssl_options.password=geheim")))
+
+    def test_ciphers(self):
+        broker = self.start(*settings(None, "ssl_options.versions.1=tlsv1.2",
+                                      "ssl_options.ciphers.1=ECDHE-ECDSA-AES256-GCM-SHA384"))
+        conn = self.connect(broker).open()
+        self.assertEqual(conn.sock.cipher()[:2], ("ECDHE-ECDSA-AES256-GCM-SHA384", "TLSv1.2"))
+
+
+if __name__ == "__main__":
+    unittest.main()

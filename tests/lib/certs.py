@@ -1,0 +1,50 @@
+"""Certificates for tests, made by the openssl program: an authority and what it signs."""
+import os
+import shutil
+import subprocess
+import tempfile
+
+
+def _openssl(*args):
+    done = subprocess.run(["openssl"] + list(args), capture_output=True, text=True, check=False,
+                          stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise AssertionError("openssl %s: %s" % (" ".join(args), done.stderr))
+
+
+class Authority:
+    """A root certificate in a folder of its own; .ca is its file."""
+
+    def __init__(self, name="test authority"):
+        self.dir = tempfile.mkdtemp(prefix="warren-certs-")
+        self.ca, self.key = self.path("ca.pem"), self.path("ca.key")
+        self._new_key(self.key)
+        _openssl("req", "-x509", "-new", "-key", self.key, "-subj", "/CN=" + name, "-days", "30",
+                 "-out", self.ca)
+
+    def remove(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    @staticmethod
+    def _new_key(path, password=None):
+        args = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path]
+        if password:
+            args += ["-aes256", "-pass", "pass:" + password]
+        _openssl(*args)
+
+    def make(self, name, subject=None, san="DNS:localhost,IP:127.0.0.1", days=30, password=None):
+        """(certificate, key): paths of files called by that name; days < 0: it has expired."""
+        key, csr = self.path(name + ".key"), self.path(name + ".csr")
+        cert = self.path(name + ".pem")
+        self._new_key(key, password)
+        args = ["req", "-new", "-key", key, "-subj", subject or "/CN=" + name, "-out", csr]
+        _openssl(*(args + (["-passin", "pass:" + password] if password else [])))
+        with open(self.path(name + ".ext"), "w", encoding="ascii") as f:
+            f.write("subjectAltName=%s\n" % san if san else "")
+        _openssl("x509", "-req", "-in", csr, "-CA", self.ca, "-CAkey", self.key,
+                 "-CAcreateserial", "-days", str(days), "-extfile", self.path(name + ".ext"),
+                 "-out", cert)
+        return cert, key
