@@ -32,7 +32,7 @@
 #include "mgmt/request.h"
 #include "mgmt/web.h"
 
-enum { MAX_JOBS = 256, MAX_STREAMS = 64, JOB_US = 10 * 1000 * 1000 };
+enum { MAX_JOBS = 256, MAX_STREAMS = 64, JOB_US = 60 * 1000 * 1000 };
 
 struct job {
     proc_id worker;

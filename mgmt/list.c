@@ -36,14 +36,18 @@ struct list {
     bool is_reverse, has_stats, has_totals;
 };
 
+static void drop_row(struct list *l, struct list_row *row)
+{
+    l->ops->unref(row->item);
+    rt_free(row->text);
+}
+
 void list_free(struct list *l)
 {
     if (!l)
         return;
-    for (size_t i = 0; i < l->n; i++) {
-        l->ops->unref(l->row[i].item);
-        rt_free(l->row[i].text);
-    }
+    while (l->n > 0)
+        drop_row(l, &l->row[--l->n]);
     list_sort_fini(&l->sort);
     rt_free(l->row);
     pattern_free(l->pattern);
@@ -150,12 +154,6 @@ static bool has_name(const struct list *l, const void *item)
                       : list_name_contains(id.name, id.name_len, l->name);
 }
 
-/* Whether the turn has time for one thing more. */
-static bool may_go_on(const struct list *l)
-{
-    return request_may_go_on(l->at);
-}
-
 static void begin_phase(struct list *l, phase_fn *phase)
 {
     l->phase = phase;
@@ -206,17 +204,36 @@ static void write_row(struct request *r, const void *item)
     text_add_json(&r->foreign->out, json);
 }
 
+static bool finish(struct request *r)
+{
+    request_finish(r);
+}
+
+/* Not all at once, as the end of the process would. */
+static bool drop_rows(struct request *r)
+{
+    RUNTIME_REGION();
+    struct list *l = r->foreign->list;
+
+    while (l->n > 0 && request_may_go_on(l->n))
+        drop_row(l, &l->row[--l->n]);
+    if (l->n == 0)
+        l->phase = finish;
+    return l->n == 0;
+}
+
 static bool write_rows(struct request *r)
 {
     struct list *l = r->foreign->list;
 
     for (; l->at < l->end; l->at++) {
-        if (!may_go_on(l))
+        if (proc_is_over_budget()) /* one takes long enough to ask for each */
             return false;
         write_row(r, l->row[l->at].item);
     }
     text_add_str(&r->foreign->out, l->page ? "]}" : "]");
-    request_finish(r);
+    l->phase = drop_rows;
+    return true;
 }
 
 /* Cuts out the page that is asked for; answers with 400 when there is no such page. */
@@ -257,7 +274,7 @@ static bool make_keys(struct request *r)
     RUNTIME_REGION();
     struct list *l = r->foreign->list;
 
-    for (; l->at < l->n && may_go_on(l); l->at++) {
+    for (; l->at < l->n && !proc_is_over_budget(); l->at++) {
         json_t *json = l->ops->json(r, l->row[l->at].item);
 
         list_row_set_key(&l->row[l->at], columns_get(json, l->field));
@@ -275,7 +292,7 @@ static bool filter_rows(struct request *r)
     RUNTIME_REGION();
     struct list *l = r->foreign->list;
 
-    for (; l->at < l->n && may_go_on(l); l->at++) {
+    for (; l->at < l->n && request_may_go_on(l->at); l->at++) {
         struct list_row *row = &l->row[l->at];
         struct list_row is = *row;
 
@@ -287,7 +304,7 @@ static bool filter_rows(struct request *r)
     if (l->at < l->n)
         return false;
     while (l->n > l->kept)
-        l->ops->unref(l->row[--l->n].item);
+        drop_row(l, &l->row[--l->n]);
     begin_phase(l, l->field ? make_keys : sort_rows);
     return true;
 }

@@ -18,17 +18,16 @@
 #include "mgmt/cell_json.h"
 #include "mgmt/list.h"
 #include "mgmt/views.h"
+#include "mgmt/walk.h"
 #include "queues/registry.h"
 #include "queues/registry_hash.h"
 #include "queues/route.h"
 #include "queues/routes.h"
 
-struct walk { /* process memory */
-    void (*done)(struct request *r);
-    const struct cell *dest;    /* only what is bound to this one; NULL: all. Among the cells */
-    const char *properties_key; /* only the one of this; NULL: all */
-    bool is_between;            /* only what is bound to dest from */
-    const struct cell *only;    /* this one; NULL: the default exchange */
+struct search { /* process memory */
+    struct walk walk;
+    const struct cell *dest; /* only what is bound to this one, a reference of cells; NULL: all */
+    const char *properties_key;        /* only the one of this; NULL: all */
     const struct binding_facts *found; /* the last one; the list has it */
     const struct cell *source;         /* that is walked */
     struct u64map seen; /* of this source: of a headers exchange one may come twice */
@@ -74,95 +73,99 @@ static void unref(void *item)
 
 static const struct list_ops ops = {id_of, show, unref};
 
-static bool is_wanted(const struct walk *w, const struct binding_facts *b)
+static bool is_wanted(const struct search *s, const struct binding_facts *b)
 {
     char key[PROPERTIES_KEY_SIZE];
 
-    if ((w->dest && w->dest != b->dest) || (w->is_between && w->only != b->source))
+    if (s->dest && s->dest != b->dest)
         return false;
-    if (!w->properties_key)
+    if (!s->properties_key)
         return true;
     binding_properties_key(b->key, b->args, key);
-    return !strcmp(key, w->properties_key);
+    return !strcmp(key, s->properties_key);
 }
 
 static void add(struct request *r, const struct binding_facts *b)
 {
     RUNTIME_REGION();
-    struct walk *w = r->state;
+    struct search *s = r->state;
     struct binding_facts *item;
 
-    if (!is_wanted(w, b))
+    if (!is_wanted(s, b))
         return;
     item = rt_alloc(sizeof(*item));
     *item = (struct binding_facts){.source = cell_of(b->source),
                                    .dest = cell_of(b->dest),
                                    .key = blob_of(b->key),
                                    .args = blob_of(b->args)};
-    w->found = item;
+    s->found = item;
     list_add(r, item);
 }
 
-static bool was_seen(struct walk *w, const struct binding *b)
+static bool was_seen(struct search *s, const struct binding *b)
 {
     uint64_t hash;
 
-    if (w->source->type != EXCHANGE_HEADERS)
+    if (s->source->type != EXCHANGE_HEADERS)
         return false;
-    hash = registry_binding_hash(w->source->id, b->dest->id ^ (uint64_t)b->dest->kind << 63, b->key,
+    hash = registry_binding_hash(s->source->id, b->dest->id ^ (uint64_t)b->dest->kind << 63, b->key,
                                  b->args);
-    if (u64map_get(&w->seen, hash))
+    if (u64map_get(&s->seen, hash))
         return true;
-    u64map_put(&w->seen, hash, 1);
+    u64map_put(&s->seen, hash, 1);
     return false;
 }
 
 static void add_binding(void *ctx, const struct binding *b)
 {
     struct request *r = ctx;
-    struct walk *w = r->state;
+    struct search *s = r->state;
 
-    if (!was_seen(w, b))
-        add(r, &(struct binding_facts){w->source, b->dest, b->key, b->args});
+    if (!was_seen(s, b))
+        add(r, &(struct binding_facts){s->source, b->dest, b->key, b->args});
 }
 
-static void walk_cell(struct request *r, const struct cell *c)
+/* What is bound to an exchange. */
+static void look_at_exchange(struct request *r, const struct cell *c)
 {
     RUNTIME_REGION();
-    struct walk *w = r->state;
-    struct blob *name;
+    struct search *s = r->state;
 
-    if (c->kind == CELL_EXCHANGE && c->name_len > 0) {
-        w->source = c;
-        u64map_init(&w->seen, rt_realloc, rt_free);
-        routes_each(c, add_binding, r);
-        u64map_fini(&w->seen);
-    } else if (c->kind == CELL_QUEUE) { /* to the default exchange */
-        name = blob_copy(cell_name(c), c->name_len);
-        add(r, &(struct binding_facts){NULL, c, name, NULL});
-        blob_unref(name);
-    }
+    s->source = c;
+    u64map_init(&s->seen, rt_realloc, rt_free);
+    routes_each(c, add_binding, r);
+    u64map_fini(&s->seen);
 }
 
-/* Whether all cells were walked; else the turn is over. */
-static bool walk(struct request *r)
+/* A queue's binding to the default exchange; an exchange has none. */
+static void look_at_queue(struct request *r, const struct cell *c)
 {
-    const struct cells *c = &r->foreign->cells;
+    RUNTIME_REGION();
+    struct blob *name;
 
-    for (; r->at < c->n; r->at++) {
-        if (!request_may_go_on(r->at)) {
-            proc_continue();
-            return false;
-        }
-        walk_cell(r, c->cell[r->at]);
-    }
-    return true;
+    if (c->kind != CELL_QUEUE)
+        return;
+    name = blob_copy(cell_name(c), c->name_len);
+    add(r, &(struct binding_facts){NULL, c, name, NULL});
+    blob_unref(name);
+}
+
+static void on_exchange(struct walk *w, struct cell *c)
+{
+    look_at_exchange(w->request, c);
+}
+
+static void on_queue(struct walk *w, struct cell *c)
+{
+    look_at_queue(w->request, c);
 }
 
 static void go_on(struct request *r)
 {
-    if (walk(r))
-        ((struct walk *)r->state)->done(r);
+    struct search *s = r->state;
+
+    if (walk_go_on(&s->walk))
+        list_run(r);
 }
 
 static void on_continue(struct request *r, struct msg *m)
@@ -171,54 +174,43 @@ static void on_continue(struct request *r, struct msg *m)
     go_on(r);
 }
 
-static struct walk *begin(struct request *r)
+static struct search *begin(struct request *r)
 {
-    struct walk *w = proc_zalloc(sizeof(*w));
+    struct search *s = proc_zalloc(sizeof(*s));
 
-    w->done = list_run;
-    r->state = w;
+    if (r->foreign->cells.n > 0)
+        s->dest = r->foreign->cells.cell[0];
+    r->state = s;
     list_begin(r, &ops);
-    return w;
+    return s;
 }
 
-static void add_vhost(void *ctx, const char *vhost)
+/* Of all vhosts, or of the one that the path names. */
+static void start_list(struct request *r)
 {
-    struct request *r = ctx;
+    struct search *s = begin(r);
 
-    if (!request_may_see(r, vhost))
-        return;
-    cells_add_exchanges(&r->foreign->cells, vhost);
-    cells_add_queues(&r->foreign->cells, vhost);
-}
-
-static void start_all(struct request *r)
-{
-    (void)begin(r);
-    access_each_vhost(add_vhost, r);
+    walk_init(&s->walk, r, NULL);
+    s->walk.on_exchange = on_exchange;
+    if (!s->dest)
+        s->walk.on_queue = on_queue;
+    else
+        look_at_queue(r, s->dest);
+    if (r->vhost)
+        walk_only(&s->walk, r->vhost);
     go_on(r);
 }
 
-static void start_vhost(struct request *r)
+/* All that is bound to this one. */
+static void list_to(struct request *r, const struct cell *dest)
 {
-    (void)begin(r);
-    add_vhost(r, r->vhost);
-    go_on(r);
-}
-
-/* All that is bound to this one, which is referenced meanwhile. */
-static void walk_to(struct request *r, const struct cell *dest)
-{
-    struct walk *w = begin(r);
-
-    cells_add_exchanges(&r->foreign->cells, r->vhost);
     cells_add(&r->foreign->cells, cell_of(dest));
-    w->dest = dest;
-    go_on(r);
+    start_list(r);
 }
 
 static void start_of_queue(struct request *r)
 {
-    walk_to(r, ask_queue(r, 3));
+    list_to(r, ask_queue(r, 3));
 }
 
 static void start_of_destination(struct request *r)
@@ -227,21 +219,27 @@ static void start_of_destination(struct request *r)
         (void)begin(r);
         list_run(r);
     } else {
-        walk_to(r, ask_exchange(r, 3));
+        list_to(r, ask_exchange(r, 3));
     }
 }
 
 static void start_of_source(struct request *r)
 {
-    bool is_default = ask_exchange_name(r, 3).len == 0;
-    const struct cell *source = is_default ? NULL : ask_exchange(r, 3);
+    struct search *s;
+    const struct cell *source;
 
-    (void)begin(r);
-    if (source)
-        cells_add(&r->foreign->cells, cell_of(source));
-    else
-        cells_add_queues(&r->foreign->cells, r->vhost);
-    go_on(r);
+    if (ask_exchange_name(r, 3).len > 0) {
+        source = ask_exchange(r, 3);
+        (void)begin(r);
+        look_at_exchange(r, source);
+        list_run(r);
+    } else {
+        s = begin(r);
+        walk_init(&s->walk, r, NULL);
+        s->walk.on_queue = on_queue;
+        walk_only(&s->walk, r->vhost);
+        go_on(r);
+    }
 }
 
 /* api/bindings/VHOST/e/SOURCE/(q or e)/DESTINATION. NULL: there is none. */
@@ -255,47 +253,44 @@ static const struct cell *find_dest(const struct request *r)
                                         : vhost_find_exchange(&tables, name->p, name->len);
 }
 
-/* Walks what is between the two; nothing, where one of them is not there. */
-static void walk_between(struct request *r, const char *properties_key,
-                         void (*done)(struct request *r))
+/* Finds what is between the two; nothing, where one of them is not there. */
+static struct search *find_between(struct request *r, const char *properties_key)
 {
     struct amqp_bytes name = ask_exchange_name(r, 4);
     const struct cell *dest = find_dest(r), *source;
     struct vhost_tables tables;
-    struct walk *w = begin(r);
+    struct search *s = begin(r);
 
-    w->done = done;
-    w->properties_key = properties_key;
-    w->is_between = true;
     vhost_tables_open(r->vhost, &tables);
     source = name.len > 0 ? vhost_find_exchange(&tables, name.p, name.len) : NULL;
-    if (dest && (source || name.len == 0)) {
-        w->dest = dest;
-        w->only = source;
-        cells_add(&r->foreign->cells, cell_of(dest));
-        if (w->only && w->only != dest)
-            cells_add(&r->foreign->cells, cell_of(w->only));
-    }
-    go_on(r);
+    s->properties_key = properties_key;
+    s->dest = dest;
+    if (dest && source)
+        look_at_exchange(r, source);
+    else if (dest && name.len == 0)
+        look_at_queue(r, dest);
+    return s;
 }
 
 static void start_between(struct request *r)
 {
-    walk_between(r, NULL, list_run);
+    (void)find_between(r, NULL);
+    list_run(r);
 }
 
-static void finish_one(struct request *r)
+/* The one that the path names; 404 where there is none. The list has it. */
+static const struct binding_facts *find_one(struct request *r)
 {
-    const struct walk *w = r->state;
+    const struct search *s = find_between(r, request_segment(r, 7));
 
-    if (!w->found)
+    if (!s->found)
         request_fail_not_found(r);
-    request_finish_json(r, binding_json(w->found));
+    return s->found;
 }
 
 static void start_one(struct request *r)
 {
-    walk_between(r, request_segment(r, 7), finish_one);
+    request_finish_json(r, binding_json(find_one(r)));
 }
 
 static struct amqp_bytes bytes_of(const struct blob *b)
@@ -333,29 +328,13 @@ static struct msg_registry_bind *bind_new(struct request *r, uint32_t type, stru
     return m;
 }
 
-static void finish_delete(struct request *r)
-{
-    const struct walk *w = r->state;
-
-    if (!w->found)
-        request_fail_not_found(r);
-    check_rights(r, bytes_of(w->found->key));
-    r->at = 204;
-    ask_registry(
-        r, &bind_new(r, REGISTRY_UNBIND, blob_of(w->found->key), blob_of(w->found->args))->hdr);
-}
-
 static void start_delete(struct request *r)
 {
-    walk_between(r, request_segment(r, 7), finish_delete);
-}
+    const struct binding_facts *b = find_one(r);
 
-static void handle_delete(struct request *r, struct msg *m)
-{
-    if (m->type == MSG_CONTINUE)
-        go_on(r);
-    else
-        ask_finish(r, m);
+    check_rights(r, bytes_of(b->key));
+    r->at = 204;
+    ask_registry(r, &bind_new(r, REGISTRY_UNBIND, blob_of(b->key), blob_of(b->args))->hdr);
 }
 
 struct made { /* process memory */
@@ -410,16 +389,16 @@ static void handle_bind(struct request *r, struct msg *m)
 enum { ALL = VIEW_MANAGEMENT, V = VIEW_VHOST };
 
 const struct view views_bindings[] = {
-    {"api/bindings", HTTP_GET, ALL, 0, start_all, on_continue},
-    {"api/bindings/x", HTTP_GET, ALL, V, start_vhost, on_continue},
-    {"api/bindings/x/e/x/q/x", HTTP_GET, ALL, V, start_between, on_continue},
-    {"api/bindings/x/e/x/e/x", HTTP_GET, ALL, V, start_between, on_continue},
+    {"api/bindings", HTTP_GET, ALL, 0, start_list, on_continue},
+    {"api/bindings/x", HTTP_GET, ALL, V, start_list, on_continue},
+    {"api/bindings/x/e/x/q/x", HTTP_GET, ALL, V, start_between, NULL},
+    {"api/bindings/x/e/x/e/x", HTTP_GET, ALL, V, start_between, NULL},
     {"api/bindings/x/e/x/q/x", HTTP_POST, ALL, V, start_bind, handle_bind},
     {"api/bindings/x/e/x/e/x", HTTP_POST, ALL, V, start_bind, handle_bind},
-    {"api/bindings/x/e/x/q/x/x", HTTP_GET, ALL, V, start_one, on_continue},
-    {"api/bindings/x/e/x/e/x/x", HTTP_GET, ALL, V, start_one, on_continue},
-    {"api/bindings/x/e/x/q/x/x", HTTP_DELETE, ALL, V, start_delete, handle_delete},
-    {"api/bindings/x/e/x/e/x/x", HTTP_DELETE, ALL, V, start_delete, handle_delete},
+    {"api/bindings/x/e/x/q/x/x", HTTP_GET, ALL, V, start_one, NULL},
+    {"api/bindings/x/e/x/e/x/x", HTTP_GET, ALL, V, start_one, NULL},
+    {"api/bindings/x/e/x/q/x/x", HTTP_DELETE, ALL, V, start_delete, ask_finish},
+    {"api/bindings/x/e/x/e/x/x", HTTP_DELETE, ALL, V, start_delete, ask_finish},
     {"api/queues/x/x/bindings", HTTP_GET, ALL, V, start_of_queue, on_continue},
     {"api/exchanges/x/x/bindings/source", HTTP_GET, ALL, V, start_of_source, on_continue},
     {"api/exchanges/x/x/bindings/destination", HTTP_GET, ALL, V, start_of_destination, on_continue},

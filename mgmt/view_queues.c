@@ -7,39 +7,40 @@
 #include "mgmt/cell_json.h"
 #include "mgmt/list.h"
 #include "mgmt/views.h"
+#include "mgmt/walk.h"
 #include "queues/queue.h"
 #include "queues/registry.h"
 #include "queues/route.h"
 
-static void add_vhost(void *ctx, const char *vhost)
+static void add(struct walk *w, struct cell *c)
 {
-    struct request *r = ctx;
-
-    if (request_may_see(r, vhost))
-        cells_add_queues(&r->foreign->cells, vhost);
+    list_add(w->request, cell_ref(c));
 }
 
-/* The cells' references become the list's. */
-static void run(struct request *r)
+static void go_on(struct request *r)
 {
-    struct cells *c = &r->foreign->cells;
+    if (walk_go_on(r->state))
+        list_run(r);
+}
+
+static void on_continue(struct request *r, struct msg *m)
+{
+    CHECK(m->type == MSG_CONTINUE);
+    go_on(r);
+}
+
+/* Of all vhosts, or of the one that the path names. */
+static void start_list(struct request *r)
+{
+    struct walk *w = proc_alloc(sizeof(*w));
 
     list_begin(r, &list_of_queues);
-    while (c->n)
-        list_add(r, c->cell[--c->n]);
-    list_run(r);
-}
-
-static void start_all(struct request *r)
-{
-    access_each_vhost(add_vhost, r);
-    run(r);
-}
-
-static void start_vhost(struct request *r)
-{
-    add_vhost(r, r->vhost);
-    run(r);
+    walk_init(w, r, NULL);
+    w->on_queue = add;
+    if (r->vhost)
+        walk_only(w, r->vhost);
+    r->state = w;
+    go_on(r);
 }
 
 static void start_one(struct request *r)
@@ -124,9 +125,9 @@ static void start_action(struct request *r)
 }
 
 const struct view views_queues[] = {
-    {"api/queues", HTTP_GET, VIEW_MANAGEMENT, 0, start_all, NULL},
-    {"api/queues/detailed", HTTP_GET, VIEW_MANAGEMENT, 0, start_all, NULL},
-    {"api/queues/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_vhost, NULL},
+    {"api/queues", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, on_continue},
+    {"api/queues/detailed", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, on_continue},
+    {"api/queues/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_list, on_continue},
     {"api/queues/x/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_one, NULL},
     {"api/queues/x/x", HTTP_PUT, VIEW_MANAGEMENT, VIEW_VHOST, start_declare, ask_finish},
     {"api/queues/x/x", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_delete, ask_finish},
