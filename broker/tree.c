@@ -215,7 +215,7 @@ static void build_root(const void *ctx)
                               .scheduler = SCHED_SAME};
     struct child_spec node;
 
-    add_supervisor("log_sup", log_sup_arg(), false);
+    add_supervisor("log_sup", log_sup_arg(options->with_mgmt), false);
     add_parkable("config", &config_ops);
     add_worker("tables", &tables_ops);
     add_worker("access", &access_ops);

@@ -18,6 +18,7 @@ static const struct view *const groups[] = {
     views_exchanges,
     views_health,
     views_live,
+    views_log,
     views_messages,
     views_nodes,
     views_node_facts,

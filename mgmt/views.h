@@ -17,6 +17,7 @@ extern const struct view views_definitions[];
 extern const struct view views_exchanges[];
 extern const struct view views_health[];
 extern const struct view views_live[];
+extern const struct view views_log[];
 extern const struct view views_messages[];
 extern const struct view views_node_facts[];
 extern const struct view views_nodes[];

@@ -38,13 +38,18 @@ enum log_category {
 #define LOG_CATEGORY LOG_DEFAULT
 #endif
 
+/* How the text of a crash report begins. */
+#define LOG_CRASH_HEAD "crash of "
+
 /* What subscribers of "log_events" (event_manager.h) get as the body of an event. */
 struct log_event {
     int64_t wall_ms;
     enum log_level level;
     enum log_category category;
     uint32_t len;
-    char text[]; /* not terminated; of a crash report several lines */
+    uint32_t
+        crash_name_len; /* of a crash report: the process's name, behind LOG_CRASH_HEAD; else 0 */
+    char text[];        /* not terminated; of a crash report several lines */
 };
 
 const char *log_level_name(enum log_level level);

@@ -190,7 +190,7 @@ void log_output_skipped(struct log_output *o, uint64_t n, int64_t wall_ms)
     struct {
         struct log_event e;
         char room[160];
-    } note = {{wall_ms, LOG_LEVEL_WARNING, LOG_DEFAULT, 0}, ""};
+    } note = {.e = {.wall_ms = wall_ms, .level = LOG_LEVEL_WARNING}};
 
     note.e.len = (uint32_t)snprintf(note.e.text, sizeof(note.room), "%llu lines were lost here%s%s",
                                     (unsigned long long)n, o->error ? ": " : "",

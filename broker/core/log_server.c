@@ -10,6 +10,7 @@
  *     log_console, log_file, log_journal   the sinks, blocking, each with a budget of its own
  *     log_events                           event manager
  *     log                                  the server
+ *     log_tail                             the last lines, for who looks (log_tail.c)
  */
 #include <execinfo.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 
 #include "broker/core/log_msg.h"
 #include "broker/core/log_output.h"
+#include "broker/core/log_tail.h"
 #include "broker/core/log_tree.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/event_manager.h"
@@ -29,30 +31,32 @@ struct log_server {
     uint64_t dropped_told; /* how many dropped lines the log has admitted */
 };
 
-static void publish(int64_t wall_ms, enum log_level level, enum log_category category,
-                    const char *text, size_t len)
+static void publish(const struct log_event *head, const char *text)
 {
     uint8_t *bytes;
-    struct blob *body = blob_new(sizeof(struct log_event) + len, &bytes);
-    struct log_event *e = (struct log_event *)(void *)bytes;
+    struct blob *body = blob_new(sizeof(*head) + head->len, &bytes);
 
-    *e = (struct log_event){wall_ms, level, category, (uint32_t)len};
-    memcpy(e->text, text, len);
-    event_notify(proc_whereis("log_events"), (uint32_t)level, body);
+    memcpy(bytes, head, sizeof(*head));
+    memcpy(bytes + offsetof(struct log_event, text), text, head->len);
+    event_notify(proc_whereis("log_events"), (uint32_t)head->level, body);
 }
 
 static void on_line(struct log_server *s, struct msg_log_line *m)
 {
     uint64_t dropped = atomic_load_explicit(&log_dropped, memory_order_relaxed);
+    struct log_event e = {
+        .wall_ms = m->wall_ms, .level = m->level, .category = m->category, .len = (uint32_t)m->len};
     char text[64];
 
     atomic_fetch_sub_explicit(&log_behind, 1, memory_order_relaxed);
-    publish(m->wall_ms, m->level, m->category, m->text, m->len);
+    publish(&e, m->text);
     if (dropped == s->dropped_told)
         return;
-    snprintf(text, sizeof(text), "%llu lines were dropped: too many at once",
-             (unsigned long long)(dropped - s->dropped_told));
-    publish(m->wall_ms, LOG_LEVEL_WARNING, LOG_DEFAULT, text, strlen(text));
+    e.len = (uint32_t)snprintf(text, sizeof(text), "%llu lines were dropped: too many at once",
+                               (unsigned long long)(dropped - s->dropped_told));
+    e.level = LOG_LEVEL_WARNING;
+    e.category = LOG_DEFAULT;
+    publish(&e, text);
     s->dropped_told = dropped;
 }
 
@@ -71,12 +75,14 @@ static size_t put_frames(char *out, size_t size, const struct msg_log_crash *m)
 
 static void on_crash(struct msg_log_crash *m)
 {
+    struct log_event e = {.wall_ms = m->wall_ms, .level = LOG_LEVEL_ERROR};
     size_t size = 8192, n;
     char *text = proc_alloc(size);
 
     n = (size_t)snprintf(
         text, size,
-        "crash of %s (%s, pid %u.%u.%u): %s: %s%s%s:%d; code %d, handling message 0x%x, age %.3f s,"
+        LOG_CRASH_HEAD
+        "%s (%s, pid %u.%u.%u): %s: %s%s%s:%d; code %d, handling message 0x%x, age %.3f s,"
         " heap %zu bytes, %u messages waiting%s",
         m->name, m->kind, (unsigned)(m->pid >> 56), (unsigned)(m->pid >> 32) & 0xffffff,
         (unsigned)m->pid, exit_kind_name(m->why.kind), m->why.text, m->why.file ? " at " : "",
@@ -84,7 +90,9 @@ static void on_crash(struct msg_log_crash *m)
         (double)m->age_us / 1e6, m->heap_bytes, m->mailbox_len,
         m->leaked ? "; its heap was damaged, the rest of it is leaked" : "");
     n += put_frames(text + n, size - n, m);
-    publish(m->wall_ms, LOG_LEVEL_ERROR, LOG_DEFAULT, text, n);
+    e.len = (uint32_t)n;
+    e.crash_name_len = (uint32_t)strlen(m->name);
+    publish(&e, text);
     proc_free(text);
 }
 
@@ -125,8 +133,8 @@ static void events_init(void *state, const void *arg)
 static void log_build(const void *ctx)
 {
     static struct proc_ops events_ops; /* event_manager_ops, but for its init */
+    const bool *with_tail = ctx;
 
-    (void)ctx;
     events_ops = event_manager_ops;
     events_ops.kind = "log_events";
     events_ops.init = events_init;
@@ -139,13 +147,19 @@ static void log_build(const void *ctx)
                                      .scheduler = SCHED_SAME});
     sup_add(&(struct child_spec){
         .id = "log_events", .ops = &events_ops, .shutdown_ms = 1000, .scheduler = SCHED_SAME});
+    if (*with_tail)
+        sup_add(&(struct child_spec){.id = "log_tail",
+                                     .ops = &log_tail_ops,
+                                     .shutdown_ms = 1000,
+                                     .own_budget = true,
+                                     .scheduler = SCHED_SAME});
     sup_add(&(struct child_spec){
         .id = "log", .ops = &log_ops, .shutdown_ms = 1000, .scheduler = SCHED_SAME});
 }
 
-struct blob *log_sup_arg(void)
+struct blob *log_sup_arg(bool with_tail)
 {
     struct sup_spec spec = {.strategy = ONE_FOR_ONE, .build = log_build};
 
-    return sup_new_arg(&spec, NULL, 0);
+    return sup_new_arg(&spec, &with_tail, sizeof(with_tail));
 }

@@ -6,7 +6,10 @@
 
 #include "broker/runtime/supervisor.h"
 
-/* The arg of supervisor_ops for the log: manager, server, sinks. The caller owns the blob. */
-struct blob *log_sup_arg(void);
+/*
+ * The arg of supervisor_ops for the log: manager, server, sinks, and the tail if it is wanted. The
+ * caller owns the blob.
+ */
+struct blob *log_sup_arg(bool with_tail);
 
 #endif

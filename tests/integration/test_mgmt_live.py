@@ -8,7 +8,7 @@ import urllib.parse
 
 from pika import spec
 
-from harness import DEADLINE, BrokerCase, fresh, needs_own_broker
+from harness import DEADLINE, BrokerCase, fresh, needs_own_broker, wait_for
 
 
 def open_stream(broker, path, user="guest", password="guest"):
@@ -59,12 +59,39 @@ class Live(BrokerCase):
             queue = data if kind == "queue" else queue
         self.assertEqual(queue["message_stats"]["publish"], 3)
 
+    def test_log_and_crash_reports(self):
+        """A killed process is in the log as it happens, and its report can be asked for."""
+        lines = self.stream("/api/warren/log")
+        old = self.broker.get("/api/processes/alarms")
+        self.assertEqual(self.broker.http("DELETE", "/api/processes/" + old["pid"])[0], 204)
+        told = next(line for _, line in lines if line["text"].startswith("crash of alarms"))
+        self.assertEqual(told["level"], "error")
+        reports = self.broker.get("/api/warren/crashes?process=alarms")
+        self.assertEqual([r["id"] for r in reports], [told["id"]])
+        self.assertIn("killed by the management API", reports[0]["text"])
+        self.assertEqual(self.broker.get("/api/warren/crashes?process=nobody"), [])
+
+        def runs_again():
+            status, now = self.broker.http("GET", "/api/processes/alarms")
+            return status == 200 and now["pid"] != old["pid"]
+        wait_for(runs_again, "another run of it")
+        # Whoever reads on from a line gets what follows it.
+        again = self.stream("/api/warren/log?since=%d" % (told["id"] - 1))
+        self.assertEqual(next(again)[1], told)
+
+    def test_kills_that_are_refused(self):
+        root = self.broker.get("/api/processes")[0]["pid"]
+        for name, status in ((root, 400), ("nobody", 404), ("0.0.99", 404)):
+            self.assertEqual(self.broker.http("DELETE", "/api/processes/" + name)[0], status, name)
+
     def test_what_is_refused(self):
         for query, status in (("every=0", 400), ("every=61", 400), ("every=x", 400),
                               ("vhost=none&queue=q", 404), ("queue=q", 404)):
             got = self.broker.http("GET", "/api/warren/events?" + query)[0]
             self.assertEqual(got, status, query)
-        self.assertEqual(self.broker.http("GET", "/api/warren/events", user=None)[0], 401)
+        for path in ("events", "log", "crashes"):
+            self.assertEqual(self.broker.http("GET", "/api/warren/" + path, user=None)[0], 401)
+        self.assertEqual(self.broker.http("GET", "/api/warren/log?since=-1")[0], 400)
 
     def test_files(self):
         for path, kind in (("/", "text/html"), ("/base.css", "text/css"),

@@ -18,7 +18,10 @@ static struct log_event *event(const char *text, size_t len)
     struct log_event *e = malloc(sizeof(*e) + len);
 
     assert_non_null(e);
-    *e = (struct log_event){1000000000123, LOG_LEVEL_WARNING, LOG_QUEUE, (uint32_t)len};
+    *e = (struct log_event){.wall_ms = 1000000000123,
+                            .level = LOG_LEVEL_WARNING,
+                            .category = LOG_QUEUE,
+                            .len = (uint32_t)len};
     memcpy(e->text, text, len);
     return e;
 }

@@ -71,7 +71,7 @@ export async function show(ctx) {
             () => "warren/log" + query({ since: last }),
             (name, l) => {
                 if (name !== "line" || ctx.signal.aborted) return;
-                last = l.id < last ? l.id : Math.max(last, l.id); // a new run counts anew
+                last = l.id;
                 lines.push(l);
                 if (lines.length > KEPT) lines.shift();
                 if (isShown(l)) {
