@@ -100,14 +100,26 @@ static void build_listeners(const void *ctx)
     listeners_each_plan(add_listener, NULL);
 }
 
+static bool add_http(void *ctx, const struct listener_plan *plan)
+{
+    struct http_arg arg = {.plan = *plan};
+    struct child_spec spec = {
+        .ops = &mgmt_http_ops, .shutdown_ms = 1000, .own_budget = true, .scheduler = SCHED_ANY};
+    char id[LISTENER_ID_SIZE + 8];
+
+    (void)ctx;
+    if (plan->is_amqp)
+        return true;
+    snprintf(id, sizeof(id), "mgmt_%s", plan->id);
+    spec.id = id;
+    spec.arg = blob_copy(&arg, sizeof(arg));
+    sup_add(&spec);
+    blob_unref(spec.arg);
+    return true;
+}
+
 static void build_mgmt(const void *ctx)
 {
-    struct child_spec spec = {.id = "mgmt_http",
-                              .ops = &mgmt_http_ops,
-                              .shutdown_ms = 1000,
-                              .own_budget = true,
-                              .scheduler = SCHED_ANY};
-
     struct child_spec sampler = {.id = "mgmt_sampler",
                                  .ops = &sampler_ops,
                                  .shutdown_ms = 1000,
@@ -115,7 +127,7 @@ static void build_mgmt(const void *ctx)
                                  .scheduler = SCHED_ANY};
 
     (void)ctx;
-    sup_add(&spec);
+    listeners_each_plan(add_http, NULL);
     sup_add(&sampler);
 }
 
@@ -143,9 +155,9 @@ static bool await_listener(void *ctx, const struct listener_plan *plan)
     struct boot *b = ctx;
     char name[LISTENER_ID_SIZE + 16];
 
-    if (!plan->is_amqp)
+    if (!plan->is_amqp && !b->options.with_mgmt)
         return true;
-    snprintf(name, sizeof(name), "listener:%s", plan->id);
+    snprintf(name, sizeof(name), "%s%s", plan->is_amqp ? "listener:" : "mgmt_", plan->id);
     (void)proc_await(name);
     b->waiting++;
     return true;
@@ -157,10 +169,6 @@ static void boot_init(void *state, const void *arg)
 
     memcpy(&b->options, arg, sizeof(b->options));
     listeners_each_plan(await_listener, b);
-    if (b->options.with_mgmt) {
-        (void)proc_await("mgmt_http");
-        b->waiting++;
-    }
     await_node(b);
 }
 

@@ -45,7 +45,7 @@ struct guard {
     struct event *tick;
     unsigned n;
     uint64_t now_ms, waiting; /* waiting: the bytes of all that come */
-    void (*on_full)(void *ctx, bool is_full);
+    const struct guard_ops *ops;
     void *ctx;
 };
 
@@ -84,12 +84,9 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 static struct bufferevent *take_connection(struct event_base *base, void *arg)
 {
     struct guard *g = arg;
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-    struct guarded *c;
+    struct bufferevent *bev = g->ops->make(g->ctx, base);
+    struct guarded *c = rt_zalloc(sizeof(*c));
 
-    if (!bev)
-        return NULL;
-    c = rt_zalloc(sizeof(*c));
     c->guard = g;
     c->bev = bev;
     bufferevent_incref(bev);
@@ -97,7 +94,7 @@ static struct bufferevent *take_connection(struct event_base *base, void *arg)
     (void)evbuffer_add_cb(bufferevent_get_input(bev), on_input, c); /* fails without memory */
     LIST_INSERT_HEAD(&g->all, c, link);
     if (++g->n == MAX_CONNECTIONS)
-        g->on_full(g->ctx, true);
+        g->ops->on_full(g->ctx, true);
     return bev;
 }
 
@@ -111,7 +108,7 @@ static void forget(struct guarded *c)
     bufferevent_decref(c->bev);
     rt_free(c);
     if (g->n-- == MAX_CONNECTIONS)
-        g->on_full(g->ctx, false);
+        g->ops->on_full(g->ctx, false);
 }
 
 static bool is_gone(const struct guarded *c)
@@ -150,15 +147,15 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
     }
 }
 
-struct guard *guard_new(struct event_base *base, struct evhttp *http,
-                        void (*on_full)(void *ctx, bool is_full), void *ctx)
+struct guard *guard_new(struct event_base *base, struct evhttp *http, const struct guard_ops *ops,
+                        void *ctx)
 {
     const struct timeval period = {.tv_usec = TICK_MS * 1000};
     struct guard *g = rt_zalloc(sizeof(*g));
 
     LIST_INIT(&g->all);
     g->base = base;
-    g->on_full = on_full;
+    g->ops = ops;
     g->ctx = ctx;
     g->tick = event_new(base, -1, EV_PERSIST, on_tick, g);
     if (!g->tick || event_add(g->tick, &period) < 0) {

@@ -14,12 +14,17 @@ struct event_base;
 struct evhttp;
 struct guard;
 
-/*
- * Watches every connection that the server takes from now on. on_full tells when there are as many
- * as may be, and when no longer. NULL: no memory.
- */
-struct guard *guard_new(struct event_base *base, struct evhttp *http,
-                        void (*on_full)(void *ctx, bool is_full), void *ctx);
+/* What the guard asks of its server. */
+struct guard_ops {
+    /* The bufferevent of a connection that comes, without its socket yet; never NULL. */
+    struct bufferevent *(*make)(void *ctx, struct event_base *base);
+    /* There are as many as may be, or no longer. */
+    void (*on_full)(void *ctx, bool is_full);
+};
+
+/* Watches every connection that the server takes from now on. NULL: no memory. */
+struct guard *guard_new(struct event_base *base, struct evhttp *http, const struct guard_ops *ops,
+                        void *ctx);
 /* After the server has gone; NULL is ignored. */
 void guard_free(struct guard *g);
 

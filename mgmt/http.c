@@ -6,8 +6,9 @@
  * itself, so that a request that does harm harms one process.
  *
  * In:  HTTP_REQUEST, HTTP_TAKEN and HTTP_GONE (event loop), HTTP_RESPONSE or HTTP_STREAM, DOWN and
- *      TIMEOUT of request processes.
- * Out: HTTP_REQUEST and HTTP_TAKEN to the process of the request; SHUTDOWN when its client leaves.
+ *      TIMEOUT of request processes; TLS_CHANGED, or DOWN and NAMED, of certificates.
+ * Out: HTTP_REQUEST and HTTP_TAKEN to the process of the request; SHUTDOWN when its client leaves;
+ *      TLS_WATCH.
  * Monitors its request processes; no links but its supervisor's.
  *
  * Invariants:
@@ -22,9 +23,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/activation.h"
 #include "broker/core/config.h"
 #include "broker/core/listeners.h"
 #include "broker/core/log.h"
+#include "broker/core/tls.h"
 #include "broker/runtime/io.h"
 #include "broker/runtime/region.h"
 #include "broker/runtime/world.h"
@@ -45,6 +48,7 @@ struct job {
 struct http {
     struct web *web;
     uint16_t port;
+    proc_ref certificates; /* other ones, or who tells of them, are awaited; 0: not with TLS */
     unsigned n_jobs, n_streams;
     uint64_t n_requests, n_failed;
     struct job job[MAX_JOBS];
@@ -207,18 +211,24 @@ static void on_timeout(struct http *h, const struct msg *m)
     }
 }
 
+/* Moves a listening socket to the HTTP server. */
+static int take_socket(struct http *h, int fd)
+{
+    RUNTIME_REGION();
+    int r = web_listen(h->web, fd);
+
+    if (r < 0)
+        world()->net->close(fd);
+    return r;
+}
+
 /* A listening socket for the HTTP server; *port is the one to take, or 0, and the one taken. */
 static int listen_at(struct http *h, const char *address, uint16_t *port)
 {
     RUNTIME_REGION();
-    int fd = io_listen(address, *port, port), r;
+    int fd = io_listen(address, *port, port);
 
-    if (fd < 0)
-        return fd;
-    r = web_listen(h->web, fd);
-    if (r < 0)
-        world()->net->close(fd);
-    return r;
+    return fd < 0 ? fd : take_socket(h, fd);
 }
 
 /* All addresses are two sockets on one port; a machine without IPv6 has one. */
@@ -240,26 +250,78 @@ static struct web *new_web(void)
     return base ? web_new(base, proc_self()) : NULL;
 }
 
+/* A reference to what is in force, for the connections that come next; false: there is nothing. */
+static bool take_context(struct http *h)
+{
+    RUNTIME_REGION();
+    SSL_CTX *tls = tls_context(TLS_MGMT);
+
+    if (tls)
+        web_set_tls(h->web, tls);
+    return tls;
+}
+
+/* Takes the certificates in force, and asks to be told of others. */
+static void follow_certificates(struct http *h)
+{
+    uint64_t generation = tls_generation();
+
+    if (!take_context(h))
+        proc_exit(EXIT_CRASH, -ENOENT, "there is no certificate");
+    h->certificates = tls_watch(generation);
+}
+
+static void on_certificates(struct http *h, const struct msg *m)
+{
+    if (m->type == MSG_DOWN)
+        h->certificates = proc_await("certificates");
+    else
+        follow_certificates(h);
+}
+
+/* Its sockets, from whoever started the broker, or its own; -errno. */
+static int open_sockets(struct http *h, const struct listener_plan *plan)
+{
+    int fds[2], n = activation_sockets(plan->id, fds, 2, &h->port);
+
+    if (n < 0)
+        return n;
+    for (int i = 0; i < n; i++) {
+        int r = take_socket(h, fds[i]);
+
+        if (r < 0)
+            return r;
+    }
+    if (n > 0)
+        return 0;
+    return *plan->address ? listen_at(h, plan->address, &h->port) : listen_everywhere(h, &h->port);
+}
+
 static void http_init(void *state, const void *arg)
 {
+    const struct listener_plan *plan = &((const struct http_arg *)arg)->plan;
     struct http *h = state;
-    const char *bind = config_address(config()->mgmt_address);
+    char name[LISTENER_ID_SIZE + 8];
     int r;
 
-    (void)arg;
     h->web = new_web();
     if (!h->web)
         proc_exit(EXIT_CRASH, -ENOMEM, "no event loop or no memory for HTTP");
     proc_at_exit(web_free, h->web);
-    h->port = listeners_port("http");
+    if (plan->has_tls)
+        follow_certificates(h);
+    h->port = listeners_port(plan->id);
     if (!h->port)
-        h->port = (uint16_t)config()->mgmt_port;
-    r = *bind ? listen_at(h, bind, &h->port) : listen_everywhere(h, &h->port);
+        h->port = plan->port;
+    r = open_sockets(h, plan);
     if (r < 0)
         proc_exit(EXIT_CRASH, r, "cannot listen on port %u: %s", h->port, strerror(-r));
-    listeners_tell("http", bind, h->port);
-    log_info("management listens on %s port %u", *bind ? bind : "all addresses", h->port);
-    CHECK(proc_register("mgmt_http") == 0);
+    listeners_tell(plan->id, plan->address, h->port);
+    log_info("management listens on %s port %u%s", *plan->address ? plan->address : "all addresses",
+             h->port, plan->has_tls ? ", with TLS" : "");
+    snprintf(name, sizeof(name), "mgmt_%s", plan->id);
+    proc_set_name(name);
+    CHECK(proc_register(name) == 0);
 }
 
 static void http_handle(void *state, struct msg *m)
@@ -283,7 +345,14 @@ static void http_handle(void *state, struct msg *m)
         on_gone(h, MSG_OF(struct msg_http_about, m));
         break;
     case MSG_DOWN:
-        on_down(h, m);
+        if (m->ref != 0 && m->ref == h->certificates)
+            on_certificates(h, m);
+        else
+            on_down(h, m);
+        break;
+    case TLS_CHANGED:
+    case MSG_NAMED:
+        on_certificates(h, m);
         break;
     case MSG_TIMEOUT:
         on_timeout(h, m);

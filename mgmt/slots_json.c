@@ -45,13 +45,33 @@ static void add_ends(json_t *to, const struct connection_stats *c)
     json_add_count(to, "peer_port", c->peer.port);
 }
 
+static void add_text_or_null(json_t *to, const char *key, const char *text)
+{
+    if (text && *text)
+        json_add_text(to, key, text);
+    else
+        json_add(to, key, json_null());
+}
+
+static void add_tls(json_t *to, const struct connection_tls *tls)
+{
+    json_add_bool(to, "ssl", tls);
+    add_text_or_null(to, "ssl_protocol", tls ? tls->protocol : NULL);
+    add_text_or_null(to, "ssl_key_exchange", tls ? tls->key_exchange : NULL);
+    add_text_or_null(to, "ssl_cipher", tls ? tls->cipher : NULL);
+    add_text_or_null(to, "ssl_hash", tls ? tls->hash : NULL);
+    add_text_or_null(to, "peer_cert_subject", tls ? tls->subject : NULL);
+    add_text_or_null(to, "peer_cert_issuer", tls ? tls->issuer : NULL);
+    add_text_or_null(to, "peer_cert_validity", tls ? tls->validity : NULL);
+}
+
 static void add_agreed(json_t *to, const struct connection_stats *c)
 {
     struct amqp_bytes properties = bytes_of(c->client_properties), name;
 
     json_add_text(to, "protocol", "AMQP 0-9-1");
     json_add_text(to, "auth_mechanism", c->mechanism);
-    json_add_bool(to, "ssl", false);
+    add_tls(to, c->tls);
     json_add_count(to, "channel_max", c->channel_max);
     json_add_count(to, "frame_max", c->frame_max);
     json_add_count(to, "timeout", c->heartbeat_s);

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "broker/core/alarms.h"
 #include "broker/core/config.h"
 #include "broker/core/limits.h"
 #include "broker/core/listeners.h"
+#include "broker/core/tls.h"
 #include "broker/runtime/region.h"
 #include "mgmt/json.h"
 #include "mgmt/views.h"
@@ -230,19 +232,63 @@ static void start_connections(struct request *r)
     pass(r, more);
 }
 
+struct expiry_search {
+    int64_t until; /* seconds since 1970 */
+    const char *node;
+    json_t *expired;
+};
+
+static void look_at_certificate(void *ctx, const char *protocol, const struct tls_certificate *c)
+{
+    struct expiry_search *s = ctx;
+    time_t ends = (time_t)c->not_after;
+    char text[32];
+    struct tm tm;
+    json_t *one;
+
+    if (c->not_after > s->until)
+        return;
+    one = json_object();
+    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", gmtime_r(&ends, &tm));
+    json_add_text(one, "node", s->node);
+    json_add_text(one, "protocol", protocol);
+    json_add_text(one, "certfile", c->path);
+    json_add_text(one, "subject", c->subject);
+    json_add_text(one, "certfile_expires_on", text);
+    json_append(s->expired, one);
+}
+
+static json_t *expired_json(const char *node, int64_t until)
+{
+    RUNTIME_REGION();
+    struct expiry_search s = {.until = until, .node = node, .expired = json_array()};
+    json_t *ret = json_object();
+
+    tls_each_certificate(look_at_certificate, &s);
+    json_add(ret, "expired", s.expired);
+    return ret;
+}
+
 static void start_certificates(struct request *r)
 {
     static const char *const units[] = {"days", "weeks", "months", "years"};
+    static const int days[] = {1, 7, 30, 365};
     const char *within = request_segment(r, 4), *unit = request_segment(r, 5);
-    bool is_unit = false;
+    int64_t seconds = 0;
+    json_t *more;
 
     for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
-        is_unit |= !strcmp(unit, units[i]);
-    if (!is_unit)
+        if (!strcmp(unit, units[i]))
+            seconds = days[i] * 86400;
+    if (seconds == 0)
         request_fail(r, 400,
                      "Time unit not recognised. Supported units: days, weeks, months, years.");
     if (!*within || strlen(within) > 6 || strspn(within, "0123456789") != strlen(within))
         request_fail(r, 400, "Invalid expiration value.");
+    seconds *= strtol(within, NULL, 10);
+    more = expired_json(r->node, proc_wall_ms() / 1000 + seconds);
+    if (json_array_size(json_object_get(more, "expired")) > 0)
+        fail(r, "Certificates expiring", more);
     pass(r, NULL);
 }
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -46,6 +47,7 @@ struct web {
     struct guard *guard;
     bool is_full;         /* the guard takes no more connections */
     struct event *resume; /* listens again after accept had no descriptor left */
+    SSL_CTX *tls;         /* a reference, of the connections that come next; NULL: they are plain */
     unsigned n_sockets;
     struct evconnlistener *socket[MAX_SOCKETS];
 };
@@ -222,6 +224,36 @@ static void on_full(void *arg, bool is_full)
     listen_or_rest(w, !is_full);
 }
 
+/* The server would serve a connection for which this made nothing in plain text. */
+static struct bufferevent *make_bufferevent(void *ctx, struct event_base *base)
+{
+    const struct web *w = ctx;
+    struct bufferevent *bev;
+    SSL *ssl;
+
+    if (w->tls) {
+        ssl = SSL_new(w->tls);
+        BUG_ON(!ssl); /* without memory the program ends, as everywhere */
+        bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                             BEV_OPT_CLOSE_ON_FREE);
+        BUG_ON(!bev);
+        (void)SSL_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER); /* buffers are moved there */
+        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    } else {
+        bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+        BUG_ON(!bev);
+    }
+    return bev;
+}
+
+static const struct guard_ops guard_ops = {.make = make_bufferevent, .on_full = on_full};
+
+void web_set_tls(struct web *w, SSL_CTX *tls)
+{
+    SSL_CTX_free(w->tls);
+    w->tls = tls;
+}
+
 struct web *web_new(struct event_base *base, proc_id owner)
 {
     struct web *w = rt_zalloc(sizeof(*w));
@@ -230,7 +262,7 @@ struct web *web_new(struct event_base *base, proc_id owner)
     LIST_INIT(&w->open);
     w->http = evhttp_new(base);
     w->resume = evtimer_new(base, on_resume, w);
-    w->guard = w->http ? guard_new(base, w->http, on_full, w) : NULL;
+    w->guard = w->http ? guard_new(base, w->http, &guard_ops, w) : NULL;
     if (!w->guard || !w->resume) {
         web_free(w);
         return NULL;
@@ -257,6 +289,7 @@ void web_free(void *web)
     if (w->http)
         evhttp_free(w->http); /* tells nobody: its connections are forgotten below */
     guard_free(w->guard);
+    SSL_CTX_free(w->tls);
     if (w->resume)
         event_free(w->resume);
     while ((o = LIST_FIRST(&w->open)))

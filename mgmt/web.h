@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include <openssl/ssl.h>
+
 #include "broker/runtime/msg.h"
 
 struct event_base;
@@ -21,6 +23,12 @@ struct web;
 struct web *web_new(struct event_base *base, proc_id owner);
 /* Closes all; requests under way get no answer. NULL is ignored. */
 void web_free(void *web);
+
+/*
+ * Connections that come from now on speak TLS by this context, whose reference is moved; NULL: they
+ * are plain. Open ones stay as they are.
+ */
+void web_set_tls(struct web *w, SSL_CTX *tls);
 
 /* Takes a listening socket: 0, or -ENOMEM and the socket stays the caller's. */
 int web_listen(struct web *w, int fd);

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """AMQP over TLS: who gets in with what, certificates that change, peers that speak badly."""
+import base64
+import http.client
+import json
 import os
+import shutil
 import signal
 import socket
 import ssl
-import struct
-import threading
-import time
 import unittest
 
 import pika
@@ -14,7 +15,7 @@ from pika import spec
 
 from certs import Authority
 from harness import DEADLINE, SLOW, OwnBrokers, StartError, needs_own_broker, wait_for
-from wire import HEADER, Eof, Raw, method_frame
+from wire import HEADER, Eof, Raw
 
 C = spec.Connection
 
@@ -386,6 +387,73 @@ class Files(Tls):
                                       "ssl_options.ciphers.1=ECDHE-ECDSA-AES256-GCM-SHA384"))
         conn = self.connect(broker).open()
         self.assertEqual(conn.sock.cipher()[:2], ("ECDHE-ECDSA-AES256-GCM-SHA384", "TLSv1.2"))
+
+
+class Management(Tls):
+    def https(self, broker, path, context=None):
+        """(status, JSON, common name of the certificate that was shown)."""
+        conn = http.client.HTTPSConnection("localhost", broker.ports["https"], timeout=DEADLINE,
+                                           context=context or client_context())
+        try:
+            conn.request("GET", path, headers={
+                "Authorization": "Basic " + base64.b64encode(b"guest:guest").decode()})
+            name = dict(x[0] for x in conn.sock.getpeercert()["subject"])["commonName"]
+            answer = conn.getresponse()
+            return answer.status, json.loads(answer.read()), name
+        finally:
+            conn.close()
+
+    def test_https(self):
+        """The whole API over TLS, beside the plain one; plain HTTP on its port gets nothing."""
+        broker = self.start("management.ssl.port=0", "management.ssl.certfile=" + SERVER[0],
+                            "management.ssl.keyfile=" + SERVER[1])
+        status, overview, _ = self.https(broker, "/api/overview")
+        self.assertEqual(status, 200)
+        self.assertIn(("https", broker.ports["https"]),
+                      [(x["protocol"], x["port"]) for x in overview["listeners"]])
+        self.assertEqual(broker.get("/api/overview")["product_name"],
+                         overview["product_name"])
+        sock = socket.create_connection(("127.0.0.1", broker.ports["https"]), timeout=DEADLINE)
+        self.addCleanup(sock.close)
+        sock.sendall(b"GET /api/overview HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        try:
+            while True:
+                data = sock.recv(4096)
+                if not data:
+                    break
+                answer += data
+        except ConnectionResetError:
+            pass
+        self.assertNotIn(b"HTTP/1.1", answer)
+        self.assertEqual(self.https(broker, "/api/overview")[0], 200)
+
+    def test_reload(self):
+        cert, key = CA.path("web.pem"), CA.path("web.key")
+        for source, to in zip(SERVER, (cert, key)):
+            shutil.copy(source, to)
+        broker = self.start("management.ssl.port=0", "management.ssl.certfile=" + cert,
+                            "management.ssl.keyfile=" + key)
+        self.assertEqual(self.https(broker, "/api/whoami")[2], "server")
+        for source, to in zip(CA.make("web2"), (cert, key)):
+            shutil.copy(source, to)
+        broker.proc.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.https(broker, "/api/whoami")[2] == "web2", "new certificate")
+
+    def test_shown(self):
+        """What a connection and the health check tell of certificates."""
+        broker = self.start(*settings(None, "ssl_options.verify=verify_peer"))
+        conn = self.connect(broker, client_context(CLIENT)).open()
+        row = wait_for(lambda: broker.get("/api/connections"), "row")[0]
+        self.assertEqual((row["ssl"], row["ssl_protocol"]), (True, "TLSv1.3"))
+        self.assertEqual(row["ssl_cipher"], conn.sock.cipher()[0])
+        self.assertEqual(row["peer_cert_subject"], "CN=guest,O=Warren")
+        self.assertEqual(row["peer_cert_issuer"], "CN=test authority")
+        check = "/api/health/checks/certificate-expiration/"
+        self.assertEqual(broker.http("GET", check + "2/weeks")[0], 200)
+        status, found = broker.http("GET", check + "2/months")
+        self.assertEqual(status, 503)
+        self.assertIn(SERVER[0], [x["certfile"] for x in found["expired"]])
 
 
 if __name__ == "__main__":
