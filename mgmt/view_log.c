@@ -2,6 +2,7 @@
  * The end of the log: a stream of its lines as they come, and the last crash reports.
  *
  *   api/warren/log?since=ID          event "line" for each that is kept behind ID, and each new one
+ *   api/warren/log?last=N            no stream, but the last N lines, at most 256
  *   api/warren/crashes?process=NAME  crash reports, newest first; of all processes without a name
  */
 #include <string.h>
@@ -43,13 +44,46 @@ static void ask_lines(struct request *r)
     r->asked = proc_call(proc_whereis("log_tail"), &m->hdr, patience_us);
 }
 
+static void start_last(struct request *r, int64_t last)
+{
+    struct msg_log_tail_ask *m;
+
+    if (last < 1 || last > LOG_TAIL_AT_ONCE)
+        request_fail(r, 400, "last is a number from 1 to 256");
+    m = MSG_NEW(LOG_TAIL_ASK, struct msg_log_tail_ask);
+    m->last = (uint32_t)last;
+    r->asked = proc_call(proc_whereis("log_tail"), &m->hdr, patience_us);
+}
+
+static json_t *last_json(const struct msg_log_tail_lines *m)
+{
+    RUNTIME_REGION();
+    json_t *ret = json_array();
+
+    for (uint32_t i = 0; i < m->n; i++) /* fails only without memory: not shown */
+        (void)json_array_append_new(ret, line_json(&m->line[i]));
+    return ret;
+}
+
+static void handle_last(struct request *r, struct msg *m)
+{
+    CHECK(m->ref == r->asked);
+    if (m->type != LOG_TAIL_LINES)
+        request_fail(r, 503, "the process that keeps the last lines is down");
+    request_finish_json(r, last_json(MSG_OF(const struct msg_log_tail_lines, m)));
+}
+
 static void start_log(struct request *r)
 {
     struct tail_view *v = proc_zalloc(sizeof(*v));
-    int64_t since = request_param_int(r, "since", 0);
+    int64_t since = request_param_int(r, "since", 0), last = request_param_int(r, "last", 0);
 
     if (since < 0)
         request_fail(r, 400, "since is the id of a line");
+    if (last != 0) {
+        start_last(r, last);
+        return;
+    }
     v->after = (uint64_t)since;
     r->state = v;
     request_stream(r, "text/event-stream");
@@ -76,6 +110,8 @@ static void handle_log(struct request *r, struct msg *m)
 {
     struct tail_view *v = r->state;
 
+    if (!v)
+        handle_last(r, m);
     if (m->type == LOG_TAIL_LINES) {
         v->is_asked = false;
         write_lines(r, MSG_OF(const struct msg_log_tail_lines, m));

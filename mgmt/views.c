@@ -8,6 +8,7 @@
 /* One a line, so that changes at the same time do not meet. */
 /* clang-format off */
 static const struct view *const groups[] = {
+    views_admin,
     views_auth,
     views_backup,
     views_bindings,

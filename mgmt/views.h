@@ -7,6 +7,7 @@
 
 #include "mgmt/request.h"
 
+extern const struct view views_admin[];
 extern const struct view views_auth[];
 extern const struct view views_backup[];
 extern const struct view views_bindings[];

@@ -146,6 +146,15 @@ int config_check(char *ret_text, size_t size);
 /* Calls fn with each warning about what was read: keys of RabbitMQ's that have no meaning here. */
 void config_each_warning(void (*fn)(void *ctx, const char *text), void *ctx);
 
+struct config_shown { /* texts are lent for the call */
+    const char *name, *type, *initial, *meaning;
+    const char *value;  /* as it would stand in a file; of a secret "(not shown)" */
+    const char *origin; /* a file's line, "command line", "a request" or "the default" */
+    bool is_reloadable;
+};
+/* Calls fn with each key, of a list with each of its entries. Any process. */
+void config_each(void (*fn)(void *ctx, const struct config_shown *shown), void *ctx);
+
 /* Each key with its type, default and meaning, a line each. */
 void config_print_keys(FILE *out);
 /* Each key with its type, default, meaning, value in force and where that comes from; readable. */

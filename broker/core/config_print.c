@@ -35,6 +35,36 @@ static void print_values(FILE *out, const struct config_whole *w, const struct c
     }
 }
 
+static void show_each(const struct config_whole *w, const struct config_key *k,
+                      void (*fn)(void *ctx, const struct config_shown *shown), void *ctx)
+{
+    char line[CONFIG_TEXT_MAX + 128], type[256], *value;
+    const char *origin = w->origin[k - config_keys];
+    struct config_shown s = {.name = line,
+                             .type = config_type_name(k, type, sizeof(type)),
+                             .initial = k->initial,
+                             .meaning = k->meaning,
+                             .origin = *origin ? origin : "the default",
+                             .is_reloadable = k->flags & KEY_RELOADABLE};
+
+    for (unsigned i = 0; config_show(&w->values, k, i, line, sizeof(line)); i++) {
+        value = strstr(line, " = ");
+        *value = 0;
+        s.value = k->flags & KEY_SECRET ? "(not shown)" : value + 3;
+        fn(ctx, &s);
+    }
+}
+
+void config_each(void (*fn)(void *ctx, const struct config_shown *shown), void *ctx)
+{
+    const struct config_whole *w = config_whole();
+
+    for (size_t i = 0; i < config_n_keys; i++) {
+        if (config_keys[i].type != KEY_SECTION && !(config_keys[i].flags & KEY_HIDDEN))
+            show_each(w, &config_keys[i], fn, ctx);
+    }
+}
+
 void config_print(FILE *out)
 {
     const struct config_whole *w = config_whole();

@@ -124,7 +124,9 @@ static void on_ask(struct tail *t, struct msg *m)
     struct ring *from = ask->only_crashes ? t->crashes : t->lines;
     uint32_t i = find_after(from, ask->only_crashes ? 0 : ask->after);
 
-    if (i < from->n || ask->only_crashes || t->n_waiting == WAITING_MAX)
+    if (ask->last > 0 && from->n - i > ask->last)
+        i = from->n - ask->last;
+    if (i < from->n || ask->only_crashes || ask->last > 0 || t->n_waiting == WAITING_MAX)
         proc_reply(m, lines_new(from, i));
     else
         t->waiting[t->n_waiting++] = proc_defer(m);

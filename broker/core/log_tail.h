@@ -30,6 +30,7 @@ struct msg_log_tail_ask {
      * the answer comes with the next line. Numbers only grow, also from one start to the next.
      */
     uint64_t after;
+    uint32_t last;     /* not 0: the last so many of them, at once */
     bool only_crashes; /* the crash reports instead, at once */
 };
 

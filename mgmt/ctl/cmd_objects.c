@@ -1,0 +1,123 @@
+/*
+ * Commands about queues, connections and definitions.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/ctl/ctl.h"
+
+void cmd_delete_queue(struct ctl *c)
+{
+    http_do(c, "DELETE",
+            ctl_text(c, "queues/%%v/%%1?%s&%s", ctl_has(c, OPT_IF_EMPTY) ? "if-empty=true" : "",
+                     ctl_has(c, OPT_IF_UNUSED) ? "if-unused=true" : ""),
+            NULL);
+}
+
+/* A line of a header. */
+static const char *reason_arg(struct ctl *c, int i)
+{
+    const char *reason = ctl_arg(c, i);
+
+    if (reason && strpbrk(reason, "\r\n"))
+        ctl_fail(c, EX_USAGE, "a reason is one line");
+    return reason ? reason : "Closed via warrenctl";
+}
+
+void cmd_close_connection(struct ctl *c)
+{
+    c->reason = reason_arg(c, 1);
+    http_do(c, "DELETE", "connections/%1", NULL);
+}
+
+/* One that went meanwhile is closed, too. */
+static void close_listed(struct ctl *c, const char *path)
+{
+    json_t *all = http_get(c, path), *one;
+    char *own_argv[] = {NULL}, **argv = c->argv;
+    int argc = c->argc, n = 0;
+    size_t i;
+
+    json_array_foreach(all, i, one) {
+        struct answer a;
+
+        own_argv[0] = ctl_text(c, "%s", json_text_at(one, "name"));
+        c->argv = own_argv;
+        c->argc = 1;
+        a = http_ask(c, "DELETE", ctl_expand(c, "connections/%1", true), NULL);
+        if (a.status != 204 && a.status != 404)
+            http_fail(c, &a);
+        n += a.status == 204;
+    }
+    c->argv = argv;
+    c->argc = argc;
+    render_result(c, ctl_text(c, "Closed %d connections", n));
+}
+
+void cmd_close_all_connections(struct ctl *c)
+{
+    c->reason = reason_arg(c, 0);
+    close_listed(c, ctl_has(c, OPT_GLOBAL) ? "connections" : "vhosts/%v/connections");
+}
+
+void cmd_close_user_connections(struct ctl *c)
+{
+    c->reason = reason_arg(c, 1);
+    close_listed(c, "connections/username/%1");
+}
+
+void cmd_export_definitions(struct ctl *c)
+{
+    json_t *all = http_get(c, "definitions");
+    const char *path = ctl_arg(c, 0);
+    FILE *out = strcmp(path, "-") ? fopen(path, "we") : stdout;
+    bool is_written;
+
+    if (!out)
+        ctl_fail(c, EX_CANTCREAT, "%s: %s", path, strerror(errno));
+    is_written = json_dumpf(all, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
+    if ((out != stdout && fclose(out) != 0) || !is_written)
+        ctl_fail(c, EX_IOERR, "%s could not be written", path);
+}
+
+void cmd_import_definitions(struct ctl *c)
+{
+    const char *path = ctl_arg(c, 0);
+    FILE *in = path && strcmp(path, "-") ? fopen(path, "re") : stdin;
+    json_error_t e;
+    json_t *all;
+
+    if (!in)
+        ctl_fail(c, EX_NOINPUT, "%s: %s", path, strerror(errno));
+    all = json_loadf(in, JSON_REJECT_DUPLICATES, &e);
+    if (in != stdin)
+        fclose(in);
+    if (!all)
+        ctl_fail(c, EX_DATAERR, "%s:%d: %s", path ? path : "standard input", e.line, e.text);
+    http_do(c, "POST", "definitions", ctl_json(c, all));
+    render_result(c, "Imported");
+}
+
+void cmd_peek(struct ctl *c)
+{
+    const char *text = ctl_arg(c, 1) ? ctl_arg(c, 1) : "1";
+    char *end;
+    long at = strtol(text, &end, 10);
+    struct answer a;
+    json_t *body =
+        ctl_json(c, json_pack("{sisssssi}", "count", (int)at, "ackmode", "ack_requeue_true",
+                              "encoding", "auto", "truncate", 50000));
+    json_t *found;
+
+    if (!*text || *end || at < 1 || at > 10000)
+        ctl_fail(c, EX_USAGE, "a position is a number from 1 to 10000, not '%s'", text);
+    a = http_ask(c, "POST", ctl_expand(c, "queues/%v/%1/get", true), body);
+    if (a.status != 200)
+        http_fail(c, &a);
+    found = json_array_get(a.json, (size_t)at - 1);
+    if (!found)
+        ctl_fail(c, EX_DATAERR, "there is no message at position %ld", at);
+    (void)json_dumpf(found, stdout, JSON_INDENT(2));
+    putchar('\n');
+}
