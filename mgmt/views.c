@@ -30,6 +30,7 @@ static const struct view *const groups[] = {
     views_processes,
     views_queues,
     views_users,
+    views_why,
     views_vhosts,
 };
 /* clang-format on */

@@ -28,6 +28,7 @@ extern const struct view views_permissions[];
 extern const struct view views_policies[];
 extern const struct view views_processes[];
 extern const struct view views_queues[];
+extern const struct view views_why[];
 extern const struct view views_users[];
 extern const struct view views_vhosts[];
 

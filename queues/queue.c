@@ -135,6 +135,7 @@ static void queue_init(void *state, const void *arg)
     proc_set_name(cell_name(q->cell));
     q->epoch = epoch_next();
     q->phase = PHASE_OPENING;
+    q->began_us = proc_now_us();
     /* A durable exclusive queue goes with its connection, so nothing in it can outlive anything. */
     q->is_durable = q->cell->flags & CELL_DURABLE && !(q->cell->flags & CELL_EXCLUSIVE);
     read_stats(q);
@@ -238,6 +239,9 @@ static void on_channel_message(struct queue *q, struct msg *m)
         break;
     case QUEUE_PURGE:
         on_purge(q, m);
+        break;
+    case QUEUE_WHY:
+        on_why(q, m);
         break;
     case QUEUE_STAT:
         on_stat(q, m);

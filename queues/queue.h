@@ -44,6 +44,8 @@ enum {
     QUEUE_TX,              /* channel to queue: a piece of a transaction; the last one is a call */
     QUEUE_TX_DONE,         /* reply to it: the transaction is durable, or given up */
     QUEUE_TX_END,          /* cast, channel to queue: what has become of it elsewhere */
+    QUEUE_WHY,             /* call: what it waits for; answered in every phase */
+    QUEUE_STANDING,        /* reply to it */
 };
 
 /*
@@ -216,6 +218,33 @@ struct msg_queue_tx_end { /* QUEUE_TX_DONE, QUEUE_TX_END */
 struct msg_queue_ask { /* PURGE, STAT, SYNC, DETACH */
     struct msg hdr;
     uint64_t epoch;
+};
+
+/* What a queue is doing and waiting for. */
+enum queue_doing {
+    QUEUE_IS_OPENING,   /* the store has not said yet what is there */
+    QUEUE_IS_ATTACHING, /* after a restart: its channels may come back until a deadline */
+    QUEUE_IS_SERVING,
+    QUEUE_IS_DELETING,
+};
+
+struct msg_queue_standing {
+    struct msg hdr;
+    enum queue_doing doing;
+    uint64_t ready, unacked;
+    uint32_t n_consumers;
+    /* Of them: who could get a message now, or why not; each is counted once. */
+    uint32_t n_able, n_prefetch_full, n_output_full, n_share_full;
+    bool is_purging, is_returning; /* a long job goes first */
+    bool is_reading;               /* the next message is on the disk, and is being read */
+    bool is_store_missing;         /* durable, and its store is down or being asked */
+    uint64_t n_held_by_tx;         /* in the hands of transactions under way */
+    /*
+     * Of the oldest message, ready or unacked: how long it has been here, about; at least that long
+     * where it is from before the queue's present run. UINT64_MAX: there is no message.
+     */
+    uint64_t oldest_us;
+    bool is_older;
 };
 
 struct msg_queue_delete {

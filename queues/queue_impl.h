@@ -24,6 +24,7 @@
 #include "broker/runtime/proc.h"
 #include "broker/runtime/u64map.h"
 #include "persistence/store.h"
+#include "queues/ages.h"
 #include "queues/backlog.h"
 #include "queues/cell.h"
 #include "queues/consumers.h"
@@ -145,9 +146,11 @@ struct queue {
     enum queue_phase phase;
     bool is_durable;
     bool had_consumer; /* what auto-delete waits for */
+    uint64_t began_us; /* when this run began */
     uint64_t next_seq;
     uint64_t highest_out; /* what this run has handed out */
     struct backlog backlog;
+    struct ages ages;
     struct pending pending;
     struct consumers consumers;
     struct credit_pool pool;
@@ -363,6 +366,10 @@ void on_registry_named(struct queue *q, struct msg *m);
 
 /* queue_invariant.c */
 void queue_invariant(struct queue *q);
+
+/* queue_why.c */
+void why_note(struct queue *q); /* messages are about to come */
+void on_why(struct queue *q, struct msg *m);
 
 /* queue_inspect.c */
 size_t queue_inspect(const void *state, char *out, size_t size);

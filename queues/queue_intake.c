@@ -70,6 +70,7 @@ void on_publish(struct queue *q, struct msg *m)
         refuse_quietly(q, p, in);
         return;
     }
+    why_note(q);
     q->published += in->n;
     /* At once, because a later incarnation takes its first seq from it (attach_begin). */
     atomic_store_explicit(&q->cell->stats.published, q->published, memory_order_relaxed);

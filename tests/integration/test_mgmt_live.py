@@ -9,6 +9,7 @@ import urllib.parse
 from pika import spec
 
 from harness import DEADLINE, BrokerCase, fresh, needs_own_broker, wait_for
+from wire import method_frame
 
 
 def open_stream(broker, path, user="guest", password="guest"):
@@ -58,6 +59,30 @@ class Live(BrokerCase):
             kind, data = next(stream)
             queue = data if kind == "queue" else queue
         self.assertEqual(queue["message_stats"]["publish"], 3)
+
+    def test_why_a_queue_does_not_move(self):
+        conn, name = self.opened(), fresh("why")
+        path = "/api/queues/%%2F/%s/why" % name
+        conn.rpc(1, spec.Queue.Declare(queue=name))
+        why = self.broker.get(path)
+        self.assertEqual((why["is_moving"], why["reasons"], why["oldest"]), (False, [], None))
+        for _ in range(3):
+            conn.publish(1, "", name, b"x")
+
+        def codes():
+            return [r["code"] for r in self.broker.get(path)["reasons"]]
+        wait_for(lambda: codes() == ["no_consumer"], "that nobody consumes to be said")
+        oldest = self.broker.get(path)["oldest"]
+        self.assertEqual(oldest["at_least"], False)
+        self.assertLess(oldest["age_ms"], DEADLINE * 1000)
+        conn.rpc(1, spec.Basic.Qos(prefetch_count=2))
+        conn.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="c"))
+        wait_for(lambda: codes() == ["prefetch_full"], "the full prefetch to be said")
+        self.assertFalse(self.broker.get(path)["is_moving"])
+        conn.send(method_frame(1, spec.Basic.Ack(delivery_tag=2, multiple=True)))
+        wait_for(lambda: codes() == [], "nothing to be in the way any more")
+        self.assertIn("have not acked", self.broker.get(path)["verdict"])
+        self.assertEqual(self.broker.http("GET", "/api/queues/%2F/no-such/why")[0], 404)
 
     def test_log_and_crash_reports(self):
         """A killed process is in the log as it happens, and its report can be asked for."""

@@ -306,7 +306,7 @@ export async function show(ctx) {
         const [q, b, reasons] = await Promise.all([
             get(where, ctx.signal),
             getOr([], where + "/bindings", ctx.signal),
-            getOr(null, path`warren/why/${vhost}/${name}`, ctx.signal),
+            getOr(null, path`queues/${vhost}/${name}/why`, ctx.signal),
         ]);
         now.queue = { ...now.queue, ...q };
         consumers.update(q.consumer_details || []);
