@@ -30,8 +30,8 @@ static inline bool ages_is_due(const struct ages *a, uint64_t now_us)
     return a->n == 0 || now_us - a->mark[a->n - 1].us >= a->grain_us;
 }
 /*
- * Marks that messages from next_seq on come now. oldest_seq is the oldest that is there, next_seq if
- * there is none. Memory is from realloc_fn, the process's.
+ * Marks that messages from next_seq on come now. oldest_seq is the oldest that is there, next_seq
+ * if there is none. Memory is from realloc_fn, the process's.
  */
 void ages_mark(struct ages *a, uint64_t next_seq, uint64_t oldest_seq, uint64_t now_us,
                void *(*realloc_fn)(void *, size_t));
