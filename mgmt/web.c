@@ -173,13 +173,30 @@ static void on_complete(struct evhttp_request *req, void *arg)
         guard_answered(w->guard, evhttp_connection_get_bufferevent(conn));
 }
 
+/* RFC 9112, section 6.3: where a body ends must not depend on who reads it. */
+static bool has_two_lengths(const struct evkeyvalq *headers)
+{
+    const struct evkeyval *h;
+    int n = 0;
+
+    TAILQ_FOREACH(h, headers, next)
+        n += strcasecmp(h->key, "Content-Length") == 0;
+    return n > 1;
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct evhttp_connection *conn = evhttp_request_get_connection(req);
     struct web *w = arg;
-    struct open_request *o = rt_zalloc(sizeof(*o));
-    struct msg_http_request *m = make_message(req, conn);
+    struct open_request *o;
+    struct msg_http_request *m;
 
+    if (has_two_lengths(evhttp_request_get_input_headers(req))) {
+        evhttp_send_error(req, 400, NULL);
+        return;
+    }
+    o = rt_zalloc(sizeof(*o));
+    m = make_message(req, conn);
     o->id = m->id = ++w->last_id;
     o->req = req;
     o->conn = conn;

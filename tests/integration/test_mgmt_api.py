@@ -104,6 +104,10 @@ class Api(BrokerCase):
             with socket.create_connection(self.broker.mgmt, timeout=DEADLINE) as sock:
                 sock.sendall(("POST /api/queues HTTP/1.1\r\nHost: x\r\n" + head).encode())
                 self.assertIn(b" 413 ", sock.makefile("rb").readline(), head)
+        with socket.create_connection(self.broker.mgmt, timeout=DEADLINE) as sock:
+            sock.sendall(b"POST /api/queues HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+                         b"Content-Length: 3\r\n\r\n{}x")
+            self.assertIn(b" 400 ", sock.makefile("rb").readline())
         for size, status in ((15000, 200), (17000, 400)):
             answer, _ = ask(self.broker, "GET", "/api/queues", headers={"X-Long": "x" * size})
             self.assertEqual(answer.status, status, size)
