@@ -14,6 +14,7 @@
 #include "mgmt/request.h"
 #include "mgmt/sampled.h"
 #include "queues/cell.h"
+#include "queues/policies.h"
 #include "queues/registry_args.h"
 #include "queues/registry_hash.h"
 
@@ -52,6 +53,18 @@ static void add_identity(json_t *to, const struct cell *c)
     json_add_bool(to, "auto_delete", c->flags & CELL_AUTO_DELETE);
 }
 
+/* As RabbitMQ shows them: null for no policy, and what stands by both together. */
+static void add_policy(json_t *to, const struct cell *c)
+{
+    const struct cell_policy *p = cell_policy(c);
+
+    json_add_text(to, "policy", p && p->name[0] ? p->name : NULL);
+    if (c->kind == CELL_EXCHANGE)
+        return;
+    json_add_text(to, "operator_policy", p && p->operator_name[0] ? p->operator_name : NULL);
+    json_add(to, "effective_policy_definition", json_ftable(cell_policy_table(c)));
+}
+
 static void add_queue(json_t *to, const struct cell *c, const char *node)
 {
     const struct cell_at *at = cell_at(c);
@@ -63,6 +76,7 @@ static void add_queue(json_t *to, const struct cell *c, const char *node)
     if (at->state == CELL_PARKED)
         json_add_text(to, "reason", at->reason);
     json_add_bool(to, "exclusive", c->flags & CELL_EXCLUSIVE);
+    add_policy(to, c);
 }
 
 static void add_sizes(json_t *to, const struct cell *c)
@@ -98,6 +112,8 @@ json_t *exchange_json(const struct request *r, const struct cell *c, bool has_st
     add_identity(ret, c);
     json_add_text(ret, "type", exchange_type_name(c->type));
     json_add_bool(ret, "internal", c->flags & CELL_INTERNAL);
+    if (cell_policy(c))
+        add_policy(ret, c);
     if (c->flags & CELL_PREDECLARED)
         json_add_text(ret, "user_who_performed_action", "rmq-internal");
     if (has_stats)

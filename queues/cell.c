@@ -61,6 +61,7 @@ void cell_unref(struct cell *c)
         table_close(c->routes);
     /* Nobody reads it any more: readers hold references or read within a grace period of one. */
     rt_free((void *)(uintptr_t)atomic_load_explicit(&c->at, memory_order_relaxed));
+    rt_free((void *)(uintptr_t)atomic_load_explicit(&c->policy, memory_order_relaxed));
     stat_history_fini(&c->history);
     rt_free(c);
 }

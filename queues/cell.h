@@ -50,6 +50,12 @@ struct exchange_stats {
     _Atomic uint64_t publish_in, publish_out; /* by clients there; to queues of these */
 };
 
+struct cell_policy { /* immutable; valid until the handler returns; see policies.h */
+    char name[256], operator_name[256]; /* empty: none of this kind */
+    uint32_t len;
+    uint8_t table[]; /* what stands, as a field table with the keys of policies */
+};
+
 struct cell {
     _Atomic uint32_t refs;
     enum cell_kind kind;
@@ -61,6 +67,7 @@ struct cell {
     struct table *routes;   /* exchanges: see routes.h */
     _Atomic bool was_bound; /* exchanges: something was bound to it once */
     _Atomic(const struct cell_at *) at;
+    _Atomic(const struct cell_policy *) policy; /* NULL: none. The registry's to change */
     union {
         struct cell_stats stats;              /* queues */
         struct exchange_stats exchange_stats; /* exchanges */

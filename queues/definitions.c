@@ -13,6 +13,7 @@
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/region.h"
 #include "queues/definitions_impl.h"
+#include "queues/policy_keys.h"
 
 int definition_refuse(struct reader *r, const char *fmt, ...)
 {
@@ -134,6 +135,21 @@ static int take_vhost_limits(struct reader *r, json_t *o, struct definition *d)
     return definition_take_limits(r, value, d->fact.limit);
 }
 
+/* What a client puts is checked whole; what an export brings may have keys of elsewhere. */
+static int take_policy(struct reader *r, const json_t *o, struct definition *d)
+{
+    unsigned flags = r->is_one ? 0 : POLICY_ANY_KEYS;
+    char why[300];
+
+    if (d->policy == DEFINITION_OPERATOR_POLICY)
+        flags |= POLICY_OPERATOR;
+    if (!d->vhost[0])
+        return definition_refuse(r, "a policy has no vhost");
+    if (r->is_stored || policy_check(o, flags, why, sizeof(why)) == 0)
+        return 0;
+    return definition_refuse(r, "%s", why);
+}
+
 /* Policies, parameters: their name, and their vhost where they have one. */
 static int take_other(struct reader *r, json_t *o, struct definition *d)
 {
@@ -149,7 +165,14 @@ static int take_other(struct reader *r, json_t *o, struct definition *d)
     if (strcmp(r->section, "parameters") == 0 && component &&
         strcmp(component, "vhost-limits") == 0)
         return take_vhost_limits(r, o, d);
-    return 0;
+    if (strcmp(r->section, "policies") == 0)
+        d->policy = DEFINITION_POLICY;
+    else if (strcmp(r->section, "parameters") == 0 && component &&
+             strcmp(component, "operator_policy") == 0)
+        d->policy = DEFINITION_OPERATOR_POLICY;
+    if (d->policy == DEFINITION_NO_POLICY)
+        return 0;
+    return take_policy(r, d->policy == DEFINITION_POLICY ? o : json_object_get(o, "value"), d);
 }
 
 /* In the order in which they are to be made. */

@@ -28,12 +28,15 @@ enum definition_kind {
 /* The member of a stored vhost that says so. */
 #define DEFINITION_GONE_MARK "warren_gone"
 
+enum definition_policy { DEFINITION_NO_POLICY, DEFINITION_POLICY, DEFINITION_OPERATOR_POLICY };
+
 struct definition {
     enum definition_kind kind;
-    const char *section;     /* static */
-    char *key, *text;        /* owned; NULL for topology */
-    struct access_fact fact; /* FACT; its patterns are owned */
-    bool is_protected;       /* a vhost that may not be deleted */
+    const char *section;           /* static */
+    char *key, *text;              /* owned; NULL for topology */
+    struct access_fact fact;       /* FACT; its patterns are owned */
+    bool is_protected;             /* a vhost that may not be deleted */
+    enum definition_policy policy; /* OTHER */
     /* Of policies and parameters: vhost (empty: none), name. The rest is topology's. */
     char vhost[256], name[256], type[256]; /* binding: name is the source's */
     char dest[256], routing_key[256];

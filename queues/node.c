@@ -9,7 +9,7 @@
  * Messages in: NODE_AWAIT, NODE_CHANGE; ACCESS_UPGRADE; answers of the store, access, the
  * supervisor of vhosts and registries.
  * Out: STORE_LOAD, STORE_WRITE, ACCESS_SET, ACCESS_SYNC, ACCESS_SWEEP, VHOST_RECHECK,
- * REGISTRY_*_DECLARE, REGISTRY_BIND.
+ * REGISTRY_*_DECLARE, REGISTRY_BIND, REGISTRY_POLICIES.
  * Monitors: access and the supervisor of vhosts. The store is needed at the start and for changes:
  * if it dies under a call, it is awaited and all is loaded again.
  *
@@ -204,6 +204,7 @@ static void show(struct node *n)
 
         settings_sweep(s.section, is_shown, &s);
     }
+    node_show_all_policies(n);
 }
 
 static void on_rows(struct node *n, const struct msg_store_rows *m)
@@ -302,6 +303,7 @@ static void node_init(void *state, const void *arg)
 
     (void)arg;
     settle_init(n);
+    change_init(&n->change);
     u64map_init(&n->import.calls, proc_realloc, proc_free);
     STAILQ_INIT(&n->changes);
     CHECK(proc_register("node") == 0);

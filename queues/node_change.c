@@ -18,6 +18,11 @@
 #include "queues/settings.h"
 #include "queues/vhost_state.h"
 
+void change_init(struct node_change *c)
+{
+    u64map_init(&c->applying, proc_realloc, proc_free);
+}
+
 static void drop_change(struct msg *m)
 {
     struct msg_node_change *c = MSG_OF(struct msg_node_change, m);
@@ -35,6 +40,16 @@ struct msg_node_change *node_change_new(enum node_verb verb, const char *text, s
     m->verb = verb;
     m->text = blob_copy(text, len);
     return m;
+}
+
+static void forget(struct node_change *c)
+{
+    definitions_give(c->made);
+    proc_free(c->vhosts);
+    proc_free(c->policed);
+    u64map_fini(&c->applying);
+    *c = (struct node_change){.step = CHANGE_NONE};
+    change_init(c);
 }
 
 static bool is_name(const char *a, const char *b)
@@ -127,6 +142,7 @@ static void remove_all(struct node *n, proc_id access, const struct definition *
         main -= main > d;
     }
     hide(access, main);
+    node_note_policy(&n->change, main);
     if (n->change.vhost[0])
         n->stored->v[main - n->stored->v].kind = DEFINITION_GONE;
     else
@@ -259,9 +275,8 @@ static void begin(struct node *n)
     struct node_change *c = &n->change;
     struct msg_node_change *m = c->m;
 
-    definitions_give(c->made);
-    proc_free(c->vhosts);
-    *c = (struct node_change){.m = m};
+    forget(c);
+    c->m = m;
     if (m->verb == NODE_REMOVE)
         begin_remove(n);
     else
@@ -282,7 +297,7 @@ static void begin_upgrade(struct node *n, const struct msg_access_upgrade *m)
     free(key);
     if (!text)
         return; /* changed meanwhile, or done */
-    n->change = (struct node_change){.made = definitions_take()};
+    n->change.made = definitions_take();
     (void)definitions_add(n->change.made, "users", text, strlen(text), why, sizeof(why));
     free(text);
     rows = store_rows_new(STORE_WRITE, 1);
@@ -311,7 +326,7 @@ void change_next(struct node *n)
         STAILQ_REMOVE_HEAD(&n->changes, link);
         proc_free(w);
         if (m->type == NODE_CHANGE) {
-            n->change = (struct node_change){.m = MSG_OF(struct msg_node_change, m)};
+            n->change.m = MSG_OF(struct msg_node_change, m);
             begin(n);
             continue;
         }
@@ -345,6 +360,7 @@ static void put_all(struct node *n, proc_id access)
         settings_put(d->section, d->key, d->text);
         node_tell_fact(access, d, false);
         note_vhost(&n->change, d);
+        node_note_policy(&n->change, d);
         definitions_move(n->stored, d);
     }
 }
@@ -362,12 +378,11 @@ static void written(struct node *n)
     c->call = proc_call(access, msg_new(ACCESS_SYNC, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);
 }
 
-static void told(struct node *n)
+/* What the change brings is durable and known; what hangs on it follows. */
+static void go_on(struct node *n)
 {
     struct node_change *c = &n->change;
 
-    if (c->changes_rights)
-        vhosts_recheck(c->user_hash);
     if (c->vhost[0]) {
         vhost_recheck(c->vhost, 0);
         gone_stop(n);
@@ -378,6 +393,17 @@ static void told(struct node *n)
     } else {
         change_finish(n, NODE_REMOVED, "");
     }
+}
+
+static void told(struct node *n)
+{
+    struct node_change *c = &n->change;
+
+    if (c->changes_rights)
+        vhosts_recheck(c->user_hash);
+    c->step = CHANGE_APPLYING;
+    if (!node_apply_policies(n))
+        go_on(n);
 }
 
 void change_settled(struct node *n)
@@ -447,9 +473,7 @@ void change_finish(struct node *n, enum node_result result, const char *text)
             msg_drop(&reply->hdr);
         msg_drop(&c->m->hdr);
     }
-    definitions_give(c->made);
-    proc_free(c->vhosts);
-    *c = (struct node_change){.step = CHANGE_NONE};
+    forget(c);
     change_next(n);
 }
 
@@ -473,6 +497,12 @@ bool change_take(struct node *n, struct msg *m)
     struct node_change *c = &n->change;
     enum change_step step = c->step;
 
+    if (m->ref &&
+        u64map_del(&c->applying, m->ref, NULL)) { /* a registry that died looks when it is back */
+        if (c->applying.n == 0)
+            go_on(n);
+        return true;
+    }
     if (m->ref == 0 || (m->ref != c->call && m->ref != c->name))
         return false;
     if (m->ref == c->name) {

@@ -34,6 +34,7 @@ enum change_step {
     CHANGE_NONE,
     CHANGE_WRITING,    /* the store */
     CHANGE_TELLING,    /* access */
+    CHANGE_APPLYING,   /* registries, of policies */
     CHANGE_SETTLING,   /* vhosts and topology */
     CHANGE_STOPPING,   /* the supervisor of a vhost that goes */
     CHANGE_FORGETTING, /* the store, of its row */
@@ -47,8 +48,11 @@ struct node_change {
     char vhost[256];           /* that is deleted; empty: none is */
     struct vhost_name *vhosts; /* that were put */
     size_t n_vhosts;
-    char key[600];      /* of what is put or goes: for the audit line */
-    uint64_t user_hash; /* whose rights it may change; 0: of all */
+    struct vhost_name *policed; /* vhosts whose policies change */
+    size_t n_policed;
+    struct u64map applying; /* calls to their registries */
+    char key[600];          /* of what is put or goes: for the audit line */
+    uint64_t user_hash;     /* whose rights it may change; 0: of all */
     bool changes_rights;
     proc_ref call, name; /* what the step waits for; 0: not */
 };
@@ -103,7 +107,18 @@ void settle_begin_all(struct node *n);
 bool settle_on_answer(struct node *n, const struct msg *m);
 void settle_go_on(struct node *n);
 
+/* node_policies.c */
+/* Shows a vhost's policies, as they are stored. */
+void node_show_policies(struct node *n, const char *vhost);
+/* Shows those of all vhosts, and tells their registries. */
+void node_show_all_policies(struct node *n);
+/* Notes that what is put or goes changes policies. */
+void node_note_policy(struct node_change *c, const struct definition *d);
+/* Shows what the change changed and asks the registries to apply it; whether one was asked. */
+bool node_apply_policies(struct node *n);
+
 /* node_change.c */
+void change_init(struct node_change *c);
 /* NODE_CHANGE, and ACCESS_UPGRADE. */
 void change_add(struct node *n, struct msg *m);
 /* Begins the next one, if none is under way. */

@@ -199,6 +199,9 @@ static void on_request(struct registry *r, struct msg *m)
     case REGISTRY_RELEASE_OWNER:
         on_release_owner(r, m);
         return;
+    case REGISTRY_POLICIES:
+        policies_walk(r, m);
+        return;
     default:
         proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
     }
@@ -251,6 +254,7 @@ static void registry_handle(void *state, struct msg *m)
     if (!load_on_answer(r, m) && !job_on_answer(r, m))
         on_info(r, m);
     job_begin_granted(r);
+    policies_go_on(r);
     if (queue_check_invariants)
         show_counts(r);
 }

@@ -31,6 +31,8 @@ enum {
     REGISTRY_RELEASE_OWNER, /* call, a closing connection: its exclusive queues are deleted */
     REGISTRY_QUEUE_UNUSED,  /* cast, queue to registry: the last consumer of an auto-delete queue
                                has gone; deleted if that is still so */
+    REGISTRY_POLICIES,      /* call, node: the vhost's policies are others: answered when each queue
+                               and exchange has those that apply to it now */
     EXCHANGE_HELLO = 0x160, /* cast, exchange to registry: up, wants its bindings */
     EXCHANGE_SET,           /* call, registry to exchange: binds and unbinds, in order */
     EXCHANGE_DONE,          /* reply: every later publish sees it */

@@ -8,6 +8,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/supervisor.h"
 #include "broker/runtime/table.h"
+#include "queues/policies.h"
 #include "queues/queue.h"
 #include "queues/registry_impl.h"
 
@@ -164,6 +165,7 @@ static void row_written(struct registry *r, struct job *j, struct msg *m)
 
     (void)m;
     r->n_queues -= is_queue(c); /* the subject counts for it now */
+    (void)policies_apply(c);    /* from now on each change of them finds it */
     table_put(names_of(r, c), cell_name(c), c->name_len, cell_ref(c));
     owner_adopt(r, subject_add(r, c));
     job_act_with(r, j, supervisor_with(c), start_child, child_started);

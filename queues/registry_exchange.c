@@ -7,6 +7,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/supervisor.h"
 #include "broker/runtime/table.h"
+#include "queues/policies.h"
 #include "queues/registry_impl.h"
 #include "queues/routes.h"
 
@@ -50,6 +51,7 @@ struct cell *exchange_make(struct registry *r, uint64_t id, const struct blob *n
     spec.args = args;
     x = cell_new(&spec);
     x->routes = routes_open(r->vhost, epoch_next());
+    (void)policies_apply(x); /* nobody knew it before */
     return x;
 }
 

@@ -133,6 +133,7 @@ struct registry {
     TAILQ_HEAD(, job) jobs;
     int64_t n_queues; /* subjects that are queues, and those that are being declared */
     TAILQ_HEAD(, watcher) watchers;
+    struct policy_walk *walk; /* NULL: none */
 };
 
 /* registry_job.c */
@@ -242,6 +243,12 @@ struct cell *exchange_make(struct registry *r, uint64_t id, const struct blob *n
 /* registry_bind.c */
 void on_bind(struct registry *r, struct msg *m);
 void on_unbind(struct registry *r, struct msg *m);
+
+/* registry_policies.c */
+/* Gives each cell the policy that applies now; `request` (kept; or NULL) is answered at the end. */
+void policies_walk(struct registry *r, struct msg *request);
+/* Some of what is left to do. */
+void policies_go_on(struct registry *r);
 
 /* registry_load.c */
 void load_begin(struct registry *r);

@@ -10,6 +10,7 @@
 #include "broker/core/log.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
+#include "queues/policies.h"
 #include "queues/registry_impl.h"
 #include "queues/routes.h"
 
@@ -52,6 +53,7 @@ static void load_queue(struct registry *r, const struct store_row *row)
     spec.flags = row->flags;
     spec.args = row->args;
     q = cell_new(&spec);
+    (void)policies_apply(q); /* nobody knew it before */
     table_put(r->tables.queues, spec.name, spec.name_len, q);
     subject_add(r, q);
 }
@@ -246,6 +248,7 @@ static void take_over(struct registry *r)
     CHECK(proc_register(name) == 0);
     r->is_running = true;
     table_each(r->tables.exchanges, delete_unused, r);
+    policies_walk(r, NULL); /* they may have changed while nobody was told */
     /* What was told of parked children while nobody knew their cells is told again. */
     sup_watch(r->queues);
     sup_watch(r->exchanges);

@@ -7,7 +7,8 @@
  *
  * What a topic exchange finds for a key takes a look-up for each node of its trie, and is
  * remembered for the version of its table. Only what depends on that table alone is: neither what
- * goes on through other exchanges, nor that nothing was found where there may be an alternate.
+ * goes on through other exchanges, nor that nothing was found, where there may be an alternate or
+ * a policy may bring one.
  */
 #include "queues/route.h"
 
@@ -20,6 +21,7 @@
 #include "broker/runtime/memo.h"
 #include "broker/runtime/table.h"
 #include "queues/headers.h"
+#include "queues/policies.h"
 #include "queues/route_set.h"
 #include "queues/topic.h"
 
@@ -172,10 +174,10 @@ static void route_keys(struct router *r, const struct cell *x)
 /* The alternate exchange of one that has found nothing. */
 static void route_alternate(struct router *r, const struct cell *x)
 {
-    struct amqp_bytes name, args = amqp_bytes(blob_bytes(x->args), blob_size(x->args));
     const struct cell *alternate = NULL;
+    struct amqp_bytes name;
 
-    if (ftable_get_string(args, "alternate-exchange", &name) != 1)
+    if (!cell_setting_text(x, "alternate-exchange", &name))
         return;
     if (name.len > 0) {
         alternate = vhost_find_exchange(r->tables, name.p, name.len);
@@ -183,6 +185,11 @@ static void route_alternate(struct router *r, const struct cell *x)
             return;
     }
     (void)ptrset_add(&r->out->exchanges, alternate);
+}
+
+static bool may_have_alternate(const struct cell *x)
+{
+    return x->args || cell_policy(x);
 }
 
 static void route_in(struct router *r, const struct cell *x)
@@ -199,7 +206,7 @@ static void route_in(struct router *r, const struct cell *x)
     } else {
         route_keys(r, x);
     }
-    if (!r->has_hit && x && x->args)
+    if (!r->has_hit && x && may_have_alternate(x))
         route_alternate(r, x);
 }
 
@@ -231,7 +238,7 @@ static void route_remembered(struct router *r, struct memo *memo)
         return;
     }
     route_anew(r);
-    if (r->out->exchanges.n == 1 && (queues->n > 0 || !x->args))
+    if (r->out->exchanges.n == 1 && queues->n > 0)
         memo_put(memo, version, key->p, key->len, queues->item, queues->n);
 }
 

@@ -10,6 +10,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/table.h"
 #include "persistence/store.h"
+#include "queues/policies.h"
 #include "queues/queue.h"
 #include "queues/registry.h"
 #include "queues/registry_hash.h"
@@ -103,6 +104,7 @@ void vhost_forget(const char *name)
     vhost_tables_open(name, &tables);
     (void)table_each(tables.queues, forget_cell, tables.queues); /* never stopped; as below */
     (void)table_each(tables.exchanges, forget_cell, tables.exchanges);
+    policies_show(name, NULL, 0);
     vhost_state_forget(name);
 }
 

@@ -58,7 +58,8 @@ static void test_read(void **state)
                                "\"bindings\":[{\"source\":\"x\",\"vhost\":\"v\",\"destination\":"
                                "\"y\",\"destination_type\":\"exchange\",\"routing_key\":\"\"}],"
                                "\"vhosts\":[{\"name\":\"v\",\"limits\":[]}],"
-                               "\"policies\":[{\"vhost\":\"v\",\"name\":\"p\"}]}",
+                               "\"policies\":[{\"vhost\":\"v\",\"name\":\"p\",\"pattern\":\"\","
+                               "\"definition\":{\"elsewhere\":1}}]}",
                                &d),
                      0);
     assert_int_equal(d.n, 4); /* in the order in which they are made */
