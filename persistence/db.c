@@ -427,6 +427,11 @@ uint64_t db_wal_bytes(const struct db *db)
     return sql_wal_bytes(db->sql);
 }
 
+uint64_t db_checkpoint_bytes(const struct db *db)
+{
+    return sql_checkpoint_bytes(db->sql);
+}
+
 void db_wal_written(const struct db *db, uint64_t *ret_bytes, uint64_t *ret_syncs)
 {
     sql_wal_written(db->sql, ret_bytes, ret_syncs);

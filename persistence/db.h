@@ -274,11 +274,14 @@ int db_compact_step(struct db *db, const struct db_compact *how, uint64_t *ret_b
 /* Bytes of the WAL that wait for a checkpoint. */
 uint64_t db_wal_bytes(const struct db *db);
 
+/* Bytes that the checkpoint would copy: fewer, because of each page only the newest counts. */
+uint64_t db_checkpoint_bytes(const struct db *db);
+
 /* Bytes that went to the WAL, and how often it was synced, since the opening. */
 void db_wal_written(const struct db *db, uint64_t *ret_bytes, uint64_t *ret_syncs);
 
 /*
- * Copies the WAL into the database and syncs it. Takes as long as the WAL is large: SQLite has no
+ * Copies the WAL into the database and syncs it. Takes as long as there is to copy: SQLite has no
  * smaller step, so whoever wants short ones calls it often. Not while something waits for a commit
  * (-EBUSY).
  */

@@ -15,10 +15,16 @@
  */
 #define GATHER_BYTES (120 * 1024)
 
+/* A log begins with a header; before each page stands a frame's, whose first four bytes name it. */
+#define LOG_HEAD   32
+#define FRAME_HEAD 24
+
 struct gather {
     sqlite3_vfs vfs;
     sqlite3_vfs *below;
     struct gather_counts counts;
+    uint8_t *in_log; /* bitmap of the pages that the log has since gather_forget_pages */
+    size_t in_log_bytes;
     char name[32];
 };
 
@@ -91,11 +97,30 @@ static bool continues(const struct gathered *f, int len, sqlite3_int64 at)
     return f->buf && at == f->at + f->len && f->len + len <= GATHER_BYTES;
 }
 
+static void note_page(struct gather *g, uint32_t page)
+{
+    size_t at = page / 8, room = g->in_log_bytes ? g->in_log_bytes : 512;
+
+    while (room <= at)
+        room *= 2;
+    if (room > g->in_log_bytes) {
+        g->in_log = rt_realloc(g->in_log, room);
+        memset(g->in_log + g->in_log_bytes, 0, room - g->in_log_bytes);
+        g->in_log_bytes = room;
+    }
+    g->counts.pages += !(g->in_log[at] >> page % 8 & 1);
+    g->in_log[at] |= (uint8_t)(1 << page % 8);
+}
+
 static int file_write(sqlite3_file *base, const void *p, int len, sqlite3_int64 at)
 {
     struct gathered *f = (struct gathered *)base;
+    const uint8_t *in = p;
     int rc;
 
+    if (f->is_log && len == FRAME_HEAD && at >= LOG_HEAD)
+        note_page(f->g,
+                  (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3]);
     if (overwrites(f, len, at)) {
         memcpy(f->buf + (at - f->at), p, (size_t)len);
         return SQLITE_OK;
@@ -304,7 +329,15 @@ void gather_free(struct gather *g)
     if (!g)
         return;
     (void)sqlite3_vfs_unregister(&g->vfs); /* it is registered */
+    rt_free(g->in_log);
     rt_free(g);
+}
+
+void gather_forget_pages(struct gather *g)
+{
+    if (g->in_log)
+        memset(g->in_log, 0, g->in_log_bytes);
+    g->counts.pages = 0;
 }
 
 const char *gather_name(const struct gather *g)

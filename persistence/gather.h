@@ -22,6 +22,7 @@ struct gather_counts {
     uint64_t bytes;
     uint64_t writes; /* calls */
     uint64_t syncs;
+    uint64_t pages; /* different ones since gather_forget_pages: what a checkpoint would copy */
 };
 
 /*
@@ -35,5 +36,8 @@ void gather_free(struct gather *g); /* NULL is ignored */
 const char *gather_name(const struct gather *g);
 
 struct gather_counts gather_counts(const struct gather *g);
+
+/* The log was copied. */
+void gather_forget_pages(struct gather *g);
 
 #endif

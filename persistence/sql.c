@@ -425,6 +425,11 @@ uint64_t sql_wal_bytes(const struct sql *s)
     return s->wal_pages * (s->page_size + 24);
 }
 
+uint64_t sql_checkpoint_bytes(const struct sql *s)
+{
+    return gather_counts(s->files).pages * s->page_size;
+}
+
 void sql_wal_written(const struct sql *s, uint64_t *ret_bytes, uint64_t *ret_syncs)
 {
     struct gather_counts c = gather_counts(s->files);
@@ -452,8 +457,10 @@ int sql_checkpoint(struct sql *s, bool truncate)
                       &in_wal, &copied));
     if (r == 0 && in_wal != copied)
         return -EBUSY; /* no reader of ours is left, so this is never expected */
-    if (r == 0)
+    if (r == 0) {
         s->wal_pages = 0;
+        gather_forget_pages(s->files);
+    }
     return r;
 }
 

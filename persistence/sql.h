@@ -100,6 +100,9 @@ void sql_read_end(struct sql *s);
 /* Bytes in the WAL since it was last copied whole. */
 uint64_t sql_wal_bytes(const struct sql *s);
 
+/* Bytes that sql_checkpoint would copy: of each page in the WAL only the newest. */
+uint64_t sql_checkpoint_bytes(const struct sql *s);
+
 /* Bytes that went to the WAL, and how often it was synced, since the opening. */
 void sql_wal_written(const struct sql *s, uint64_t *ret_bytes, uint64_t *ret_syncs);
 

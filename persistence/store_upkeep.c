@@ -11,8 +11,8 @@
 #include "broker/runtime/world.h"
 #include "persistence/store_internal.h"
 
-#define CHECKPOINT_US          20000
-#define CHECKPOINT_FIRST_BYTES (4 << 20) /* until it is known how long one takes */
+#define CHECKPOINT_US          15000
+#define CHECKPOINT_FIRST_BYTES (4 << 20) /* until it is known how long one takes; the least */
 #define IDLE_US                1000000
 #define VACUUM_US              10000
 #define VACUUM_FIRST_PAGES     16
@@ -92,27 +92,27 @@ void store_upkeep_took(struct store *st, uint64_t us)
 }
 
 /*
- * The size of the next checkpoint by what this one took: down at once, up by a quarter, or twice
- * where it was quick by far. A small one that was quick enough tells nothing.
+ * The size of the next checkpoint by what this one took: down at once, up by a quarter. A small one
+ * that was quick enough tells nothing; one that is smaller still would not be quicker, because each
+ * ends with a sync.
  */
 static uint64_t next_checkpoint(const struct store *st, uint64_t bytes, uint64_t took_us)
 {
-    bool is_far = took_us < CHECKPOINT_US / 4;
-    uint64_t most = is_far ? st->checkpoint_bytes * 2 : st->checkpoint_bytes / 4 * 5, fit;
+    uint64_t most = st->checkpoint_bytes / 4 * 5, fit;
 
     if (took_us <= CHECKPOINT_US && bytes < st->checkpoint_bytes)
         return st->checkpoint_bytes;
     fit = took_us > 0 ? bytes * CHECKPOINT_US / took_us : most;
     if (fit > most)
         fit = most;
-    if (fit < WAL_MIN)
-        fit = WAL_MIN;
+    if (fit < CHECKPOINT_FIRST_BYTES)
+        fit = CHECKPOINT_FIRST_BYTES;
     return fit < st->wal_share ? fit : st->wal_share;
 }
 
 static void checkpoint(struct store *st)
 {
-    uint64_t bytes = db_wal_bytes(st->db);
+    uint64_t bytes = db_checkpoint_bytes(st->db);
     uint64_t before = store_now_us();
     int r = db_checkpoint(st->db);
 
@@ -123,13 +123,17 @@ static void checkpoint(struct store *st)
     st->checkpoint_bytes = next_checkpoint(st, bytes, st->checkpoint_us);
 }
 
-/* Copies the WAL back if it is time. */
-static void checkpoint_if_due(struct store *st)
+/*
+ * Copies the WAL back if it is time: if there is as much to copy as takes some 15 ms. Where
+ * messages come and go they use the same pages again and again, and the WAL may grow to its share.
+ */
+static bool checkpoint_if_due(struct store *st)
 {
-    if (db_wal_bytes(st->db) < st->checkpoint_bytes)
-        return;
+    if (db_checkpoint_bytes(st->db) < st->checkpoint_bytes && db_wal_bytes(st->db) < st->wal_share)
+        return false;
     take_share(st);
     checkpoint(st);
+    return true;
 }
 
 void store_upkeep_committed(struct store *st)
@@ -139,7 +143,7 @@ void store_upkeep_committed(struct store *st)
     st->idle_due_us = now + IDLE_US;
     if (st->vacuum_due_us == UINT64_MAX)
         st->vacuum_due_us = now + IDLE_US;
-    checkpoint_if_due(st);
+    (void)checkpoint_if_due(st); /* there is nothing else to do */
 }
 
 static bool is_idle(const struct store *st)
@@ -207,10 +211,8 @@ static void vacuum(struct store *st, uint64_t now)
     int64_t n_all, n, keep;
     int r;
 
-    if (db_wal_bytes(st->db) >= st->checkpoint_bytes) {
-        checkpoint_if_due(st); /* enough for one turn */
-        return;
-    }
+    if (checkpoint_if_due(st))
+        return; /* enough for one turn */
     r = db_pages(st->db, &n_all, &n);
     if (r < 0)
         store_fail(st, r, "vacuum");

@@ -73,16 +73,34 @@ static int sync_log(struct kit *k)
     return k->f->pMethods->xSync(k->f, SQLITE_SYNC_NORMAL);
 }
 
-/* As SQLite does: a header of 24 bytes, a page behind it. */
+/* As SQLite does: a header of 24 bytes, which begins with the page's number, a page behind it. */
 static void frames(struct kit *k, int n, sqlite3_int64 at)
 {
     static uint8_t page[16384];
 
     for (int i = 0; i < n; i++, at += 24 + (int)sizeof(page)) {
-        page[0] = (uint8_t)i;
+        page[3] = (uint8_t)i;
         assert_int_equal(write_log(k, page, 24, at), SQLITE_OK);
         assert_int_equal(write_log(k, page, sizeof(page), at + 24), SQLITE_OK);
     }
+}
+
+/* What a checkpoint would copy: each page once, however often the log has it. */
+static void pages_in_the_log_are_counted_once(void **state)
+{
+    struct kit k = setup_kit(1);
+
+    (void)state;
+    frames(&k, 7, 32);
+    assert_int_equal(gather_counts(k.g).pages, 7);
+    frames(&k, 10, 32 + 7 * (24 + 16384));
+    assert_int_equal(gather_counts(k.g).pages, 10);
+    gather_forget_pages(k.g);
+    assert_int_equal(gather_counts(k.g).pages, 0);
+    frames(&k, 3, 32);
+    assert_int_equal(gather_counts(k.g).pages, 3);
+    assert_int_equal(close_log(&k), SQLITE_OK);
+    crash_fs_free(k.fs);
 }
 
 static void many_writes_become_few(void **state)
@@ -276,6 +294,7 @@ static void there_is_nothing_to_lie_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_in_the_log_are_counted_once),
         cmocka_unit_test(many_writes_become_few),
         cmocka_unit_test(a_log_is_what_a_plain_file_would_be),
         cmocka_unit_test(what_was_synced_outlives_the_power),
