@@ -188,39 +188,46 @@ bool tls_session_is_over(const struct tls_session *s)
     return s->is_over;
 }
 
+static int write_record(struct tls_session *s, const uint8_t *bytes, size_t n)
+{
+    size_t written;
+
+    if (n == 0)
+        return 0;
+    return SSL_write_ex(s->ssl, bytes, n, &written) == 1 ? 0 : failed(s, 0);
+}
+
 /* Small pieces are put together, because each record costs 22 bytes or more, and a call. */
 int tls_session_write(struct tls_session *s, const struct iovec *places, int n_places)
 {
     RUNTIME_REGION();
     uint8_t record[RECORD];
-    size_t have = 0, n;
+    size_t have = 0;
+    int r = 0;
 
     if (!SSL_is_init_finished(s->ssl))
         return -EAGAIN;
     ERR_clear_error();
     for (int i = 0; i < n_places; i++) {
-        const uint8_t *p = places[i].iov_base;
-        size_t left = places[i].iov_len;
+        const uint8_t *p = places[i].iov_base, *end = p + places[i].iov_len;
 
-        while (left > 0) {
-            size_t take = left < RECORD - have ? left : RECORD - have;
-            const uint8_t *from = record;
+        while (p < end && r == 0) {
+            size_t left = (size_t)(end - p), take = left < RECORD - have ? left : RECORD - have;
 
-            if (have == 0 && take == RECORD)
-                from = p; /* it is whole where it lies */
-            else
+            if (take == RECORD) { /* it is whole where it lies */
+                r = write_record(s, p, RECORD);
+            } else {
                 memcpy(record + have, p, take);
-            have += take;
+                have += take;
+            }
+            if (have == RECORD) {
+                r = write_record(s, record, RECORD);
+                have = 0;
+            }
             p += take;
-            left -= take;
-            if (have < RECORD && (left > 0 || i + 1 < n_places))
-                continue;
-            if (SSL_write_ex(s->ssl, from, have, &n) != 1)
-                return failed(s, 0);
-            have = 0;
         }
     }
-    return 0;
+    return r < 0 ? r : write_record(s, record, have);
 }
 
 void tls_session_close(struct tls_session *s)

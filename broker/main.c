@@ -385,7 +385,10 @@ static void start(void)
         .world = &world_real,
         .on_crash = log_crash,
     };
-    struct tree_options tree = {.with_mgmt = true, .with_alarms = true, .on_ready = on_ready};
+    struct tree_options tree = {.with_mgmt = true,
+                                .with_alarms = true,
+                                .watchdog_us = activation_watchdog_us(),
+                                .on_ready = on_ready};
     int r = rt_start(&rt);
 
     if (r < 0)

@@ -7,6 +7,7 @@
  *     tables       owner of the shared tables
  *     access       users, permissions and vhosts: the tables, and logins
  *     access_hash  checks passwords whose hash is slow
+ *     life         gives signs of life, where they are expected
  *     certificates keeps the contexts of TLS, where a listener has it
  *     alarms       measures memory and disk; not in the simulation
  *     vhosts       supervisor: one supervisor for each vhost, which node starts
@@ -30,6 +31,7 @@
 #include "broker/core/alarms.h"
 #include "broker/core/config.h"
 #include "broker/core/config_server.h"
+#include "broker/core/life.h"
 #include "broker/core/listeners.h"
 #include "broker/core/log_tree.h"
 #include "broker/core/tables.h"
@@ -213,6 +215,22 @@ static void add_parkable(const char *id, const struct proc_ops *ops)
         .id = id, .ops = ops, .shutdown_ms = 1000, .own_budget = true, .scheduler = SCHED_SAME});
 }
 
+static void add_life(const struct tree_options *options)
+{
+    const struct life_arg arg = {.within_us = options->watchdog_us};
+    struct child_spec spec = {.id = "life",
+                              .ops = &life_ops,
+                              .shutdown_ms = 1000,
+                              .own_budget = true,
+                              .scheduler = SCHED_SAME};
+
+    if (arg.within_us == 0)
+        return;
+    spec.arg = blob_copy(&arg, sizeof(arg));
+    sup_add(&spec);
+    blob_unref(spec.arg);
+}
+
 static void build_root(const void *ctx)
 {
     const struct tree_options *options = ctx;
@@ -228,6 +246,7 @@ static void build_root(const void *ctx)
     add_worker("tables", &tables_ops);
     add_worker("access", &access_ops);
     add_parkable("access_hash", &access_hash_ops);
+    add_life(options);
     if (tls_settings_of(TLS_AMQP) || tls_settings_of(TLS_MGMT))
         add_parkable("certificates", &tls_ops);
     if (options->with_alarms)

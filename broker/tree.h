@@ -10,8 +10,9 @@
 #include "broker/runtime/proc.h"
 
 struct tree_options {
-    bool with_mgmt;   /* the simulation has none: HTTP stays outside it */
-    bool with_alarms; /* nor these, which measure the machine */
+    bool with_mgmt;       /* the simulation has none: HTTP stays outside it */
+    bool with_alarms;     /* nor these, which measure the machine */
+    uint64_t watchdog_us; /* within which a sign of life is expected again and again; 0: never */
     /* Once every listener accepts; called in a process, region PROC. May be NULL. */
     void (*on_ready)(uint16_t amqp_port, uint16_t mgmt_port);
 };

@@ -258,13 +258,19 @@ static void look_at_certificate(void *ctx, const char *protocol, const struct tl
     json_append(s->expired, one);
 }
 
+/* NULL: there are none. */
 static json_t *expired_json(const char *node, int64_t until)
 {
     RUNTIME_REGION();
     struct expiry_search s = {.until = until, .node = node, .expired = json_array()};
-    json_t *ret = json_object();
+    json_t *ret;
 
     tls_each_certificate(look_at_certificate, &s);
+    if (json_array_size(s.expired) == 0) {
+        json_decref(s.expired);
+        return NULL;
+    }
+    ret = json_object();
     json_add(ret, "expired", s.expired);
     return ret;
 }
@@ -287,7 +293,7 @@ static void start_certificates(struct request *r)
         request_fail(r, 400, "Invalid expiration value.");
     seconds *= strtol(within, NULL, 10);
     more = expired_json(r->node, proc_wall_ms() / 1000 + seconds);
-    if (json_array_size(json_object_get(more, "expired")) > 0)
+    if (more)
         fail(r, "Certificates expiring", more);
     pass(r, NULL);
 }

@@ -108,12 +108,14 @@ static int real_listen(const char *addr, uint16_t port, uint16_t *ret_port)
     return fd;
 }
 
-/* Whether nobody listens at this path any more. */
+/* Whether a socket lies at this path on which nobody listens any more. */
 static bool is_stale(const struct sockaddr_un *at)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool is = fd >= 0 && connect(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 &&
-              errno == ECONNREFUSED;
+    struct stat st;
+    /* A plain file refuses, too. */
+    bool is = fd >= 0 && lstat(at->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+              connect(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 && errno == ECONNREFUSED;
 
     if (fd >= 0)
         close(fd);

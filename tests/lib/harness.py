@@ -37,8 +37,10 @@ class StartError(Exception):
 class Broker:
     """A broker on a data directory that outlives its restarts. Use as a context manager."""
 
-    def __init__(self, args=(), data=None, start=True):
+    def __init__(self, args=(), data=None, start=True, before=(), **popen):
+        """before: a command that runs the broker's; popen: how it is started."""
         self.args = list(args)
+        self.before, self.popen = list(before), popen
         self.own_data = data is None
         self.data = data or tempfile.mkdtemp(prefix="warren-test-")
         fd, self.log_path = tempfile.mkstemp(prefix="warren-log-")
@@ -88,12 +90,13 @@ class Broker:
 
     def start_unready(self, args=(), amqp_port=0):
         """Only starts the program; where its log began."""
-        argv = [BIN, "--data-dir", self.data, "--amqp-port", str(amqp_port), "--mgmt-port", "0",
-                "--bind", "127.0.0.1", "--log-level", "info"] + self.args + list(args)
+        argv = self.before + [BIN, "--data-dir", self.data, "--amqp-port", str(amqp_port),
+                              "--mgmt-port", "0", "--bind", "127.0.0.1", "--log-level", "info"]
+        argv += self.args + list(args)
         with open(self.log_path, "ab") as log:
             at = log.tell()
             self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                         stderr=log)
+                                         stderr=log, **self.popen)
         return at
 
     def start(self, args=(), amqp_port=0):
