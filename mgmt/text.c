@@ -60,9 +60,19 @@ void text_add_comma(struct text *t)
         text_add(t, ",", 1);
 }
 
+/* Angle brackets stand in strings only, and so can be written in a way that no browser reads. */
 static int add_chunk(const char *bytes, size_t len, void *t)
 {
-    text_add(t, bytes, len);
+    for (size_t i = 0; i < len;) {
+        size_t n = 0;
+
+        while (i + n < len && bytes[i + n] != '<' && bytes[i + n] != '>')
+            n++;
+        text_add(t, bytes + i, n);
+        i += n;
+        if (i < len)
+            text_add(t, bytes[i++] == '<' ? "\\u003c" : "\\u003e", 6);
+    }
     return 0;
 }
 

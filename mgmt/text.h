@@ -28,7 +28,7 @@ void text_add(struct text *t, const char *bytes, size_t len);
 void text_add_str(struct text *t, const char *s);
 /* A comma, unless a list or object has just begun or nothing was written. */
 void text_add_comma(struct text *t);
-/* `value` in its compact form; moved. */
+/* `value` in its compact form, < and > as \u003c and \u003e; moved. */
 void text_add_json(struct text *t, json_t *value);
 /* An object without its closing brace, so that members can follow; moved. */
 void text_add_open_object(struct text *t, json_t *value);

@@ -174,14 +174,20 @@ static void on_complete(struct evhttp_request *req, void *arg)
 }
 
 /* RFC 9112, section 6.3: where a body ends must not depend on who reads it. */
-static bool has_two_lengths(const struct evkeyvalq *headers)
+static bool is_length_unclear(const struct evkeyvalq *headers)
 {
     const struct evkeyval *h;
+    bool is_other = false;
     int n = 0;
 
-    TAILQ_FOREACH(h, headers, next)
+    TAILQ_FOREACH(h, headers, next) {
         n += strcasecmp(h->key, "Content-Length") == 0;
-    return n > 1;
+        if (strcasecmp(h->key, "Transfer-Encoding") == 0) {
+            n++;
+            is_other |= strcasecmp(h->value, "chunked") != 0;
+        }
+    }
+    return n > 1 || is_other;
 }
 
 static void on_request(struct evhttp_request *req, void *arg)
@@ -191,7 +197,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     struct open_request *o;
     struct msg_http_request *m;
 
-    if (has_two_lengths(evhttp_request_get_input_headers(req))) {
+    if (is_length_unclear(evhttp_request_get_input_headers(req))) {
         evhttp_send_error(req, 400, NULL);
         return;
     }

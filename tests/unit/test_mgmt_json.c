@@ -30,7 +30,7 @@ static void test_text(void **state)
     (void)state;
     check_text(json_text("", 0), "\"\"");
     check_text(json_text(NULL, 0), "\"\"");
-    check_text(json_text("a\"<\n\0b", 6), "\"a\\\"<\\n\\u0000b\"");
+    check_text(json_text("a\"<\n\0b", 6), "\"a\\\"\\u003c\\n\\u0000b\"");
     check_text(json_text("\xc3\xa9", 2), "\"\xc3\xa9\"");
     check_text(json_text("a\xff\xc3\xa9\xc3", 5), "\"a\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\"");
     check_text(json_text("\xed\xa0\x80", 3), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");

@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""Requests that mean harm: none crashes a process, is reflected, or keeps a connection for long."""
+import base64
+import json
+import socket
+import unittest
+
+from harness import DEADLINE, Broker, BrokerCase, needs_own_broker, wait_for
+
+LOGIN = b"Authorization: Basic " + base64.b64encode(b"guest:guest") + b"\r\n"
+SCRIPT = b"<script>alert(1)</script>"
+
+LINES = [
+    b"GET /api/queues/%2F/" + SCRIPT, b"GET /" + SCRIPT, b"GET /api/" + SCRIPT,
+    b"GET /api/queues?page=1&use_regex=true&name=(" + SCRIPT + b"&sort=" + SCRIPT,
+    b"GET /api/queues?page=99999999999999999999", b"GET /api/queues?page=%00",
+    b"GET /api/queues?page=1&page_size=-1", b"GET /api/queues?columns=" + b"a." * 3000,
+    b"GET /api/queues?name=(a%2B)%2B%24&use_regex=true", b"GET /api/queues?sort=" + b"." * 6000,
+    b"GET /../../etc/passwd", b"GET /%2e%2e/%2e%2e/etc/passwd", b"GET //etc/passwd",
+    b"GET /..%5c..%5cetc", b"GET http://evil/api/overview", b"GET *", b"OPTIONS *",
+    b"GET /api/queues/%", b"GET /api/queues/%zz", b"GET /api/queues/%2F/%00",
+    b"GET /api/queues/%ff", b"TRACE /", b"PROPFIND /", b"get /api/overview", b"CONNECT x:1",
+    b"PATCH /api/queues", b"GET /api/bindings/%2F/e/%00/q/x/%00", b"GET /api/vhosts/%00",
+    b"GET /api/bindings/%2F/e/x/q/x/%00", b"GET /api/users/%00", b"GET /api/nodes/%00",
+    b"GET /api/channels/%00", b"GET /api/processes/%00", b"DELETE /api/processes/0.0.0",
+    b"DELETE /api/connections/%00", b"GET /api/overview?msg_rates_age=-1&msg_rates_incr=-1",
+    b"GET /api/overview?lengths_age=99999999999999999999&lengths_incr=0",
+    b"GET /api/health/checks/port-listener/99999999999999999999",
+]
+
+HEADERS = [
+    b"Content-Length: -1", b"Content-Length: x", b"Content-Length: 99999999999999999999999",
+    b"Content-Length: 2\r\nContent-Length: 3", b"Transfer-Encoding: gzip",
+    b"Transfer-Encoding: chunked\r\nContent-Length: 2", b"Transfer-Encoding: chunked, chunked",
+    b"X: " + b"a" * 20000, b"X", b": x", b"X:\0y", b"X-A: b\r\n" * 500 + b"X: y",
+    b"Upgrade: websocket\r\nConnection: Upgrade", b"Authorization: Basic \xff\xff",
+]
+
+BODIES = [
+    b"", b"{", b"[]", b"null", b"5", b'{"a":1,"a":2}', b'{"durable":1e999}', b"[" * 100000,
+    b'{"a":' * 5000 + b"1" + b"}" * 5000, b'{"durable":"\xff"}', b"\0", b"\xef\xbb\xbf{}",
+    b'{"arguments":{"x":99999999999999999999999999}}', b'{"arguments":{"\\u0000":1}}',
+    b'{"arguments":{"x":"\\u0000"}}', b'{"arguments":{"x":"\\ud800"}}',
+    b'{"arguments":' + b'{"a":' * 70 + b"1" + b"}" * 71,
+]
+
+PATHS = [
+    b"PUT /api/queues/%2F/hq", b"PUT /api/exchanges/%2F/hx", b"PUT /api/users/hu",
+    b"POST /api/bindings/%2F/e/amq.direct/q/hq", b"POST /api/exchanges/%2F/amq.default/publish",
+    b"POST /api/queues/%2F/hq/get", b"PUT /api/vhosts/hv", b"PUT /api/permissions/%2F/hu",
+    b"PUT /api/topic-permissions/%2F/hu", b"PUT /api/policies/%2F/hp",
+    b"PUT /api/parameters/vhost-limits/%2F/hp", b"PUT /api/global-parameters/hp",
+    b"POST /api/definitions", b"PUT /api/vhost-limits/%2F/max-queues", b"PUT /api/cluster-name",
+    b"PUT /api/user-limits/guest/max-channels", b"POST /api/users/bulk-delete",
+    b"POST /api/queues/%2F/hq/actions", b"POST /api/warren/backup", b"POST /api/debug/crash",
+]
+
+MEMBERS = ["durable", "arguments", "type", "routing_key", "properties", "payload", "count",
+           "payload_encoding", "ackmode", "encoding", "truncate", "password", "password_hash",
+           "tags", "configure", "pattern", "definition", "priority", "apply-to", "value", "name",
+           "users", "limits", "directory", "process"]
+VALUES = [-1, 1.5, None, "", [], {}, "x" * 300, "\0", 9223372036854775807]
+GOOD = {"properties": {}, "routing_key": "hq", "payload": "x", "payload_encoding": "string",
+        "count": 1, "ackmode": "ack_requeue_true", "encoding": "auto", "configure": ".*",
+        "write": ".*", "read": ".*", "password": "x", "tags": "", "pattern": "x",
+        "definition": {}, "value": 1, "name": "x"}
+
+
+@needs_own_broker
+class Hostile(BrokerCase):
+    broker_args = ("--set", "debug.crash=true", "--set", "management.tcp.request_timeout=1000")
+
+    def setUp(self):
+        self.sock = None
+        self.addCleanup(self.drop)
+
+    def drop(self):
+        if self.sock:
+            self.sock.close()
+        self.sock = None
+
+    def read_answer(self):
+        """(status line, body) of one answer; (b"", b"") when the connection ends instead."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = self.sock.recv(65536)
+            if not more:
+                return b"", b""
+            data += more
+        head, body = data.split(b"\r\n\r\n", 1)
+        length = 0
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        while len(body) < length:
+            more = self.sock.recv(65536)
+            if not more:
+                break
+            body += more
+        if b"connection: close" in head.lower():
+            self.drop()
+        return head.split(b"\r\n")[0], body
+
+    def ask(self, line, headers=b"", body=b""):
+        """On a connection that is kept as long as the broker keeps it."""
+        for _ in range(2):
+            fresh = not self.sock
+            try:
+                if fresh:
+                    self.sock = socket.create_connection(self.broker.mgmt, timeout=DEADLINE)
+                self.sock.sendall(line + b" HTTP/1.1\r\nHost: x\r\n" + LOGIN + headers +
+                                  b"\r\n" + body)
+                status, text = self.read_answer()
+            except (BrokenPipeError, ConnectionResetError):
+                status, text = b"", b""
+            if status or fresh:
+                break
+            self.drop()
+        self.assertNotIn(b" 500 ", status, (line, headers, body[:200], text))
+        self.assertNotIn(SCRIPT, text, line)
+        return status
+
+    def test_lines(self):
+        for line in LINES:
+            self.assertTrue(self.ask(line), line)
+            self.drop()
+
+    def test_headers(self):
+        for header in HEADERS:
+            self.ask(b"PUT /api/queues/%2F/hq", header + b"\r\n", b"{}")
+            self.drop()
+        for header in HEADERS[:7]:
+            self.assertRegex(self.ask(b"PUT /api/queues/%2F/hq", header + b"\r\n", b"{}"),
+                             b" 4..|^$", header)
+            self.drop()
+
+    def test_bodies(self):
+        for path in PATHS:
+            for body in BODIES:
+                self.assertTrue(self.ask(path, b"Content-Length: %d\r\n" % len(body), body),
+                                (path, body[:100]))
+
+    def test_members(self):
+        for path in PATHS:
+            # A password takes its time to be hashed.
+            for member in ("password", "tags") if b"users/" in path else MEMBERS:
+                for value in VALUES:
+                    body = json.dumps(dict(GOOD, **{member: value})).encode()
+                    self.assertTrue(self.ask(path, b"Content-Length: %d\r\n" % len(body), body),
+                                    (path, member, value))
+
+    def test_many_slow_ones(self):
+        """They are cut, and others are served meanwhile."""
+        socks = [socket.create_connection(self.broker.mgmt, timeout=DEADLINE) for _ in range(200)]
+        for sock in socks:
+            self.addCleanup(sock.close)
+            sock.sendall(b"GET /api/overview HTTP/1.1\r\nX: ")
+            sock.setblocking(False)
+        self.broker.get("/api/overview")
+
+        def are_cut():
+            for sock in list(socks):
+                try:
+                    sock.send(b"x")
+                    if not sock.recv(100):
+                        socks.remove(sock)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    socks.remove(sock)
+            return not socks
+        wait_for(are_cut, "the end of all of them", 3 * DEADLINE, 0.1)
+
+    def tearDown(self):
+        found = [p for p in self.broker.get("/api/processes") if p["last_crash"]]
+        self.assertEqual(found, [])
+
+
+@needs_own_broker
+class Flood(unittest.TestCase):
+    def test_more_connections_than_there_may_be(self):
+        """Those beyond wait to be taken until others have gone."""
+        with Broker(["--set", "management.tcp.request_timeout=60000"]) as broker:
+            socks = []
+            try:
+                for _ in range(1100):
+                    sock = socket.create_connection(broker.mgmt, timeout=DEADLINE)
+                    socks.append(sock)
+            finally:
+                for sock in socks:
+                    sock.close()
+            wait_for(lambda: broker.http("GET", "/api/overview")[0] == 200, "an answer")
+
+
+if __name__ == "__main__":
+    unittest.main()
