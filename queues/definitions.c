@@ -64,6 +64,21 @@ static void keep_members(json_t *o, const struct definition *old)
     json_decref(was);
 }
 
+/* An export may name a type that queues cannot have here: it means nothing then. */
+static int take_queue_type(struct reader *r, const json_t *o, struct definition *d)
+{
+    static const char key[] = "default_queue_type";
+    const json_t *v = json_object_get(o, key);
+    const char *type =
+        json_string_value(v ? v : json_object_get(json_object_get(o, "metadata"), key));
+
+    if (type && (strcmp(type, "classic") == 0 || strcmp(type, "quorum") == 0))
+        strcpy(d->fact.queue_type, type);
+    else if (r->is_one && v && !json_is_null(v) && (!type || (*type && strcmp(type, "undefined"))))
+        return definition_refuse(r, "default_queue_type is none of classic, quorum");
+    return 0;
+}
+
 static int take_vhost(struct reader *r, json_t *o, struct definition *d)
 {
     int error = definition_text(r, o, "name", 1, d->fact.vhost);
@@ -81,7 +96,7 @@ static int take_vhost(struct reader *r, json_t *o, struct definition *d)
     d->is_protected =
         json_is_true(json_object_get(o, "protected_from_deletion")) ||
         json_is_true(json_object_get(json_object_get(o, "metadata"), "protected_from_deletion"));
-    return 0;
+    return take_queue_type(r, o, d);
 }
 
 static int take_pattern(struct reader *r, const json_t *o, const char *key, char **ret)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "amqp/codec/table.h"
 #include "broker/core/access.h"
 #include "broker/core/names.h"
 #include "broker/core/stats.h"
@@ -11,6 +12,8 @@
 #include "broker/runtime/runtime.h"
 #include "queues/invariant.h"
 #include "queues/registry_impl.h"
+
+enum { DEFAULT_TYPE_SIZE = 64 }; /* room for the argument x-queue-type */
 
 static struct msg_registry_declare *declare_of(struct job *j)
 {
@@ -230,6 +233,36 @@ static struct blob *make_name(void)
     return blob_copy(name, name_of_bits(name, prefix, bits));
 }
 
+/*
+ * A queue that names no type has the vhost's, where it can have that. The argument is written down,
+ * so that what the queue is does not depend on what the vhost says later.
+ */
+static void take_default_type(struct registry *r, struct msg_registry_declare *d)
+{
+    const char *type = d->passive ? NULL : access_queue_type(r->vhost);
+    struct amqp_bytes args = {0}, out;
+    struct ftable_builder b;
+    struct ftable_value v;
+    uint8_t *bytes;
+
+    if (d->args)
+        args = amqp_bytes(blob_bytes(d->args), blob_size(d->args));
+    if (!type || ftable_validate(args) < 0 || ftable_lookup(args, "x-queue-type", &v) == 1)
+        return;
+    if (strcmp(type, "quorum") == 0 && (d->is_made || !(d->flags & CELL_DURABLE) ||
+                                        d->flags & (CELL_EXCLUSIVE | CELL_AUTO_DELETE)))
+        return;
+    bytes = proc_alloc(args.len + DEFAULT_TYPE_SIZE);
+    if (args.len > 0)
+        memcpy(bytes, args.p, args.len);
+    ftable_build(&b, bytes + args.len, DEFAULT_TYPE_SIZE);
+    ftable_put_string(&b, "x-queue-type", type);
+    CHECK(ftable_finish(&b, &out) == 0);
+    blob_unref(d->args);
+    d->args = blob_copy(bytes, args.len + out.len);
+    proc_free(bytes);
+}
+
 void on_queue_declare(struct registry *r, struct msg *m)
 {
     struct msg_registry_declare *d = MSG_OF(struct msg_registry_declare, m);
@@ -241,6 +274,7 @@ void on_queue_declare(struct registry *r, struct msg *m)
         d->name = make_name();
         d->is_made = true;
     }
+    take_default_type(r, d);
     job_claim(j, lane_of(CELL_QUEUE, d->name), false);
     job_start(r, j);
 }

@@ -43,6 +43,8 @@ bool access_has_vhost(const char *vhost, size_t len);
  * vhost_state.h. 0: of all users.
  */
 uint64_t access_user_hash(const char *user);
+/* The type of queues that are declared there without one; NULL: none. Until the handler returns. */
+const char *access_queue_type(const char *vhost);
 /* Whether the user has a permission of any kind in the vhost. */
 bool access_may_open(const char *user, const char *vhost);
 /* An exchange without a name is asked for as amq.default. */
@@ -103,6 +105,7 @@ struct access_fact {
     unsigned tags;                            /* USER */
     struct password password;                 /* USER */
     uint32_t credential;                      /* USER: names the password; never 0 */
+    char queue_type[16];                      /* VHOST: of queues without one; empty: none */
     struct access_limit limit[ACCESS_LIMITS]; /* USER, VHOST_LIMITS */
     char *pattern[ACCESS_RIGHTS]; /* permissions: of rt_alloc, the message's; NULL: empty */
 };

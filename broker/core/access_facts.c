@@ -30,6 +30,7 @@ enum { KEY_MAX = 3 * 256 };
 
 struct vhost {
     uint32_t mark;
+    char queue_type[16];
 };
 
 struct vhost_limits {
@@ -114,6 +115,13 @@ void access_attempts_reset(void)
 bool access_has_vhost(const char *vhost, size_t len)
 {
     return table_get(table_of(ACCESS_FACT_VHOST), vhost, len) != NULL;
+}
+
+const char *access_queue_type(const char *vhost)
+{
+    const struct vhost *v = table_get(table_of(ACCESS_FACT_VHOST), vhost, strlen(vhost));
+
+    return v && v->queue_type[0] ? v->queue_type : NULL;
 }
 
 static const struct permission *permission_of(const char *user, const char *vhost)
@@ -348,6 +356,7 @@ int facts_set(const struct access_fact *f, uint32_t mark, char *ret_text, size_t
     } else if (f->kind == ACCESS_FACT_VHOST) {
         v = rt_zalloc(sizeof(*v));
         v->mark = mark;
+        memcpy(v->queue_type, f->queue_type, sizeof(v->queue_type));
         table_put(t, key, len, v);
     } else if (f->kind == ACCESS_FACT_USER) {
         table_put(t, key, len, user_new(f, mark));

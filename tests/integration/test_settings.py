@@ -164,6 +164,27 @@ class Settings(BrokerCase):
         conn.publish(1, "amq.topic", "k", b"?", mandatory=True)
         conn.content(1, conn.expect(1, spec.Basic.Return))  # No old binding is left.
 
+    def test_default_queue_type(self):
+        name = fresh("v")
+        self.ask(201, "PUT", "vhosts/" + name, {"default_queue_type": "quorum"})
+        conn = self.opened(vhost=name)
+        for queue, options, kind in (
+                ("named", {"durable": True}, "quorum"),
+                ("other", {"durable": True, "arguments": {"x-expires": 60000}}, "quorum"),
+                ("own", {"durable": True, "arguments": {"x-queue-type": "classic"}}, "classic"),
+                # What a quorum queue cannot be stays what it was.
+                ("transient", {}, "classic"), ("mine", {"durable": True, "exclusive": True},
+                                               "classic")):
+            for _ in range(2):  # Declared again it is the same.
+                conn.rpc(1, Q.Declare(queue=queue, **options))
+            self.assertEqual(self.ask(200, "GET", "queues/%s/%s" % (name, queue))["type"], kind)
+        conn.rpc(1, Q.Declare(queue="named", passive=True))
+        self.ask(204, "PUT", "vhosts/" + name, {"default_queue_type": "undefined"})
+        conn.rpc(1, Q.Declare(queue="plain", durable=True))
+        self.assertEqual(self.ask(200, "GET", "queues/%s/plain" % name)["arguments"], {})
+        self.ask(400, "PUT", "vhosts/" + name, {"default_queue_type": "round"})
+        self.ask(204, "DELETE", "vhosts/" + name)
+
     def test_policies(self):
         for kind in ("policies", "operator-policies"):
             name = fresh("p")
