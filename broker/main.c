@@ -54,6 +54,7 @@ static void usage(FILE *out)
         "  --print-config     print each key with its meaning, its value and where that is from,\n"
         "                     and end\n"
         "  --config-reference print each key as a table in Markdown, and end\n"
+        "  --config-man-page  the same as a man page\n"
         "  --version          print the version\n"
         "  --help             print this text\n"
         "\n"
@@ -113,6 +114,7 @@ static const struct option options[] = {
     {"check-config", no_argument, NULL, 'K'},
     {"print-config", no_argument, NULL, 'P'},
     {"config-reference", no_argument, NULL, 'R'},
+    {"config-man-page", no_argument, NULL, 'M'},
     {"version", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -168,7 +170,7 @@ static void read_options(int argc, char **argv)
             set_only_listener(optarg);
         } else if (o == 'S') {
             set_pair(optarg);
-        } else if (o == 'K' || o == 'P' || o == 'R') {
+        } else if (o == 'K' || o == 'P' || o == 'R' || o == 'M') {
             print_what = o;
         } else if (o == 'r') {
             restore_from = optarg;
@@ -276,6 +278,8 @@ static void print_config(void)
         return;
     if (print_what == 'R')
         config_print_markdown(stdout);
+    else if (print_what == 'M')
+        config_print_man(stdout);
     else if (print_what == 'P')
         config_print(stdout);
     else
@@ -411,7 +415,7 @@ int main(int argc, char **argv)
     if (config_check(text, sizeof(text)) < 0)
         die("%s", text);
     probe_definitions();
-    if (print_what != 'P' && print_what != 'R')
+    if (!print_what || print_what == 'K')
         probe_certificates();
     print_config();
     run_tool();

@@ -161,6 +161,8 @@ void config_print_keys(FILE *out);
 void config_print(FILE *out);
 /* Each key as docs/configuration.md has it. */
 void config_print_markdown(FILE *out);
+/* The same as the man page warren.conf(5). */
+void config_print_man(FILE *out);
 
 /* All keys as they were at program start; for tests. */
 void config_reset(void);

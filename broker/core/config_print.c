@@ -102,6 +102,17 @@ void config_print_markdown(FILE *out)
 {
     char type[256], name[160];
 
+    fputs("# Configuration reference\n\n"
+          "This page is what `warren --config-reference` prints: all keys, in the order in which\n"
+          "`warren --print-config` shows them with their values. How files are read is said in\n"
+          "[operations.md](operations.md), what is not RabbitMQ's in "
+          "[differences.md](differences.md).\n\n"
+          "In names `*` stands for any name: there may be several of these. Sizes take units "
+          "(`50MB`,\n"
+          "`2GiB`; k, M and G alone are powers of 1024), times too (`500ms`, `10s`, `5m`, `1h`). "
+          "Where\n"
+          "`reload` says yes, SIGHUP takes a change in; else it takes effect at the next start.\n",
+          out);
     for (size_t i = 0; i < config_n_keys; i++) {
         const struct config_key *k = &config_keys[i];
 

@@ -8,7 +8,10 @@
 
 void cmd_ping(struct ctl *c)
 {
-    (void)http_get(c, "whoami");
+    struct answer a = http_ask(c, "GET", "whoami", NULL);
+
+    if (a.status != 200 && a.status != 401) /* who is not let in got an answer, too */
+        http_fail(c, &a);
     render_result(c, "Ping succeeded");
 }
 

@@ -350,6 +350,7 @@ class Health(Case):
                       ["check_virtual_hosts"], ["check_protocol_listener", "amqp"],
                       ["check_port_listener", str(self.broker.addr[1])]):
             self.assertEqual(list(self.rows(*check)), ["result"])
+        self.ctl("-u", "nobody", "ping")
         self.ctl("check_port_listener", "1", code=UNAVAILABLE)
         self.ctl("set_disk_free_limit", "1000TB")
         wait_for(lambda: "disk alarm set" in self.broker.log(), "the alarm")

@@ -71,6 +71,14 @@ class Options(unittest.TestCase):
             f.flush()
             self.assertEqual(run("--config", f.name, "--check-config").returncode, 0)
 
+    def test_reference(self):
+        """docs/configuration.md is what `warren --config-reference` prints."""
+        here = os.path.dirname(os.path.abspath(__file__))
+        path = os.path.join(here, "../../docs/configuration.md")
+        with open(path, encoding="utf-8") as f:
+            self.assertEqual(f.read(), run("--config-reference").stdout,
+                             "run: build/warren --config-reference > docs/configuration.md")
+
     def test_schedulers(self):
         for count in ("1", "2", "4"):
             with Broker(["--schedulers", count]) as broker:
