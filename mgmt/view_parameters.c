@@ -27,6 +27,13 @@ static json_t *keep(json_t *object, bool is_wanted)
     return NULL;
 }
 
+/* Limits of a vhost of which none is left. */
+static bool is_ended(const json_t *object)
+{
+    return has_text(object, "component", limits) &&
+           json_object_size(json_object_get(object, "value")) == 0;
+}
+
 /*
  * Parameters: api/parameters/COMPONENT/VHOST/NAME
  */
@@ -35,7 +42,8 @@ static json_t *show(struct request *r, json_t *object)
 {
     const struct path *p = &r->path;
 
-    return keep(object, (p->n < 3 || has_text(object, "component", p->segment[2].p)) &&
+    return keep(object, !is_ended(object) &&
+                            (p->n < 3 || has_text(object, "component", p->segment[2].p)) &&
                             (p->n < 4 || has_text(object, "vhost", p->segment[3].p)));
 }
 
@@ -130,7 +138,7 @@ static json_t *show_limits(struct request *r, json_t *object)
 {
     json_t *ret = NULL;
 
-    if (has_text(object, "component", limits) &&
+    if (has_text(object, "component", limits) && !is_ended(object) &&
         (!r->vhost || has_text(object, "vhost", r->vhost))) {
         ret = json_object();
         json_add(ret, "vhost", json_incref(json_object_get(object, "vhost")));

@@ -112,9 +112,29 @@ static void start_topics_of_vhost(struct request *r)
     node_list(r, "topic_permissions", show_of_vhost);
 }
 
+struct search {
+    struct request *r;
+    bool is_found;
+};
+
+static void look(void *ctx, const struct setting *s)
+{
+    RUNTIME_REGION();
+    struct search *of = ctx;
+    json_t *shown = show_of_pair(of->r, setting_json(s));
+
+    of->is_found |= shown != NULL;
+    json_decref(shown);
+}
+
 static void start_topics_of_pair(struct request *r)
 {
+    struct search of = {.r = r};
+
     check_pair(r);
+    settings_each("topic_permissions", look, &of);
+    if (!of.is_found)
+        request_fail_not_found(r);
     node_list(r, "topic_permissions", show_of_pair);
 }
 

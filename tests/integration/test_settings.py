@@ -122,6 +122,7 @@ class Settings(BrokerCase):
         self.assertEqual(len(self.ask(200, "GET", path)), 1)
         self.ask(204, "DELETE", path)
         self.ask(404, "DELETE", path)
+        self.ask(404, "GET", path)
         self.ask(400, "PUT", path, {"write": "^a", "read": ".*"})
 
     def test_vhosts(self):
@@ -233,6 +234,9 @@ class Settings(BrokerCase):
         conn.expect_close(1, 406)
         conn.cast(2, spec.Channel.Open())
         self.ask(204, "DELETE", "vhost-limits/%s/max-queues" % name)
+        self.ask(204, "DELETE", "vhost-limits/%s/max-connections" % name)
+        self.assertEqual(self.ask(200, "GET", "vhost-limits/" + name), [])
+        self.assertEqual(self.ask(200, "GET", "parameters/vhost-limits/" + name), [])
         self.ask(204, "DELETE", "user-limits/%s/max-channels" % user)
         conn = self.opened(vhost=name, user=user, password="x")
         conn.channel(2)
