@@ -12,6 +12,7 @@ static const struct view *const groups[] = {
     views_auth,
     views_backup,
     views_bindings,
+    views_browse,
     views_channels,
     views_connections,
     views_consumers,

@@ -11,6 +11,7 @@ extern const struct view views_admin[];
 extern const struct view views_auth[];
 extern const struct view views_backup[];
 extern const struct view views_bindings[];
+extern const struct view views_browse[];
 extern const struct view views_channels[];
 extern const struct view views_connections[];
 extern const struct view views_consumers[];

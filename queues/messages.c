@@ -163,3 +163,20 @@ uint64_t queue_tx_next(void)
 
     return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
 }
+
+static void peeked_drop(struct msg *m)
+{
+    struct msg_queue_peeked *p = MSG_OF(struct msg_queue_peeked, m);
+
+    for (uint32_t i = 0; i < p->n; i++)
+        record_unref(p->item[i].record);
+    msg_free(m);
+}
+
+struct msg_queue_peeked *queue_peeked_new(uint64_t queue_id)
+{
+    struct msg_queue_peeked *p = msg_new(QUEUE_PEEKED, sizeof(*p), peeked_drop);
+
+    p->queue_id = queue_id;
+    return p;
+}

@@ -234,6 +234,12 @@ static void on_channel_message(struct queue *q, struct msg *m)
     case QUEUE_GET:
         on_get(q, m);
         break;
+    case QUEUE_PEEK:
+        on_peek(q, m);
+        break;
+    case QUEUE_TAKE:
+        on_take(q, m);
+        break;
     case QUEUE_GIVEN_BACK:
         on_given_back(q, m);
         break;

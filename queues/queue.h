@@ -44,6 +44,9 @@ enum {
     QUEUE_TX,              /* channel to queue: a piece of a transaction; the last one is a call */
     QUEUE_TX_DONE,         /* reply to it: the transaction is durable, or given up */
     QUEUE_TX_END,          /* cast, channel to queue: what has become of it elsewhere */
+    QUEUE_PEEK,            /* call: what is ready, from a seq on, without touching it */
+    QUEUE_PEEKED,          /* reply */
+    QUEUE_TAKE,            /* call: as GET, of the message with that seq; empty: it is not ready */
     QUEUE_WHY,             /* call: what it waits for; answered in every phase */
     QUEUE_STANDING,        /* reply to it */
 };
@@ -181,6 +184,40 @@ struct msg_queue_settled { /* absolute, in this epoch: seqs in SETTLE messages o
     uint64_t queue_id, epoch, n;
 };
 
+enum { QUEUE_PEEK_MAX = 100 };
+
+struct msg_queue_peek {
+    struct msg hdr;
+    uint64_t epoch;
+    uint64_t from; /* seq */
+    uint32_t n;    /* at most QUEUE_PEEK_MAX */
+};
+
+struct peeked {
+    uint64_t seq;
+    struct record *record; /* a reference of its own; NULL: only the store has its bytes */
+    bool redelivered;
+};
+
+struct msg_queue_peeked { /* drop gives the references back */
+    struct msg hdr;
+    uint64_t queue_id, ready;
+    /*
+     * What comes behind the items: of messages from cold_first to cold_last nothing is here but in
+     * the store.
+     */
+    bool is_cold;
+    uint64_t cold_first, cold_last;
+    uint64_t next; /* to go on from, when nothing is cold; 0: that was all */
+    uint32_t n;
+    struct peeked item[QUEUE_PEEK_MAX];
+};
+
+struct msg_queue_take {
+    struct msg hdr;
+    uint64_t epoch, seq;
+};
+
 struct msg_queue_share { /* WANT, SHARE, SHARE_BACK */
     struct msg hdr;
     uint64_t queue_id; /* WANT, SHARE_BACK */
@@ -285,6 +322,7 @@ struct msg_queue_consume *queue_consume_new(uint64_t epoch, const struct consume
 struct msg_queue_attach *queue_attach_new(uint64_t old_epoch, uint64_t epoch, uint32_t n_consumers,
                                           uint32_t n_held);
 struct msg_queue_ask *queue_ask_new(uint32_t type, uint64_t epoch);
+struct msg_queue_peeked *queue_peeked_new(uint64_t queue_id);
 struct msg_queue_tx *queue_tx_new(uint64_t epoch, uint64_t tx, uint32_t cap);
 struct msg_queue_tx_end *queue_tx_end_new(uint32_t type, uint64_t tx, bool committed);
 /* A transaction's number: never 0, never used again while the program runs. */

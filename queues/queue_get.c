@@ -41,11 +41,10 @@ static struct msg_queue_got *got_new(const struct queue *q, proc_id asker, bool 
     return &box->got;
 }
 
-/* Answers with the head, whose record is here, or with nothing. */
-static void answer(struct queue *q, struct reply_to to, bool no_ack)
+/* Answers with e, whose record is here if it is to be had, or with nothing. */
+static void answer_with(struct queue *q, struct reply_to to, bool no_ack, struct entry *e)
 {
     struct msg_queue_got *got = got_new(q, to.pid, no_ack);
-    struct entry *e = backlog_head(&q->backlog);
 
     got->empty = !e;
     if (e) {
@@ -55,10 +54,28 @@ static void answer(struct queue *q, struct reply_to to, bool no_ack)
         q->got++;
         hand_out(q, e);
         backlog_take(&q->backlog, e, &taker_got(q, peer_get(q, to.pid))->consumer.holder);
-        got->record = record_ref(e->record);
+        got->record = e->record ? record_ref(e->record) : NULL;
     }
     got->ready = q->backlog.n_ready;
     proc_reply_to(to, &got->hdr);
+}
+
+/* With the head. */
+static void answer(struct queue *q, struct reply_to to, bool no_ack)
+{
+    answer_with(q, to, no_ack, backlog_head(&q->backlog));
+}
+
+void on_take(struct queue *q, struct msg *m)
+{
+    const struct msg_queue_take *in = MSG_OF(struct msg_queue_take, m);
+    struct entry *e;
+
+    if (in->epoch != q->epoch)
+        return;
+    (void)peer_get(q, m->from); /* its end must be known, to give back what it gets */
+    e = backlog_find(&q->backlog, in->seq);
+    answer_with(q, proc_defer(m), false, e && e->state == ENTRY_READY ? e : NULL);
 }
 
 /* Whether the head's bytes must be read back first. */

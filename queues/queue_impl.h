@@ -258,6 +258,8 @@ void share_leave(struct queue *q, struct peer *p);
 void share_flush(struct queue *q);
 
 /* queue_get.c */
+void on_take(struct queue *q, struct msg *m);
+void on_peek(struct queue *q, struct msg *m); /* queue_peek.c */
 void on_get(struct queue *q, struct msg *m);
 void on_given_back(struct queue *q, struct msg *m);
 void get_serve(struct queue *q); /* those that waited for a body */
