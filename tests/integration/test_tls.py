@@ -76,12 +76,8 @@ class Tls(OwnBrokers):
 
 
 class Sessions(Tls):
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = None
-
     def setUp(self):
-        self.broker = self.start(*settings())
+        self.broker = self.start(*settings(None, "debug.crash=true"))
 
     def test_versions(self):
         """1.2 and 1.3 are spoken, older ones refused."""
@@ -208,6 +204,32 @@ class Sessions(Tls):
             sock.sendall(hello[:cut])
             sock.close()
         self.still_serves(self.broker)
+
+    def test_crash(self):
+        """A connection that fails takes its session with it, and nothing else."""
+        conn = self.connect(self.broker).open()
+        name = "%s:%d -> 127.0.0.1:%d" % (conn.sock.getsockname() + (self.broker.ports["amqps"],))
+        self.assertLess(self.broker.http("POST", "/api/debug/crash",
+                                         {"process": name, "how": "segv"})[0], 300)
+        with self.assertRaises((ssl.SSLError, Eof)):
+            conn.recv_any()  # no close_notify
+        self.still_serves(self.broker)
+
+    def test_resumed(self):
+        """A client may come back with the session that it had."""
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = client_context()
+            context.minimum_version = context.maximum_version = version
+            first = self.connect(self.broker, context).open()
+
+            def resume(addr, context=context, session=first.sock.session):
+                sock = socket.create_connection(addr, timeout=DEADLINE)
+                return context.wrap_socket(sock, server_hostname="localhost", session=session)
+            again = Raw(("127.0.0.1", self.broker.ports["amqps"]), HEADER, resume)
+            self.addCleanup(again.kill)
+            again.open()
+            self.assertTrue(again.sock.session_reused)
+            again.close()
 
     def test_pika(self):
         options = pika.SSLOptions(client_context(), "localhost")

@@ -217,6 +217,42 @@ static void test_warnings(void **state)
     config_reset();
 }
 
+/* Each name once, in the order in which it was set last; what does not fit changes nothing. */
+static void test_pairs(void **state)
+{
+    static const char *const want[] = {"1 PLAIN", "3 EXTERNAL", "2 x=y"};
+    char got[64], longer[CONFIG_TEXT_MAX];
+    struct config_pair p;
+    const char *at;
+    unsigned n = 0;
+
+    (void)state;
+    config_reset();
+    at = config()->auth_mechanisms;
+    assert_false(config_pair_next(&at, &p));
+    assert_int_equal(set("auth_mechanisms.1", "PLAIN"), 0);
+    assert_int_equal(set("auth_mechanisms.2", "AMQPLAIN"), 0);
+    assert_int_equal(set("auth_mechanisms.3", "EXTERNAL"), 0);
+    assert_int_equal(set("auth_mechanisms.2", "x=y"), 0);
+    assert_int_equal(set("auth_mechanisms", "PLAIN"), -EINVAL);
+    assert_int_equal(set("auth_mechanisms.", "PLAIN"), -EINVAL);
+    assert_int_equal(set("auth_mechanisms.4", ""), -EINVAL);
+    assert_int_equal(set("auth_mechanisms.4", "a\nb"), -EINVAL);
+    memset(longer, 'a', sizeof(config()->auth_mechanisms));
+    longer[sizeof(config()->auth_mechanisms)] = '\0';
+    assert_int_equal(set("auth_mechanisms.4", longer), -EINVAL);
+    for (at = config()->auth_mechanisms; config_pair_next(&at, &p); n++) {
+        snprintf(got, sizeof(got), "%.*s %.*s", p.name_len, p.name, p.value_len, p.value);
+        assert_string_equal(got, want[n]);
+    }
+    assert_int_equal(n, 3);
+    assert_true(config_is_set("auth_mechanisms"));
+    assert_false(config_is_set("management.tcp.port"));
+    assert_int_equal(set("auth_mechanisms", "none"), 0);
+    assert_string_equal(config()->auth_mechanisms, "");
+    config_reset();
+}
+
 /* What --print-config says is a configuration that means the same. */
 static void test_print(void **state)
 {
@@ -227,7 +263,8 @@ static void test_print(void **state)
     (void)state;
     assert_int_equal(read_text("listeners.tcp.1 = [::1]:7\nloopback_users.x = true\n"
                                "vm_memory_high_watermark.relative = 0.3\nlog.level = notice\n"
-                               "load_definitions = /a b#c\nhandshake_timeout = 5s\n"),
+                               "load_definitions = /a b#c\nhandshake_timeout = 5s\n"
+                               "ssl_options.sni.*.a.b.certfile = /c d\n"),
                      0);
     f = open_memstream(&printed, &len);
     assert_non_null(f);
@@ -263,8 +300,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),
         cmocka_unit_test(test_file),     cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_files),    cmocka_unit_test(test_warnings),
-        cmocka_unit_test(test_print),
+        cmocka_unit_test(test_pairs),    cmocka_unit_test(test_files),
+        cmocka_unit_test(test_warnings), cmocka_unit_test(test_print),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

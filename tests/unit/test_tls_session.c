@@ -85,7 +85,8 @@ static ssize_t carry(struct pair *p, int to, size_t n)
     if (n > out.iov_len)
         n = out.iov_len;
     exact = malloc(n ? n : 1); /* so that a sanitizer sees a read beyond it */
-    memcpy(exact, out.iov_base, n);
+    if (n)
+        memcpy(exact, out.iov_base, n);
     r = tls_session_feed(p->end[to], exact, n, places, 3);
     free(exact);
     tls_session_written(p->end[!to], n);

@@ -1,16 +1,20 @@
-// amqplib as its users use it, promises and callbacks. The broker is in WARREN_TEST_AMQP=host:port.
+// amqplib as its users use it, promises and callbacks. The broker is in WARREN_TEST_AMQP=host:port,
+// which is a port for TLS where WARREN_TEST_CA has the file of who vouches for it.
 'use strict';
 const assert = require('node:assert');
+const fs = require('node:fs');
 const test = require('node:test');
 const amqp = require('amqplib');
 const callbackApi = require('amqplib/callback_api');
 
-const url = `amqp://guest:guest@${process.env.WARREN_TEST_AMQP}`;
+const ca = process.env.WARREN_TEST_CA;
+const options = ca ? { ca: [fs.readFileSync(ca)] } : {};
+const url = `${ca ? 'amqps' : 'amqp'}://guest:guest@${process.env.WARREN_TEST_AMQP}`;
 let names = 0;
 const fresh = () => `node-${process.pid}-${Date.now()}-${names++}`;
 
 async function withChannel(work, confirm) {
-  const conn = await amqp.connect(url);
+  const conn = await amqp.connect(url, options);
   try {
     const channel = confirm ? await conn.createConfirmChannel() : await conn.createChannel();
     await work(channel, conn);
@@ -100,7 +104,7 @@ test('cancel and consumer cancelled by delete', () => withChannel(async (ch) => 
 }));
 
 test('large bodies over many channels', async () => {
-  const conn = await amqp.connect(url);
+  const conn = await amqp.connect(url, options);
   const body = Buffer.alloc(1 << 20, 'w');
   await Promise.all(Array.from({ length: 10 }, async () => {
     const ch = await conn.createChannel();
@@ -114,12 +118,12 @@ test('large bodies over many channels', async () => {
 });
 
 test('wrong password, unknown vhost', async () => {
-  await assert.rejects(amqp.connect(url.replace('guest:guest', 'guest:wrong')), /403|ACCESS/);
-  await assert.rejects(amqp.connect(`${url}/nope`), /530|NOT_ALLOWED|ConnectionClose/);
+  await assert.rejects(amqp.connect(url.replace('guest:guest', 'guest:wrong'), options), /403|ACCESS/);
+  await assert.rejects(amqp.connect(`${url}/nope`, options), /530|NOT_ALLOWED|ConnectionClose/);
 });
 
 test('rpc with direct reply-to', async () => {
-  const conn = await amqp.connect(url);
+  const conn = await amqp.connect(url, options);
   const server = await conn.createChannel();
   const { queue } = await server.assertQueue('', { exclusive: true });
   await server.consume(queue, (msg) => {
@@ -195,7 +199,7 @@ test('topics, and an exchange bound to an exchange', () => withChannel(async (ch
 }));
 
 test('callback api', (_, done) => {
-  callbackApi.connect(url, (err, conn) => {
+  callbackApi.connect(url, options, (err, conn) => {
     assert.ifError(err);
     conn.createChannel((err2, ch) => {
       assert.ifError(err2);
