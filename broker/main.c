@@ -404,9 +404,9 @@ static void start(void)
 
 int main(int argc, char **argv)
 {
+    static sigset_t set; /* the signal thread reads it until the program has ended */
     struct exit_reason why;
     pthread_t thread;
-    sigset_t set;
     char text[512];
     int r;
 

@@ -118,7 +118,8 @@ test('large bodies over many channels', async () => {
 });
 
 test('wrong password, unknown vhost', async () => {
-  await assert.rejects(amqp.connect(url.replace('guest:guest', 'guest:wrong'), options), /403|ACCESS/);
+  const wrong = url.replace('guest:guest', 'guest:wrong');
+  await assert.rejects(amqp.connect(wrong, options), /403|ACCESS/);
   await assert.rejects(amqp.connect(`${url}/nope`, options), /530|NOT_ALLOWED|ConnectionClose/);
 });
 
