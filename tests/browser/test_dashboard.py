@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""The dashboard as an operator uses it, in Chromium."""
+import os
+import shutil
+import sys
+import unittest
+import urllib.parse
+
+from pika import spec
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import Broker, BrokerCase, fresh, needs_own_broker, wait_for
+
+try:
+    from browser import Browser, Keys
+    WHY_NOT = None if shutil.which("chromium") and shutil.which("chromedriver") else \
+        "no chromium or chromedriver"
+except ImportError as e:
+    WHY_NOT = "no selenium: %s" % e
+
+PAGES = [("overview", "Overview"), ("queues", "Queues"), ("exchanges", "Exchanges"),
+         ("connections", "Connections"), ("channels", "Channels"), ("consumers", "Consumers"),
+         ("users", "Users"), ("vhosts", "Vhosts"), ("policies", "Policies"), ("limits", "Limits"),
+         ("definitions", "Definitions"), ("processes", "Processes"), ("log", "Log"),
+         ("user/guest", "guest"), ("exchange/%2F/amq.topic", "amq.topic")]
+HOSTILE = ["<img src=x onerror=\"window.hit=1\">", "'\"`${alert(1)}",
+           "\u202eright to left \u05e9\u05dc",
+           "a/b?c#d%25&<b>bold</b>", "long " + "x" * 250]
+
+
+def link(page, *names):
+    return "#/" + "/".join([page] + [urllib.parse.quote(n, safe="") for n in names])
+
+
+@needs_own_broker
+@unittest.skipIf(WHY_NOT, WHY_NOT)
+class Dashboard(BrokerCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        try:
+            cls.browser = Browser("http://127.0.0.1:%d/" % cls.broker.mgmt[1])
+            cls.browser.login()
+        except BaseException:
+            cls.failed_here = True
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        if hasattr(cls, "browser"):
+            cls.browser.close()
+        super().tearDownClass()
+
+    def setUp(self):
+        self.browser.errors()
+
+    def tearDown(self):
+        self.assertEqual(self.browser.errors(), [])
+
+    def declare(self, name):
+        """A queue, and the connection that declared it."""
+        conn = self.opened()
+        conn.rpc(1, spec.Queue.Declare(queue=name))
+        return conn
+
+    def messages(self, name):
+        return self.broker.get("/api/queues/%2F/" + urllib.parse.quote(name, safe=""))["messages"]
+
+    def test_each_page_opens(self):
+        name = fresh("page")
+        conn = self.declare(name)
+        conn.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="its-tag"))
+        for page, heading in PAGES + [("queue/%2F/" + name, name)]:
+            with self.subTest(page):
+                self.browser.visit("#/" + page, heading)
+                self.browser.one(".live.on")
+                self.assertEqual(self.browser.all(".failed"), [])
+                self.assertEqual(self.browser.errors(), [])
+
+    def test_a_queue_by_hand(self):
+        """Declared, published to, looked at, purged and deleted, all by forms and buttons."""
+        b, name = self.browser, fresh("by hand")
+        b.visit("#/queues", "Queues")
+        b.click("button", "Declare a queue")
+        b.fill("dialog input[name=name]", name)
+        b.click("dialog button.chip", "x-message-ttl")
+        b.fill("dialog .pair input[placeholder=value]", "3600000")
+        b.click("dialog button", "Declare")
+        b.click("tbody a", name)
+        b.one("main h1", name)
+        b.one(".args .val", "3600000")
+        b.click("[role=tab]", "Publish")
+        b.fill("textarea[name=payload]", "hello <b>there</b>")
+        b.click("form.stay button", "Publish")
+        wait_for(lambda: self.messages(name) == 1, "the message in the queue")
+        b.one(".verdict", "Messages wait, and none goes out.")
+        b.click("[role=tab]", "Messages")
+        b.click("button", "Peek")
+        b.one(".message pre", "hello <b>there</b>")
+        self.assertEqual(self.messages(name), 1)
+        b.click(".heading button", "Purge")
+        b.click("dialog button", "Purge")
+        wait_for(lambda: self.messages(name) == 0, "the purge")
+        b.click(".heading button", "Delete")
+        b.click("dialog button", "Delete")
+        b.one("main h1", "Queues")
+        wait_for(lambda: self.broker.http("GET", "/api/queues/%2F/" + urllib.parse.quote(name))[0]
+                 == 404, "the queue to be gone")
+
+    def test_hostile_names(self):
+        b = self.browser
+        for name in HOSTILE:
+            with self.subTest(name):
+                self.declare(name)
+                b.visit("#/queues", "Queues")
+                b.fill(".filter", name[:20])
+                b.until(lambda n=name: b.js(
+                    "return [...document.querySelectorAll('tbody th a')].some("
+                    "a => a.textContent === arguments[0])", n), "the name in the list")
+                b.visit(link("queue", "/", name))
+                b.until(lambda n=name: b.js(
+                    "return document.querySelector('main h1').textContent === arguments[0]", n),
+                    "the name as a heading")
+                made = b.js("return document.querySelectorAll('main img, main b').length")
+                self.assertEqual(made, 0)
+                self.assertIsNone(b.js("return window.hit ?? null"))
+
+    def test_by_keyboard_alone(self):
+        b, name = self.browser, fresh("keys")
+        b.login()
+        b.js("document.activeElement.blur()")
+        b.keys("g", "q")
+        b.one("main h1", "Queues")
+        b.keys("/")
+        self.assertEqual(b.driver.switch_to.active_element.get_attribute("type"), "search")
+        b.keys(Keys.ESCAPE, "?")
+        b.one("dialog h2", "Keyboard")
+        b.keys(Keys.ESCAPE)
+        b.until(lambda: not b.all("dialog"), "the help to close")
+        for _ in range(60):
+            if b.driver.switch_to.active_element.text == "Declare a queue":
+                break
+            b.keys(Keys.TAB)
+        b.keys(Keys.ENTER)
+        b.one("dialog[open]")
+        for _ in range(60):  # The focus goes round inside.
+            focused = b.driver.switch_to.active_element
+            self.assertTrue(b.js("const f = arguments[0]; return f === document.body || "
+                                 "Boolean(f.closest('dialog'))", focused))
+            if focused.get_attribute("name") == "name":
+                break
+            b.keys(Keys.TAB)
+        b.keys(name, Keys.ENTER)
+        wait_for(lambda: self.broker.http("GET", "/api/queues/%2F/" + name)[0] == 200,
+                 "the queue that was declared")
+
+    def test_skip_link(self):
+        b = self.browser
+        b.visit("#/queues", "Queues")
+        b.js("document.getElementById('skip').focus()")
+        b.keys(Keys.ENTER)
+        self.assertEqual(b.driver.switch_to.active_element.get_attribute("id"), "main")
+
+    def test_phone(self):
+        b, name = self.browser, fresh("phone")
+        self.declare(name)
+        self.addCleanup(b.driver.execute_cdp_cmd, "Emulation.clearDeviceMetricsOverride", {})
+        b.width(360)
+        for page, heading in PAGES + [("queue/%2F/" + name, name)]:
+            with self.subTest(page):
+                b.visit("#/" + page, heading)
+                self.assertLessEqual(b.js("return document.documentElement.scrollWidth"), 360)
+        b.click("button[aria-label=Menu]")
+        b.click("nav.side a", "Queues")
+        b.one("main h1", "Queues")
+
+    def test_light_and_dark(self):
+        b = self.browser
+        ground = "return getComputedStyle(document.documentElement).backgroundColor"
+        b.scheme("light")
+        light = b.js(ground)
+        b.scheme("dark")
+        dark = b.until(lambda: b.js(ground) != light and b.js(ground), "the dark theme")
+        b.click("button[aria-label='Light theme']")
+        self.assertEqual(b.js(ground), light)
+        b.click("button[aria-label='Dark theme']")
+        self.assertEqual(b.js(ground), dark)
+        b.js("localStorage.clear(); delete document.documentElement.dataset.theme")
+        b.scheme("")
+
+    def test_killing_a_process(self):
+        b = self.browser
+        b.visit("#/processes", "Processes")
+        b.fill(".filter", "alarms")
+        b.click("tbody button.link", "alarms")
+        b.click("dialog button", "Kill")
+        b.click("dialog:last-of-type form button", "Kill")
+        b.until(lambda: b.all("dialog") == [], "the dialogs to close")
+        b.fill(".filter", "alarms")
+        b.until(lambda: b.one("tbody .badge.warn").text == "1", "the restart to be counted")
+        b.click("tbody button.link", "alarms")
+        b.until(lambda: "crash of alarms" in b.one("dialog details pre").text, "its crash report")
+        b.keys(Keys.ESCAPE)
+
+    def test_log(self):
+        b = self.browser
+        b.visit("#/log", "Log")
+        conn = self.opened()
+        port = str(conn.sock.getsockname()[1])
+        b.until(lambda: any(port in e.text for e in b.all(".log li")), "the new connection's line")
+        b.fill(".filter", "no such line")
+        b.until(lambda: b.all(".log li") == [], "no line to match")
+
+
+@needs_own_broker
+@unittest.skipIf(WHY_NOT, WHY_NOT)
+class Logins(unittest.TestCase):
+    def test_refusal_rights_and_restart(self):
+        with Broker() as broker:
+            browser = Browser("http://127.0.0.1:%d/" % broker.mgmt[1])
+            self.addCleanup(browser.close)
+            self.refused(browser)
+            self.only_management(broker, browser)
+            self.restart(broker, browser)
+
+    def refused(self, b):
+        b.driver.get(b.base)
+        b.fill("#user", "guest")
+        b.fill("#password", "wrong" + Keys.ENTER)
+        b.one(".wrong", "That user and password are not known here.")
+        self.assertEqual(b.driver.get_cookies(), [])
+
+    def only_management(self, broker, b):
+        """Sees what it may, and is told so where it may not."""
+        broker.http("PUT", "/api/users/tina", {"password": "t", "tags": "management"})
+        broker.http("PUT", "/api/permissions/%2F/tina", {"configure": "", "write": "", "read": ""})
+        b.login("tina", "t")
+        titles = [a.text for a in b.all("nav.side li a")]
+        self.assertIn("Queues", titles)
+        self.assertNotIn("Users", titles)
+        b.visit("#/users", "This page can't be shown")
+        b.visit("#/queues", "Queues")
+        b.one(".live.on")
+
+    def restart(self, broker, b):
+        b.login()
+        b.visit("#/queues", "Queues")
+        b.one(".live.on")
+        port = broker.mgmt[1]
+        broker.stop()
+        b.one(".lost")
+        broker.start(["--mgmt-port", str(port)])
+        b.one(".live.on")
+        b.until(lambda: not b.js("return document.querySelector('.lost').checkVisibility()"),
+                "the warning to go")
+
+
+if __name__ == "__main__":
+    unittest.main()
