@@ -210,6 +210,27 @@ static void on_named(struct queue *q, struct msg *m)
         on_store_named(q, m);
 }
 
+/* What those ask who look into it, or take single messages out. */
+static void on_look(struct queue *q, struct msg *m)
+{
+    switch (m->type) {
+    case QUEUE_PEEK:
+        on_peek(q, m);
+        break;
+    case QUEUE_TAKE:
+        on_take(q, m);
+        break;
+    case QUEUE_WHY:
+        on_why(q, m);
+        break;
+    case QUEUE_STAT:
+        on_stat(q, m);
+        break;
+    default:
+        proc_exit(EXIT_CRASH, 0, "unknown message 0x%x", m->type);
+    }
+}
+
 static void on_channel_message(struct queue *q, struct msg *m)
 {
     switch (m->type) {
@@ -234,23 +255,11 @@ static void on_channel_message(struct queue *q, struct msg *m)
     case QUEUE_GET:
         on_get(q, m);
         break;
-    case QUEUE_PEEK:
-        on_peek(q, m);
-        break;
-    case QUEUE_TAKE:
-        on_take(q, m);
-        break;
     case QUEUE_GIVEN_BACK:
         on_given_back(q, m);
         break;
     case QUEUE_PURGE:
         on_purge(q, m);
-        break;
-    case QUEUE_WHY:
-        on_why(q, m);
-        break;
-    case QUEUE_STAT:
-        on_stat(q, m);
         break;
     case QUEUE_SYNC:
         on_sync(q, m);
@@ -271,7 +280,7 @@ static void on_channel_message(struct queue *q, struct msg *m)
         on_tx_end(q, m);
         break;
     default:
-        proc_exit(EXIT_CRASH, 0, "unknown message %u", m->type);
+        on_look(q, m);
     }
 }
 

@@ -99,6 +99,12 @@ class Dashboard(BrokerCase):
         b.click("button", "Peek")
         b.one(".message pre", "hello <b>there</b>")
         self.assertEqual(self.messages(name), 1)
+        first = b.one(".message .nr").text
+        b.click(".message button", "Move")  # to the end of the same queue
+        b.fill("dialog input[name=name]", name)
+        b.click("dialog button", "Move")
+        b.until(lambda: b.one(".message .nr").text != first, "the message at its new place")
+        b.one(".message pre", "hello <b>there</b>")
         b.click(".heading button", "Purge")
         b.click("dialog button", "Purge")
         wait_for(lambda: self.messages(name) == 0, "the purge")

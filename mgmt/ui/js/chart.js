@@ -45,7 +45,7 @@ function scales(format) {
             beginAtZero: true,
             grid,
             suggestedMax: 1,
-            ticks: { ...ticks, maxTicksLimit: 5, callback: (v) => format(v) },
+            ticks: { ...ticks, maxTicksLimit: 5, precision: 0, callback: (v) => format(v) },
         },
     };
 }

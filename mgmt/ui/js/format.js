@@ -105,4 +105,9 @@ export function plural(n, one, many) {
     return count(n) + " " + (n === 1 ? one : many || one + "s");
 }
 
+/* 1 queue, 2 queues: of a noun in its plural. */
+export function counted(n, nouns) {
+    return count(n) + " " + (n === 1 ? nouns.replace(/s$/, "") : nouns);
+}
+
 export const none = NONE;

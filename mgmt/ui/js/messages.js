@@ -1,8 +1,8 @@
 /* Reading a queue's messages: looking at them where they lie, and taking them out. */
-import { path, post } from "./api.js";
+import { del, get, path, post, query } from "./api.js";
 import { attempt, confirm, form, toast } from "./dialog.js";
 import { fill, h } from "./dom.js";
-import { bytes, count, plural, value } from "./format.js";
+import { bytes, counted, name, plural, value } from "./format.js";
 import { button } from "./parts.js";
 
 /* Base64 as text where it is text, else as hexadecimal lines. */
@@ -48,16 +48,43 @@ function properties(m) {
     );
 }
 
+/* The fields that say where a message goes. */
+function target(queue, exchange, key) {
+    return [
+        {
+            name: "to",
+            label: "To",
+            type: "select",
+            value: exchange ? "exchange" : "queue",
+            options: [
+                ["queue", "a queue"],
+                ["exchange", "an exchange"],
+            ],
+        },
+        { name: "name", label: "Named", required: true, value: exchange || queue },
+        {
+            name: "routing_key",
+            label: "Routing key, for an exchange",
+            value: key,
+            note: "Left empty, the message keeps its own.",
+        },
+    ];
+}
+
 export class Browser {
     constructor(vhost, name) {
-        this.vhost = vhost;
-        this.name = name;
-        this.list = h("ol.messages");
+        this.where = path`queues/${vhost}/${name}`;
+        this.list = h("ol.messages", { "aria-label": "Messages" });
         this.note = h("p.empty", "Nothing looked at yet.");
+        this.more = h(
+            "div.tools",
+            { hidden: true },
+            button("Further on", () => this.go(this.next)),
+        );
         this.n = h("input", {
             type: "number",
             min: 1,
-            max: 1000,
+            max: 100,
             value: 10,
             "aria-label": "How many",
         });
@@ -65,67 +92,170 @@ export class Browser {
             "div",
             h(
                 "div.tools",
-                button("Peek", () => this.peek(), "main"),
+                button("Peek", () => this.go(0), "main"),
                 this.n,
-                h("span.quiet", "from the head; they stay where they are"),
+                h("span.quiet", "from the head; they stay as they are"),
                 h("span.gap"),
                 button("Get and remove", () => this.take()),
-                button("Move all…", () => this.moveAll()),
+                button("Move many", () => this.moveMany()),
             ),
             this.note,
             this.list,
+            this.more,
         );
     }
 
-    where(what) {
-        return path`queues/${this.vhost}/${this.name}` + "/" + what;
+    count() {
+        return Math.min(Math.max(Number(this.n.value) || 1, 1), 100);
     }
 
-    async read(ackmode) {
-        const list = await post(this.where("get"), {
-            count: Number(this.n.value) || 1,
-            ackmode,
-            encoding: "auto",
-            truncate: 50000,
-        });
-
+    show(list, words) {
         fill(
             this.list,
-            list.map((m, i) => this.one(m, i, ackmode)),
+            list.map((m, i) => this.one(m, i)),
         );
-        fill(
-            this.note,
-            list.length
-                ? plural(list.length, "message") +
-                      (ackmode === "ack_requeue_false"
-                          ? " taken out of the queue"
-                          : " from the head")
-                : "The queue is empty.",
-        );
+        fill(this.note, words);
     }
 
-    peek() {
-        return attempt(() => this.read("ack_requeue_true"));
+    /* From a message on; 0: from the head. */
+    go(from) {
+        return attempt(async () => {
+            const answer = await get(
+                this.where + "/messages" + query({ count: this.count(), from, truncate: 50000 }),
+            );
+            const n = answer.items.length;
+
+            this.from = from;
+            this.next = answer.next;
+            this.more.hidden = !answer.next;
+            this.show(
+                answer.items,
+                n
+                    ? counted(n, "messages") + " of " + counted(answer.messages_ready, "ready ones")
+                    : from
+                      ? "There is nothing further on."
+                      : "There is no ready message.",
+            );
+        });
     }
 
     async take() {
-        const n = Number(this.n.value) || 1;
+        const n = this.count();
 
         if (
-            await confirm(
+            !(await confirm(
                 "Take messages out?",
                 "Up to " +
-                    count(n) +
-                    " messages are shown here and are then " +
-                    "no longer in the queue.",
+                    plural(n, "message") +
+                    " from the head " +
+                    "are shown here and are then no longer in the queue.",
                 "Get and remove",
-            )
+            ))
         )
-            await attempt(() => this.read("ack_requeue_false"));
+            return;
+        await attempt(async () => {
+            const list = await post(this.where + "/get", {
+                count: n,
+                ackmode: "ack_requeue_false",
+                encoding: "auto",
+                truncate: 50000,
+            });
+            this.more.hidden = true;
+            this.show(
+                list,
+                list.length
+                    ? plural(list.length, "message") + " taken out of the queue"
+                    : "The queue is empty.",
+            );
+        });
     }
 
-    async moveAll() {
-        toast("not yet");
+    async remove(m) {
+        if (
+            (await confirm("Delete this message?", "It goes, for good.", "Delete")) &&
+            (await attempt(() => del(this.where + path`/messages/${m.seq}`), "Message deleted."))
+        )
+            await this.go(this.from);
+    }
+
+    async move(m) {
+        await this.send(
+            "Move this message",
+            "Move",
+            target(""),
+            (v) => post(this.where + path`/messages/${m.seq}/move`, v),
+            "It leaves its place here once it is safe there.",
+        );
+    }
+
+    async publishAgain(m) {
+        await this.send(
+            "Publish this message again",
+            "Publish",
+            target("", m.exchange || "amq.default", m.routing_key),
+            (v) => post(this.where + path`/messages/${m.seq}/republish`, v),
+            "It stays here, too.",
+        );
+    }
+
+    async moveMany() {
+        await this.send(
+            "Move messages from the head",
+            "Move",
+            [
+                ...target(""),
+                {
+                    name: "count",
+                    label: "At most so many",
+                    type: "number",
+                    value: 1000,
+                    min: 1,
+                    max: 10000,
+                },
+            ],
+            (v) => post(this.where + "/move", v),
+            "Each leaves its place here once it is safe there.",
+        );
+    }
+
+    async send(title, word, fields, work, intro) {
+        let answer = null;
+        const done = await form(
+            title,
+            fields,
+            word,
+            async ({ to, name: to_name, ...more }) => {
+                const { routing_key, ...rest } = more;
+
+                answer = await work(
+                    to === "queue"
+                        ? { queue: to_name, ...rest }
+                        : { exchange: to_name, ...(routing_key ? { routing_key } : {}), ...rest },
+                );
+            },
+            { intro },
+        );
+
+        if (!done) return;
+        toast(
+            answer && answer.moved !== undefined
+                ? counted(answer.moved, "messages") + " moved."
+                : answer && answer.routed === false
+                  ? "No queue took it: nothing is bound that matches."
+                  : "Done.",
+        );
+        await this.go(this.from || 0);
+    }
+
+    actions(m) {
+        return m.seq === undefined
+            ? null
+            : h(
+                  "span.actions",
+                  button("Move", () => this.move(m)),
+                  button("Publish again", () => this.publishAgain(m)),
+                  button("Delete", () => this.remove(m), "danger"),
+              );
     }
 
     one(m, i) {
@@ -133,12 +263,13 @@ export class Browser {
             "li.message",
             h(
                 "header",
-                h("span.nr", "#" + (i + 1)),
-                h("span.name", m.exchange === "" ? "(default)" : m.exchange),
+                h("span.nr", "#" + (m.seq ?? i + 1)),
+                h("span.name", { dir: "auto" }, name(m.exchange)),
                 h("code", m.routing_key),
                 m.redelivered && h("span.badge.warn", "redelivered"),
-                h("span.gap"),
                 h("span.quiet", bytes(m.payload_bytes)),
+                h("span.gap"),
+                this.actions(m),
             ),
             properties(m),
             h("pre", { dir: "auto", tabindex: "0" }, bodyOf(m)),

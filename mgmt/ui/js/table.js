@@ -7,7 +7,7 @@
  * its row.
  */
 import { fill, h, say } from "./dom.js";
-import { count } from "./format.js";
+import { count, counted } from "./format.js";
 import { get, query } from "./api.js";
 
 const SIZES = [25, 50, 100, 250, 500];
@@ -256,14 +256,14 @@ export class Listing {
             isSorted: true,
             empty:
                 total_count > 0
-                    ? "None of " + count(total_count) + " " + this.noun + " matches."
+                    ? "None of " + counted(total_count, this.noun) + " matches."
                     : undefined,
         });
         say(
             this.total,
             filtered_count === total_count
-                ? count(total_count) + " " + this.noun
-                : count(filtered_count) + " of " + count(total_count) + " " + this.noun,
+                ? counted(total_count, this.noun)
+                : count(filtered_count) + " of " + counted(total_count, this.noun),
         );
         this.showPager(page, page_count, filtered_count);
     }

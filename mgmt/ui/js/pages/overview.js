@@ -36,10 +36,12 @@ function chartsFor(ctx) {
         memory: make({
             title: "Memory",
             format: bytes,
-            series: [
-                { id: "mem_used", label: "Used", color: "--c4", area: true },
-                { id: "mem_limit", label: "Alarm at", color: "--c5" },
-            ],
+            series: [{ id: "mem_used", label: "Used", color: "--c4", area: true }],
+        }),
+        disk: make({
+            title: "Disk free",
+            format: bytes,
+            series: [{ id: "disk_free", label: "Free", color: "--c2", area: true }],
         }),
         objects: make({
             title: "Clients",
@@ -111,7 +113,7 @@ function gauges(totals) {
         channels: totals.object_totals.channels,
         consumers: totals.object_totals.consumers,
         mem_used: totals.memory && totals.memory.used,
-        mem_limit: totals.memory && totals.memory.limit,
+        disk_free: totals.disk && totals.disk.free,
     };
 }
 
@@ -247,7 +249,14 @@ export async function show(ctx) {
         ),
         h(
             "div.charts",
-            Object.values(charts).map((c) => h("section.card", c.node)),
+            h("section.card", charts.messages.node),
+            h("section.card", charts.rates.node),
+        ),
+        h(
+            "div.charts.small",
+            h("section.card", charts.memory.node),
+            h("section.card", charts.disk.node),
+            h("section.card", charts.objects.node),
         ),
         h("div.cards", facts(overview, node), listeners(overview), churn(overview)),
     );
