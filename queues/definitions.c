@@ -418,6 +418,18 @@ static void add_object(struct definitions *d, const char *section, json_t *o)
     json_decref(o);
 }
 
+static json_t *first_tags(void)
+{
+    const struct config_names *tags = &config()->default_tags;
+    json_t *ret = json_array();
+
+    if (!tags->is_set)
+        (void)json_array_append_new(ret, json_string("administrator"));
+    for (uint32_t i = 0; i < tags->n; i++) /* as everywhere here: fails only without memory */
+        (void)json_array_append_new(ret, json_string(tags->at[i]));
+    return ret;
+}
+
 static void add_first_user(struct definitions *d, uint32_t salt)
 {
     const struct config *c = config();
@@ -428,11 +440,12 @@ static void add_first_user(struct definitions *d, uint32_t salt)
     password_make_quick(c->default_pass, strlen(c->default_pass), salt, &password);
     algorithm = password_format(&password, hash);
     add_object(d, "users",
-               json_pack("{ss ss ss s[s] s{}}", "name", c->default_user, "password_hash", hash,
-                         "hashing_algorithm", algorithm, "tags", "administrator", "limits"));
+               json_pack("{ss ss ss so s{}}", "name", c->default_user, "password_hash", hash,
+                         "hashing_algorithm", algorithm, "tags", first_tags(), "limits"));
     add_object(d, "permissions",
                json_pack("{ss ss ss ss ss}", "user", c->default_user, "vhost", c->default_vhost,
-                         "configure", ".*", "write", ".*", "read", ".*"));
+                         "configure", c->default_configure, "write", c->default_write, "read",
+                         c->default_read));
 }
 
 void definitions_add_first(struct definitions *d, const struct definitions_first *what)

@@ -42,7 +42,7 @@ void config_defaults(struct config_whole *w)
     for (size_t i = 0; i < config_n_keys; i++) {
         const struct config_key *k = &config_keys[i];
 
-        if (k->type == KEY_NAMES) {
+        if (k->type == KEY_NAMES && *k->initial) {
             (void)config_parse(&w->values, k, k->initial, "true", text, sizeof(text));
         } else if (k->type == KEY_LISTENERS && *k->initial) {
             (void)config_parse(&w->values, k, "default", k->initial, text, sizeof(text));

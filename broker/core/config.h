@@ -31,6 +31,7 @@ struct config_listeners {
 };
 
 struct config_names {
+    bool is_set; /* somebody said something of it, if only that there are none */
     uint32_t n;
     char at[CONFIG_NAMES_MAX][256];
 };
@@ -87,7 +88,10 @@ struct config {
     uint64_t vhost_max_connections, vhost_max_queues, user_max_connections, user_max_channels;
     uint64_t tx_max_operations, tx_max_bytes; /* of what a transaction gathers */
     struct config_names loopback_users;
-    char default_user[256], default_pass[256], default_vhost[256]; /* of a first start */
+    char default_user[256], default_pass[256], default_vhost[256];      /* of a first start */
+    char default_configure[256], default_write[256], default_read[256]; /* that user's rights */
+    struct config_names default_tags;                                   /* not set: administrator */
+    uint64_t auth_backend;                                              /* there is one */
     char load_definitions[CONFIG_TEXT_MAX]; /* file taken in at each start; empty: none */
     double memory_relative; /* of the machine's memory, where memory_absolute is 0 */
     uint64_t memory_absolute, memory_total; /* bytes; total 0: what machine and cgroup give */

@@ -273,16 +273,18 @@ static int parse_names(struct config *c, const struct config_key *k, const char 
 {
     struct config_names *names = field(c, k);
     uint32_t at = find_name(names, rest);
-    bool is_true = !strcmp(value, "true");
+    bool is_true = !strcmp(value, "true"), is_none = !*rest && !strcmp(value, "none");
 
-    if (!*rest && !strcmp(value, "none")) {
+    if (is_none) {
         memset(names, 0, sizeof(*names));
+        names->is_set = true;
         return 0;
     }
     if (!*rest || (!is_true && strcmp(value, "false"))) {
         snprintf(text, size, "%s: '%s' is neither true nor false", k->name, value);
         return -EINVAL;
     }
+    names->is_set = true;
     if (!is_true && at < names->n)
         drop_name(names, at);
     if (!is_true || at < names->n)
@@ -393,6 +395,8 @@ static bool show_list(const struct config *c, const struct config_key *k, unsign
     int len = (int)strlen(k->name) - 1;
     uint32_t n = k->type == KEY_LISTENERS ? l->n : names->n;
 
+    if (k->type == KEY_NAMES && !names->is_set)
+        return false;
     if (n == 0 && i == 0)
         snprintf(out, size, "%.*s = none", len - 1, k->name);
     else if (i >= n)

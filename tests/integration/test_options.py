@@ -95,6 +95,25 @@ class Options(unittest.TestCase):
             with Broker(["--config", f.name, "--set", "heartbeat=9"]) as broker:
                 self.assertEqual(broker.raw().tune.heartbeat, 9)
 
+    def test_first_user(self):
+        """Who is made at the first start, with which tags and rights."""
+        with Broker(["--set", "default_user=ops", "--set", "default_pass=secret",
+                     "--set", "default_user_tags.monitoring=true",
+                     "--set", "default_permissions.write=^w"]) as broker:
+            def get(path):
+                status, value = broker.http("GET", path, user="ops", password="secret")
+                self.assertEqual(status, 200, value)
+                return value
+            self.assertEqual(get("/api/whoami")["tags"], ["monitoring"])
+            broker.raw(user="ops", password="secret").close()
+            self.assertEqual(broker.http("GET", "/api/users", user="ops", password="secret")[0],
+                             401)
+            conn = broker.raw(user="ops", password="secret")
+            conn.channel(1)
+            conn.publish(1, "amq.direct", "k")
+            conn.expect_close(1, 403)
+            conn.close()
+
     def test_both_families(self):
         """Without --bind all addresses are served, IPv4 and IPv6."""
         with Broker(["--bind", "0.0.0.0"]) as broker:
