@@ -109,6 +109,8 @@ class Browse(BrokerCase):
         name, to = self.queue(10), self.queue()
         self.broker.stop()
         self.broker.start()
+        for queue in (name, to):
+            wait_for(lambda queue=queue: self.ask("GET", queue)["state"] == "running", "it to run")
         self.assertEqual(self.payloads(name), [str(i) for i in range(10)])
         page = self.ask("GET", name + "/messages?count=4")
         page = self.ask("GET", name + "/messages?count=4&from=%d" % page["next"])
