@@ -8,7 +8,7 @@
  *
  * Messages in: NODE_AWAIT, NODE_CHANGE; ACCESS_UPGRADE; answers of the store, access, the
  * supervisor of vhosts and registries.
- * Out: STORE_LOAD, STORE_WRITE, ACCESS_SET, ACCESS_SYNC, ACCESS_SWEEP, VHOST_RECHECK,
+ * Out: STORE_LOAD, STORE_WRITE, ACCESS_BEGIN, ACCESS_SET, ACCESS_SYNC, ACCESS_SWEEP, VHOST_RECHECK,
  * REGISTRY_*_DECLARE, REGISTRY_BIND, REGISTRY_POLICIES.
  * Monitors: access and the supervisor of vhosts. The store is needed at the start and for changes:
  * if it dies under a call, it is awaited and all is loaded again.
@@ -258,6 +258,7 @@ void node_tell_fact(proc_id access, const struct definition *d, bool remove)
 static void tell_access(struct node *n, proc_id access)
 {
     n->access_monitor = proc_monitor(access);
+    proc_send(access, msg_new(ACCESS_BEGIN, sizeof(struct msg), NULL));
     for (size_t i = 0; i < n->stored->n; i++)
         node_tell_fact(access, &n->stored->v[i], false);
     n->sweep = proc_call(access, msg_new(ACCESS_SWEEP, sizeof(struct msg), NULL), PROC_NO_TIMEOUT);

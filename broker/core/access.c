@@ -1,8 +1,9 @@
 /*
  * The access process: takes facts into the tables, and answers logins.
  *
- * Messages in: ACCESS_SET, ACCESS_SYNC, ACCESS_SWEEP from node; ACCESS_LOGIN from anybody; answers
- * of access_hash. Out: ACCESS_SWEPT, ACCESS_LOGGED; ACCESS_HASH to access_hash; ACCESS_UPGRADE.
+ * Messages in: ACCESS_BEGIN, ACCESS_SET, ACCESS_SWEEP, ACCESS_SYNC from node; ACCESS_LOGIN from
+ * anybody; answers of access_hash.
+ * Out: ACCESS_SWEPT, ACCESS_LOGGED; ACCESS_HASH to access_hash; ACCESS_UPGRADE to node.
  *
  * The tables outlive a restart of this process. What node told a dead run may be lost: node sees
  * its end and tells all again.
@@ -25,7 +26,7 @@
 #include "broker/runtime/alloc.h"
 
 struct access {
-    uint32_t mark; /* of the facts set since the last sweep */
+    uint32_t mark; /* of the facts set since the last BEGIN */
     struct logins logins;
 };
 
@@ -105,7 +106,7 @@ static void on_set(struct access *a, const struct msg_access_set *m)
 
 static void on_sweep(struct access *a, struct msg *m)
 {
-    unsigned n = facts_sweep(a->mark++);
+    unsigned n = facts_sweep(a->mark);
 
     if (n > 0)
         log_info("access: %u facts were no longer true", n);
@@ -131,6 +132,9 @@ static void access_handle(void *state, struct msg *m)
     switch (m->type) {
     case ACCESS_SET:
         on_set(a, MSG_OF(struct msg_access_set, m));
+        break;
+    case ACCESS_BEGIN:
+        a->mark++;
         break;
     case ACCESS_SWEEP:
         on_sweep(a, m);

@@ -74,7 +74,8 @@ void access_each_vhost(void (*fn)(void *ctx, const char *vhost), void *ctx);
 
 enum {
     ACCESS_SET = 0x520, /* cast, node to access: a fact is there, or is no more */
-    ACCESS_SWEEP,       /* call, node to access: what was not set since the last one goes */
+    ACCESS_BEGIN,       /* cast, node to access: from here on all facts are set once more */
+    ACCESS_SWEEP,       /* call, node to access: what was not set since BEGIN goes */
     ACCESS_SWEPT,       /* reply: all is visible */
     ACCESS_LOGIN,       /* call, anybody to access; drop wipes the password */
     ACCESS_LOGGED,      /* reply */
