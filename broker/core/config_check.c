@@ -28,16 +28,33 @@ static int check_log_file(const struct config *c, char *text, size_t size)
     return 0;
 }
 
+struct place {
+    const struct config_listener *at;
+    const char *kind;
+};
+
+static unsigned take_places(struct place *to, const struct config_listeners *l, const char *kind)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        to[i] = (struct place){&l->at[i], kind};
+    return l->n;
+}
+
 static int check_listeners(const struct config *c, char *text, size_t size)
 {
-    for (uint32_t i = 0; i < c->tcp.n; i++) {
-        for (uint32_t j = 0; j < i; j++) {
-            const struct config_listener *a = &c->tcp.at[i], *b = &c->tcp.at[j];
+    struct place place[2 * CONFIG_LISTENERS_MAX];
+    unsigned n = take_places(place, &c->tcp, "tcp");
 
-            if (!a->port || a->port != b->port || strcmp(a->address, b->address))
+    n += take_places(place + n, &c->ssl, "ssl");
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            const struct place *a = &place[i], *b = &place[j];
+
+            if (!a->at->port || a->at->port != b->at->port ||
+                strcmp(a->at->address, b->at->address))
                 continue;
-            snprintf(text, size, "listeners.tcp.%s: the same as listeners.tcp.%s", a->name,
-                     b->name);
+            snprintf(text, size, "listeners.%s.%s: the same as listeners.%s.%s", a->kind,
+                     a->at->name, b->kind, b->at->name);
             return -EINVAL;
         }
     }

@@ -337,6 +337,9 @@ static const struct {
 } foreign[] = {
     {"auth_", CONFIG_REFUSED},
     {"amqp1_0.", CONFIG_REFUSED},
+    {"ssl_options.crl_", CONFIG_REFUSED},
+    {"ssl_options.psk_", CONFIG_REFUSED},
+    {"management.ssl.crl_", CONFIG_REFUSED},
     {"anonymous_login_", CONFIG_REFUSED},
     {"default_users.", CONFIG_REFUSED},
     {"definitions.", CONFIG_REFUSED},
@@ -409,6 +412,17 @@ static const struct {
     {"quorum_", CONFIG_IGNORED},
     {"raft.", CONFIG_IGNORED},
     {"reverse_dns_lookups", CONFIG_IGNORED},
+    {"ssl_handshake_timeout", CONFIG_IGNORED}, /* it is part of handshake_timeout */
+    {"ssl_options.bypass_pem_cache", CONFIG_IGNORED},
+    {"ssl_options.client_renegotiation", CONFIG_IGNORED}, /* nobody may renegotiate */
+    {"ssl_options.hibernate_after", CONFIG_IGNORED},
+    {"ssl_options.honor_ecc_order", CONFIG_IGNORED},
+    {"ssl_options.log_level", CONFIG_IGNORED},
+    {"ssl_options.reuse_session", CONFIG_IGNORED},
+    {"ssl_options.secure_renegotiate", CONFIG_IGNORED},
+    {"management.ssl.client_renegotiation", CONFIG_IGNORED},
+    {"management.ssl.honor_ecc_order", CONFIG_IGNORED},
+    {"management.ssl.secure_renegotiate", CONFIG_IGNORED},
     {"statistics.", CONFIG_IGNORED},
     {"tcp_listen_options.", CONFIG_IGNORED},
     {"vm_memory_calculation_strategy", CONFIG_IGNORED},

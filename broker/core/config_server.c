@@ -16,10 +16,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/activation.h"
 #include "broker/core/config_impl.h"
 #include "broker/core/log.h"
 #include "broker/core/tls.h"
 #include "broker/runtime/region.h"
+#include "broker/runtime/world.h"
 
 struct config_server {
     struct config_whole *draft; /* process memory: too much for a stack */
@@ -149,6 +151,18 @@ static void answer(struct msg *m, const char *what, int r, const char *text)
     proc_reply(m, &done->hdr);
 }
 
+/* sd_notify(3): what was reloaded when, for who waits until it is done. */
+static void notify(bool begins)
+{
+    RUNTIME_REGION();
+
+    if (begins)
+        activation_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
+                          (unsigned long long)(world()->now_ns() / 1000));
+    else
+        activation_notify("READY=1");
+}
+
 static void handle(void *state, struct msg *m)
 {
     struct config_server *s = state;
@@ -158,9 +172,11 @@ static void handle(void *state, struct msg *m)
     switch (m->type) {
     case CONFIG_RELOAD:
         log_info("configuration: reading it again");
+        notify(true);
         r = reload(s->draft, text, sizeof(text));
         answer(m, "reading it again", r, text);
         tls_reload(); /* certificates of the same names may be others */
+        notify(false);
         break;
     case CONFIG_CHANGE:
         r = change(s->draft, MSG_OF(struct msg_config_change, m), text, sizeof(text));

@@ -25,6 +25,8 @@
 #include "broker/runtime/table.h"
 
 enum {
+    DAY_S = 86400,
+    SOON_S = 14 * DAY_S,
     LOOK_US = 5 * 1000 * 1000,
     WATCHERS_MAX = 16,
     LISTED_MAX = 64, /* certificates; the rest of a long list of trusted ones is not told of */
@@ -225,6 +227,21 @@ static void tell_watchers(struct certificates *c)
     c->n_watchers = 0;
 }
 
+static void warn_of_end(const struct shown *s)
+{
+    int64_t now = proc_wall_ms() / 1000;
+
+    for (unsigned i = 0; i < s->n_listed; i++) {
+        const struct tls_certificate *c = &s->listed[i].c;
+
+        if (c->not_after < now)
+            log_warn("certificates: %s in %s has expired", c->subject, c->path);
+        else if (c->not_after < now + SOON_S)
+            log_warn("certificates: %s in %s expires in %lld days", c->subject, c->path,
+                     (long long)((c->not_after - now) / DAY_S));
+    }
+}
+
 static void take_in(struct certificates *c)
 {
     uint64_t generation = tls_generation();
@@ -239,6 +256,7 @@ static void take_in(struct certificates *c)
     s->generation = generation + 1;
     table_put(facts(), "", 0, s);
     log_info("certificates: %u read", s->n_listed);
+    warn_of_end(s);
     tell_watchers(c);
 }
 

@@ -264,6 +264,9 @@ class Systemd(OwnBrokers):
         broker = self.launch()
         self.assertIn("STATUS=Serving", "".join(self.expect("READY=1")))
         broker.raw().close()
+        broker.proc.send_signal(signal.SIGHUP)
+        self.assertRegex(self.expect("RELOADING=1")[-1], r"\nMONOTONIC_USEC=\d+")
+        self.expect("READY=1")
         broker.proc.send_signal(signal.SIGTERM)
         self.expect("STOPPING=1")
 

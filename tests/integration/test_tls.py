@@ -397,12 +397,21 @@ class Files(Tls):
                 (settings(None, "ssl_options.versions.1=tlsv1.1"), "tlsv1.1"),
                 (settings(None, "ssl_options.ciphers.1=NO-SUCH"), "NO-SUCH"),
                 (settings(None, "ssl_options.verify=perhaps"), "verify_peer"),
-                (settings(None, "ssl_options.sni.x=y"), "NAME.certfile")):
+                (settings(None, "ssl_options.sni.x=y"), "NAME.certfile"),
+                (settings(None, "ssl_options.crl_check=true"), "not supported"),
+                (settings(None, "listeners.tcp.a=127.0.0.1:15999",
+                          "listeners.ssl.b=127.0.0.1:15999"), "the same as")):
             with self.assertRaises(StartError) as caught:
                 self.start(*more)
             self.assertEqual(caught.exception.code, 1)
             self.assertIn(why, caught.exception.text)
-        self.still_serves(self.start(*settings(locked, "ssl_options.password=geheim")))
+        self.still_serves(self.start(*settings(locked, "ssl_options.password=geheim",
+                                               "ssl_options.honor_ecc_order=true")))
+
+    def test_end(self):
+        """A certificate that ends soon is told of."""
+        broker = self.start(*settings(CA.make("short", days=3)))
+        self.assertRegex(broker.log(), r"short\.pem expires in [23] days")
 
     def test_ciphers(self):
         broker = self.start(*settings(None, "ssl_options.versions.1=tlsv1.2",
