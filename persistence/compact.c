@@ -2,9 +2,10 @@
  * Compaction: what a queue has in many small pieces, or in segments that are mostly settled, is
  * written again into segments that are its own.
  *
- * A step takes extents of one queue that follow each other, writes what is live of them as a new
- * segment, and settles it where it was, in one transaction. So a segment goes when the last queue
- * has left it, and a message is always in exactly one place.
+ * A move takes extents of one queue that follow each other, writes what is live of them as a new
+ * segment, and settles it where it was. A step makes some moves in one transaction: queues that
+ * were written to together leave the same segments, and what is noted of these is written once. So
+ * a segment goes when the last queue has left it, and a message is always in exactly one place.
  *
  * A record that several queues share is written for each of those that leave: hence only segments
  * are left for their settled bytes that have more of these than of live ones, and for their small
@@ -225,7 +226,7 @@ static int move_on(struct db *db, const struct move *m)
                         .n_live = in->count};
     index_move(db, m->queue, m->at, m->n, &e);
     db->has_segment = true;
-    return db_commit(db);
+    return 0;
 }
 
 uint64_t db_next_segment(const struct db *db)
@@ -236,15 +237,21 @@ uint64_t db_next_segment(const struct db *db)
 int db_compact_step(struct db *db, const struct db_compact *how, uint64_t *ret_bytes)
 {
     struct move m;
-    int r;
+    int found, r = 0;
 
     *ret_bytes = 0;
     if (sql_in_transaction(db->sql) || db->policy.n_items > 0 || db->dirty)
         return -EBUSY;
-    r = find_move(db, how, &m);
-    if (r <= 0)
-        return r == -EAGAIN ? 1 : r;
-    *ret_bytes = m.bytes;
-    r = move_on(db, &m);
-    return r < 0 ? db_fail(db, r) : 1;
+    for (uint32_t n = 0; n == 0 || n < how->max_moves; n++) {
+        found = find_move(db, how, &m);
+        if (found != 1)
+            break;
+        *ret_bytes += m.bytes;
+        r = move_on(db, &m);
+        if (r < 0)
+            return db_fail(db, r);
+    }
+    if (db->has_segment)
+        r = db_commit(db);
+    return r < 0 ? r : found != 0;
 }

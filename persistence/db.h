@@ -258,14 +258,15 @@ void db_release_memory(struct db *db);
 struct db_compact {
     uint64_t below;       /* only segments with an id below this one */
     uint32_t min_extents; /* so many small pieces are worth it */
-    uint32_t max_scan;    /* pieces that are looked at in one step */
+    uint32_t max_scan;    /* pieces that are looked at for one move */
+    uint32_t max_moves;   /* segments of up to 256 KiB written in one step; one at least */
 };
 
 /* The id that the next segment will have: those of now are below it. */
 uint64_t db_next_segment(const struct db *db);
 
 /*
- * Looks for the next such pieces and writes up to 256 KiB of one queue anew: one commit of its own.
+ * Looks for the next such pieces and writes them anew, max_moves times: one commit of its own.
  * *ret_bytes: how many it wrote. 1: there may be more; 0: all queues were looked through since the
  * last 0. Not while something waits for a commit (-EBUSY).
  */

@@ -8,8 +8,11 @@
 #include "persistence/store_internal.h"
 
 #define MAX_SCAN     4096
+#define MAX_MOVES    8
+#define STEP_US      10000
 #define PAUSE_FACTOR 4 /* a pause lasts so many times the step before it */
 #define PAUSE_MIN_US 10000
+#define BYTES_A_US   32 /* at most so many are written anew, wherever the disk is quick */
 
 struct store_tuning store_tuning = {
     .cold_us = 10 * 1000 * 1000, .still_us = 10 * 1000 * 1000, .min_extents = 8};
@@ -37,10 +40,20 @@ void store_compact_later(struct store *st)
         st->compact_due_us = proc_now_us() + store_tuning.cold_us;
 }
 
+/* As many in one step as take about 10 ms. */
+static uint32_t next_moves(uint32_t moves, uint64_t took_us)
+{
+    if (took_us > STEP_US && moves > 1)
+        return moves / 2;
+    return took_us < STEP_US / 2 && moves < MAX_MOVES ? moves + 1 : moves;
+}
+
 void store_compact_go_on(struct store *st)
 {
-    const struct db_compact how = {
-        .below = st->compact_below, .min_extents = store_tuning.min_extents, .max_scan = MAX_SCAN};
+    const struct db_compact how = {.below = st->compact_below,
+                                   .min_extents = store_tuning.min_extents,
+                                   .max_scan = MAX_SCAN,
+                                   .max_moves = st->compact_moves};
     uint64_t before = proc_now_us(), now, bytes, pause;
     int r;
 
@@ -55,7 +68,10 @@ void store_compact_go_on(struct store *st)
     now = proc_now_us();
     st->compact_wrote = st->compact_wrote || bytes > 0;
     st->n_compacted += bytes;
+    st->compact_moves = next_moves(st->compact_moves, now - before);
     pause = (now - before) * PAUSE_FACTOR;
+    if (pause < bytes / BYTES_A_US)
+        pause = bytes / BYTES_A_US;
     st->compact_due_us = now + (pause > PAUSE_MIN_US ? pause : PAUSE_MIN_US);
     if (r == 0)
         end_round(st, now);

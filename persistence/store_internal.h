@@ -49,6 +49,7 @@ struct store {
     uint32_t backup_pages;   /* of a step that takes about 10 ms */
     uint64_t compact_due_us; /* of the next step or round of compaction; UINT64_MAX: none */
     uint64_t compact_below, compact_mark; /* ids of segments: old enough; and in the next round */
+    uint32_t compact_moves;               /* of a step that takes about 10 ms */
     uint64_t n_compacted;                 /* bytes */
     uint64_t trim_due_us;                 /* of the next step; UINT64_MAX: none */
     uint32_t trim_pieces;                 /* of a step that takes about 10 ms */

@@ -296,7 +296,8 @@ static inline int model_step(struct model *m, struct db *db)
     } else {
         const struct db_compact how = {.below = m->seed % 2 ? UINT64_MAX : 30,
                                        .min_extents = 1 + (uint32_t)(m->seed % 3),
-                                       .max_scan = 1 + (uint32_t)(m->seed % 100)};
+                                       .max_scan = 1 + (uint32_t)(m->seed % 100),
+                                       .max_moves = (uint32_t)(m->seed % 5)};
 
         r = db_compact_step(db, &how, &id);
     }

@@ -156,8 +156,10 @@ static void all_stays_as_it_is(void **state)
 
         assert_int_equal(model_open(m, VFS, &db), 0);
         for (uint32_t step = 1; step <= 500; step++) {
-            const struct db_compact how = {
-                .below = UINT64_MAX, .min_extents = 1 + step % 3, .max_scan = 1 + step % 40};
+            const struct db_compact how = {.below = UINT64_MAX,
+                                           .min_extents = 1 + step % 3,
+                                           .max_scan = 1 + step % 40,
+                                           .max_moves = step % 5};
             uint64_t bytes;
 
             assert_int_equal(model_step(m, db), 0);
