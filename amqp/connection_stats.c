@@ -74,8 +74,8 @@ static enum connection_show show_of(const struct connection *c)
 }
 
 /* Adds to the node's what has come since the last turn. */
-static void set_bytes(struct connection_stats *s, _Atomic uint64_t *shown, uint64_t now,
-                      enum churn_stat of_node)
+static void set_sum(struct connection_stats *s, _Atomic uint64_t *shown, uint64_t now,
+                    enum churn_stat of_node)
 {
     stat_add(&s->slot.node->churn[of_node], now - stat_get(shown));
     stat_set(shown, now);
@@ -87,10 +87,10 @@ void connection_show_turn(struct connection *c)
 
     if (!s)
         return;
-    set_bytes(s, &s->recv_bytes, c->read_bytes, BYTES_RECEIVED);
-    set_bytes(s, &s->send_bytes, output_position(&c->out), BYTES_SENT);
-    stat_set(&s->recv_count, c->n_reads);
-    stat_set(&s->send_count, c->n_writes);
+    set_sum(s, &s->recv_bytes, c->read_bytes, BYTES_RECEIVED);
+    set_sum(s, &s->send_bytes, output_position(&c->out), BYTES_SENT);
+    set_sum(s, &s->recv_count, c->n_reads, PACKETS_RECEIVED);
+    set_sum(s, &s->send_count, c->n_writes, PACKETS_SENT);
     stat_set(&s->send_pending, c->out.pending);
     stat_set(&s->channels, c->n_living);
     stat_set(&s->show, show_of(c));

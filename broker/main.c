@@ -245,7 +245,7 @@ static bool probe_listener(void *ctx, const struct listener_plan *plan)
         world_real.net->close(fd);
     else if (plan->is_unix)
         probe_path(plan);
-    else
+    else if (!plan->is_metrics) /* the broker serves without them */
         probe_port(plan);
     return true;
 }
@@ -367,7 +367,7 @@ static void block_signals(sigset_t *ret)
 static bool print_port(void *ctx, const struct listener_plan *plan)
 {
     (void)ctx;
-    if (!plan->is_unix && strcmp(plan->id, "amqp") && strcmp(plan->id, "http"))
+    if (!plan->is_unix && !plan->is_metrics && strcmp(plan->id, "amqp") && strcmp(plan->id, "http"))
         printf(" %s=%u", plan->id, listeners_port(plan->id));
     return true;
 }

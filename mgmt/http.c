@@ -48,6 +48,7 @@ struct job {
 struct http {
     struct web *web;
     uint16_t port;
+    bool is_metrics;       /* the port for metrics alone */
     proc_ref certificates; /* other ones, or who tells of them, are awaited; 0: not with TLS */
     unsigned n_jobs, n_streams;
     uint64_t n_requests, n_failed;
@@ -103,6 +104,7 @@ static void on_request(struct http *h, struct msg_http_request *m)
                                            .flags = PROC_MONITOR,
                                            .scheduler = SCHED_SAME});
     j->timer = proc_timer_coarse(JOB_US);
+    m->is_metrics = h->is_metrics;
     h->n_jobs++;
     PROC_SEND(j->worker, m);
 }
@@ -304,6 +306,7 @@ static void http_init(void *state, const void *arg)
     char name[LISTENER_ID_SIZE + 8];
     int r;
 
+    h->is_metrics = plan->is_metrics;
     h->web = new_web();
     if (!h->web)
         proc_exit(EXIT_CRASH, -ENOMEM, "no event loop or no memory for HTTP");
@@ -317,8 +320,9 @@ static void http_init(void *state, const void *arg)
     if (r < 0)
         proc_exit(EXIT_CRASH, r, "cannot listen on port %u: %s", h->port, strerror(-r));
     listeners_tell(plan->id, plan->address, h->port);
-    log_info("management listens on %s port %u%s", *plan->address ? plan->address : "all addresses",
-             h->port, plan->has_tls ? ", with TLS" : "");
+    log_info("%s on %s port %u%s", plan->is_metrics ? "metrics are served" : "management listens",
+             *plan->address ? plan->address : "all addresses", h->port,
+             plan->has_tls ? ", with TLS" : "");
     snprintf(name, sizeof(name), "mgmt_%s", plan->id);
     proc_set_name(name);
     CHECK(proc_register(name) == 0);

@@ -33,6 +33,7 @@ struct msg_http_request { /* drop frees the strings and the body */
     struct msg hdr;
     uint64_t id; /* the event loop's name for it */
     enum http_method method;
+    bool is_metrics;     /* it came to the port for metrics, where nobody logs in */
     bool is_loopback;    /* the peer's address is of this machine */
     bool is_foreign;     /* a browser says that another site's page asks */
     char peer[64];       /* the client's address */

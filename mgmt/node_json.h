@@ -11,6 +11,8 @@
 /* The release whose behaviour tools may expect here. */
 #define RABBITMQ_VERSION "3.10.8"
 
+enum { PROCESSES_MOST = 1 << 24 }; /* slots that a process's id can name */
+
 /* Who listens where. */
 json_t *node_listeners_json(const char *node);
 /* The HTTP listeners. */

@@ -146,7 +146,10 @@ static void free_foreign(void *arg)
 
     text_fini(&f->out);
     cells_fini(&f->cells);
+    cells_fini(&f->exchanges);
     stat_slots_fini(&f->slots);
+    stat_slots_fini(&f->connections);
+    stat_slots_fini(&f->channels);
     list_free(f->list);
     json_decref(f->body);
     json_decref(f->value);
@@ -202,6 +205,21 @@ static __attribute__((noreturn)) void answer_options(struct request *r, unsigned
     request_respond(r, response);
 }
 
+/* Who may reach this port may see all that is there. */
+static void serve_metrics(struct request *r)
+{
+    unsigned allow = 0;
+
+    r->tags = VIEW_MONITORING;
+    if (path_split(r->m->path, &r->path))
+        r->view = views_find(&r->path, r->m->method, &allow);
+    if (!r->view && allow)
+        refuse_method(r, allow);
+    if (!r->view || !(r->view->flags & VIEW_METRICS))
+        request_fail_not_found(r);
+    r->view->start(r);
+}
+
 static void on_request(struct request *r, struct msg_http_request *m)
 {
     unsigned allow = 0;
@@ -210,6 +228,10 @@ static void on_request(struct request *r, struct msg_http_request *m)
     proc_keep(&m->hdr);
     r->m = m;
     name_node(r->node, sizeof(r->node));
+    if (m->is_metrics) {
+        serve_metrics(r);
+        return;
+    }
     if (!path_split(m->path, &r->path))
         r->path.n = 0;                  /* nobody's, after the login */
     else if (m->method == HTTP_OPTIONS) /* a browser asks so before it asks with a login */

@@ -31,8 +31,9 @@ enum view_tags {
 };
 
 enum view_flags {
-    VIEW_OPEN = 1 << 0,  /* for all, without a login; `tags` is not looked at */
-    VIEW_DEBUG = 1 << 1, /* is there only when debug.crash is on */
+    VIEW_OPEN = 1 << 0,    /* for all, without a login; `tags` is not looked at */
+    VIEW_DEBUG = 1 << 1,   /* is there only when debug.crash is on */
+    VIEW_METRICS = 1 << 3, /* also on the port for metrics, for all; nothing else is there */
     /*
      * The path's third segment is a vhost: it is there (else 404), who asks may see it (GET) or
      * open it (else 401), and request.vhost names it.
@@ -56,6 +57,8 @@ struct foreign { /* what is no process memory; given back when the process ends 
     struct text out;
     struct cells cells;
     struct stat_slots slots; /* those that are gone through now */
+    struct cells exchanges;  /* view_metrics: as cells of queues */
+    struct stat_slots connections, channels;
     struct list *list;
     json_t *value;         /* that is shown: request_finish_json */
     json_t *body;          /* request_body */

@@ -16,8 +16,6 @@
 #include "mgmt/sampled.h"
 #include "mgmt/views.h"
 
-enum { PROCESSES_MOST = 1 << 24 /* slots that a process's id can name */ };
-
 static void add_limits(json_t *to)
 {
     struct alarms_measured m;

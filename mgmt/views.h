@@ -22,6 +22,7 @@ extern const struct view views_live[];
 extern const struct view views_log[];
 extern const struct view views_messages[];
 extern const struct view views_node_facts[];
+extern const struct view views_metrics[];
 extern const struct view views_nodes[];
 extern const struct view views_overview[];
 extern const struct view views_parameters[];

@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/stats.h"
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/world.h"
 #include "persistence/commit_policy.h"
@@ -100,9 +101,21 @@ static void answer(struct msg *request)
     msg_drop(request);
 }
 
+static void count_group(struct store *st, uint64_t operations)
+{
+    uint64_t written, syncs;
+
+    db_wal_written(st->db, &written, &syncs);
+    store_stats_group(operations, written - st->counted_bytes, syncs - st->counted_syncs,
+                      st->commit_us);
+    st->counted_bytes = written;
+    st->counted_syncs = syncs;
+}
+
 void store_commit(struct store *st)
 {
     uint64_t before = store_now_us(), group = db_group(st->db);
+    struct db_pending pending = db_pending(st->db);
     int r = db_commit(st->db);
 
     if (r < 0)
@@ -112,6 +125,7 @@ void store_commit(struct store *st)
         store_compact_later(st);
         store_trim_later(st);
         st->commit_us = store_now_us() - before;
+        count_group(st, (uint64_t)pending.adds + pending.acks);
     }
     st->is_due = false;
     tell_queues(st);

@@ -48,12 +48,13 @@ struct store {
     uint64_t backup_told_us; /* when who asked was told of the progress */
     uint32_t backup_pages;   /* of a step that takes about 10 ms */
     uint64_t compact_due_us; /* of the next step or round of compaction; UINT64_MAX: none */
-    uint64_t compact_below, compact_mark; /* ids of segments: old enough; and in the next round */
-    uint32_t compact_moves;               /* of a step that takes about 10 ms */
-    uint64_t n_compacted;                 /* bytes */
-    uint64_t trim_due_us;                 /* of the next step; UINT64_MAX: none */
-    uint32_t trim_pieces;                 /* of a step that takes about 10 ms */
-    bool is_compacting, compact_wrote;    /* in a round; which has written something */
+    uint64_t compact_below, compact_mark;  /* ids of segments: old enough; and in the next round */
+    uint32_t compact_moves;                /* of a step that takes about 10 ms */
+    uint64_t n_compacted;                  /* bytes */
+    uint64_t trim_due_us;                  /* of the next step; UINT64_MAX: none */
+    uint32_t trim_pieces;                  /* of a step that takes about 10 ms */
+    bool is_compacting, compact_wrote;     /* in a round; which has written something */
+    uint64_t counted_bytes, counted_syncs; /* of this opening: told to store_stats_group */
     uint64_t n_groups, n_adds, n_withdrawn, n_acks, n_stale; /* for inspect */
     uint64_t commit_us;                                      /* what the last one took */
 };

@@ -99,9 +99,12 @@ struct config {
     double disk_free_relative;              /* of all memory */
     uint64_t disk_ballast;                  /* bytes; 0: none */
     uint64_t store_cache, store_wal;        /* bytes for the stores of all vhosts together */
-    uint64_t statistics_ms;                 /* between two samples of all counters */
-    bool debug_crash;                       /* POST /api/debug/crash works */
-    char debug_crash_in_init[32];           /* this kind of process crashes in init */
+    bool has_prometheus;
+    uint64_t prometheus_port;     /* 0: any free port */
+    char prometheus_address[64];  /* empty: what `bind` says */
+    uint64_t statistics_ms;       /* between two samples of all counters */
+    bool debug_crash;             /* POST /api/debug/crash works */
+    char debug_crash_in_init[32]; /* this kind of process crashes in init */
 };
 
 /*

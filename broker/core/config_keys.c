@@ -157,6 +157,12 @@ const struct config_key config_keys[] = {
                 "may begin with `*.`"},
 
     {"Statistics", .type = KEY_SECTION},
+    {"prometheus", KEY_BOOL, 0, FIELD(has_prometheus), .initial = "true",
+     .meaning = "metrics are served on a port of their own, without a login"},
+    {"prometheus.tcp.port", KEY_UINT, 0, FIELD(prometheus_port), 0, 65535, .initial = "15692",
+     .meaning = "port for metrics; 0: any free one"},
+    {"prometheus.tcp.ip", KEY_TEXT, 0, FIELD(prometheus_address), .max = ROOM(prometheus_address),
+     .initial = "", .meaning = "address for metrics; empty: what bind says"},
     {"collect_statistics_interval", KEY_TIME, 0, FIELD(statistics_ms), 100, 600000, 1,
      .initial = "5000", .meaning = "between two samples of all counters, from which rates come"},
 

@@ -34,6 +34,8 @@ uint16_t listeners_port(const char *id)
 /* As RabbitMQ calls it. */
 static const char *protocol_of(const char *id)
 {
+    if (!strcmp(id, "metrics"))
+        return "http/prometheus";
     if (!strncmp(id, "http", 4))
         return id;
     return !strncmp(id, "amqps", 5) ? "amqp/ssl" : "amqp";
@@ -117,6 +119,15 @@ static bool has_plain_mgmt(const struct config *c)
            config_is_set("management.tcp.ip");
 }
 
+static bool plan_metrics(const struct planner *to, const struct config *c)
+{
+    struct listener_plan p = {
+        .id = "metrics", .port = (uint16_t)c->prometheus_port, .is_metrics = true};
+
+    snprintf(p.address, sizeof(p.address), "%s", config_address(c->prometheus_address));
+    return !c->has_prometheus || to->fn(to->ctx, &p);
+}
+
 static void plan_mgmt(const struct planner *to, const struct config *c)
 {
     struct listener_plan p = {.id = "http", .port = (uint16_t)c->mgmt_port};
@@ -137,6 +148,6 @@ void listeners_each_plan(bool (*fn)(void *ctx, const struct listener_plan *plan)
     const struct config *c = config();
 
     if (plan_ports(&to, &c->tcp, false) && plan_ports(&to, &c->ssl, true) &&
-        plan_paths(&to, c->unix_sockets))
+        plan_paths(&to, c->unix_sockets) && plan_metrics(&to, c))
         plan_mgmt(&to, c);
 }

@@ -4,7 +4,8 @@
  * They outlive a listener, so that one started again on "any free port" takes the port it had.
  *
  * A listener has an id: "amqp" and "amqps" are those named `default` in the configuration,
- * "amqp-NAME" and "amqps-NAME" the others, "unix" and "unix-NAME" likewise; "http", "https".
+ * "amqp-NAME" and "amqps-NAME" the others, "unix" and "unix-NAME" likewise; "http", "https";
+ * "metrics".
  */
 #ifndef BROKER_CORE_LISTENERS_H
 #define BROKER_CORE_LISTENERS_H
@@ -15,7 +16,7 @@
 enum { LISTENER_ID_SIZE = 48 };
 
 struct listener_fact {
-    char protocol[16]; /* "amqp", "amqp/ssl", "http", "https" */
+    char protocol[16]; /* "amqp", "amqp/ssl", "http", "https", "http/prometheus" */
     char address[256]; /* empty: all; of a Unix socket its path */
     uint16_t port;     /* 0: a Unix socket */
 };
@@ -26,6 +27,7 @@ struct listener_plan {
     char address[256]; /* as above */
     uint16_t port;     /* 0: any free one */
     bool is_amqp, has_tls, is_unix;
+    bool is_metrics; /* for metrics alone */
 };
 /* Calls fn for each listener that there is to be, in order, until it returns false. */
 void listeners_each_plan(bool (*fn)(void *ctx, const struct listener_plan *plan), void *ctx);

@@ -12,6 +12,7 @@
 #include "broker/core/config.h"
 #include "broker/core/log_msg.h"
 #include "broker/core/log_output.h"
+#include "broker/core/stats.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/runtime.h"
 
@@ -150,6 +151,7 @@ void log_crash(const struct crash_report *report)
     proc_id log = proc_whereis("log");
     char text[256];
 
+    crash_stats_add(report->kind, report->why.kind);
     if (!log || log == report->pid) {
         snprintf(text, sizeof(text), "crash of %s: %s", report->name, report->why.text);
         write_directly(LOG_LEVEL_ERROR, text, strlen(text));

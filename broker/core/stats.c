@@ -5,6 +5,7 @@
 #include "broker/core/stats.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/runtime/alloc.h"
@@ -64,6 +65,86 @@ void node_stats_size(struct node_stats *s, uint64_t size_bytes)
         i++;
     stat_add(&s->sizes[i], 1);
     stat_add(&s->size_sum, size_bytes);
+}
+
+/* Written by the threads of all stores, once for each group. */
+static struct {
+    _Atomic uint64_t groups, operations, bytes, syncs, times[COMMIT_TIMES], time_sum_us;
+} stores;
+
+const uint64_t commit_time_bounds[COMMIT_TIMES - 1] = {
+    500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000,
+};
+
+static void add_shared(_Atomic uint64_t *to, uint64_t n)
+{
+    atomic_fetch_add_explicit(to, n, memory_order_relaxed);
+}
+
+void store_stats_group(uint64_t operations, uint64_t bytes, uint64_t syncs, uint64_t took_us)
+{
+    size_t i = 0;
+
+    while (i < COMMIT_TIMES - 1 && took_us > commit_time_bounds[i])
+        i++;
+    add_shared(&stores.groups, 1);
+    add_shared(&stores.operations, operations);
+    add_shared(&stores.bytes, bytes);
+    add_shared(&stores.syncs, syncs);
+    add_shared(&stores.times[i], 1);
+    add_shared(&stores.time_sum_us, took_us);
+}
+
+void store_stats_sum(struct store_sums *ret)
+{
+    *ret = (struct store_sums){.groups = stat_get(&stores.groups),
+                               .operations = stat_get(&stores.operations),
+                               .bytes = stat_get(&stores.bytes),
+                               .syncs = stat_get(&stores.syncs),
+                               .time_sum_us = stat_get(&stores.time_sum_us)};
+    add_all(ret->times, stores.times, COMMIT_TIMES);
+}
+
+static struct crash_count {
+    char kind[CRASH_KIND_SIZE];
+    uint64_t n[CRASH_REASONS];
+} crashes[CRASH_KINDS];
+static pthread_mutex_t crashes_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The kind's row, made when missing; what is too much for the table is counted in its last row. */
+static struct crash_count *crashes_of(const char *kind)
+{
+    struct crash_count *c = crashes;
+
+    while (c < &crashes[CRASH_KINDS - 1] && *c->kind && strcmp(c->kind, kind))
+        c++;
+    if (!*c->kind)
+        snprintf(c->kind, sizeof(c->kind), "%s", kind);
+    return c;
+}
+
+void crash_stats_add(const char *kind, unsigned reason)
+{
+    RUNTIME_REGION();
+
+    pthread_mutex_lock(&crashes_lock);
+    crashes_of(kind)->n[reason < CRASH_REASONS ? reason : CRASH_REASONS - 1]++;
+    pthread_mutex_unlock(&crashes_lock);
+}
+
+void crash_stats_each(void (*fn)(void *ctx, const char *kind, unsigned reason, uint64_t n),
+                      void *ctx)
+{
+    RUNTIME_REGION();
+
+    pthread_mutex_lock(&crashes_lock);
+    for (size_t i = 0; i < CRASH_KINDS && *crashes[i].kind; i++) {
+        for (unsigned reason = 0; reason < CRASH_REASONS; reason++) {
+            if (crashes[i].n[reason])
+                fn(ctx, crashes[i].kind, reason, crashes[i].n[reason]);
+        }
+    }
+    pthread_mutex_unlock(&crashes_lock);
 }
 
 static void init_lines(void)
@@ -164,16 +245,22 @@ void stat_slot_hide(struct stat_slot *s)
     hide(s);
 }
 
+void stat_slots_add(struct stat_slots *to, struct stat_slot *s)
+{
+    RUNTIME_REGION();
+
+    if (to->n == to->size) {
+        to->size = to->size ? 2 * to->size : 64;
+        to->slot = rt_realloc(to->slot, to->size * sizeof(to->slot[0]));
+    }
+    to->slot[to->n++] = stat_slot_ref(s);
+}
+
 static void gather_line(struct stat_slots *to, struct line *line)
 {
     pthread_mutex_lock(&line->lock);
-    for (struct stat_slot *s = line->first; s; s = s->next) {
-        if (to->n == to->size) {
-            to->size = to->size ? 2 * to->size : 64;
-            to->slot = rt_realloc(to->slot, to->size * sizeof(to->slot[0]));
-        }
-        to->slot[to->n++] = stat_slot_ref(s);
-    }
+    for (struct stat_slot *s = line->first; s; s = s->next)
+        stat_slots_add(to, s);
     pthread_mutex_unlock(&line->lock);
 }
 

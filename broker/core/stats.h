@@ -70,6 +70,8 @@ enum churn_stat {
     QUEUES_DELETED,
     BYTES_RECEIVED, /* from clients of AMQP */
     BYTES_SENT,
+    PACKETS_RECEIVED, /* reads and writes of sockets */
+    PACKETS_SENT,
     CHURN_STATS
 };
 
@@ -112,6 +114,31 @@ void message_counts_add(struct message_sums *to, const struct message_counts *fr
 
 /* A published message of that size. */
 void node_stats_size(struct node_stats *s, uint64_t size_bytes);
+
+enum { COMMIT_TIMES = 11 }; /* the last one is for what takes longer than all bounds */
+
+/* The longest time, in microseconds, that belongs to each of the others. */
+extern const uint64_t commit_time_bounds[COMMIT_TIMES - 1];
+
+struct store_sums { /* of all stores */
+    uint64_t groups, operations, bytes, syncs;
+    uint64_t times[COMMIT_TIMES], time_sum_us;
+};
+
+/*
+ * A commit group was written: its operations, what went to the disk for it, and how long it took.
+ * Any thread.
+ */
+void store_stats_group(uint64_t operations, uint64_t bytes, uint64_t syncs, uint64_t took_us);
+void store_stats_sum(struct store_sums *ret);
+
+enum { CRASH_KINDS = 64, CRASH_REASONS = 16, CRASH_KIND_SIZE = 32 };
+
+/* A process of this kind ended in this way (enum exit_kind), and not in good order. Any thread. */
+void crash_stats_add(const char *kind, unsigned reason);
+/* Calls fn for each kind and reason that there was. */
+void crash_stats_each(void (*fn)(void *ctx, const char *kind, unsigned reason, uint64_t n),
+                      void *ctx);
 
 enum stat_kind { STAT_CONNECTION, STAT_CHANNEL, STAT_CONSUMER, STAT_KINDS };
 
@@ -164,6 +191,8 @@ struct stat_slots { /* all zero: none. Each is a reference */
  * the time is there exactly once.
  */
 bool stat_slots_gather(struct stat_slots *to, enum stat_kind kind);
+/* Takes a reference of its own. */
+void stat_slots_add(struct stat_slots *to, struct stat_slot *s);
 void stat_slots_fini(struct stat_slots *s);
 /* A reference; NULL: not there. */
 struct stat_slot *stat_slot_find(enum stat_kind kind, proc_id owner, uint64_t number);

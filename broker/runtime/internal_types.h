@@ -304,6 +304,8 @@ struct sched {
     struct io *io_changed, *io_list; /* io_list: simulation only */
     uint64_t polled_tick;
     _Atomic uint64_t n_wakes; /* eventfd writes; for tests */
+    _Atomic uint64_t slept_ticks;
+    _Atomic uint32_t n_ready; /* home.ready.n, for others to read */
     alignas(64) struct msg *_Atomic inbox;
     _Atomic int sleeping;
 };

@@ -71,6 +71,15 @@ uint64_t rt_run(void);
 uint64_t rt_live_procs(void);
 uint64_t rt_live_msgs(void);
 
+struct rt_sched_info {
+    uint64_t
+        slept_us;   /* since the start; the rest of the time it was at work, or looked for some */
+    uint32_t ready; /* processes that wait for their turn */
+};
+
+/* Of one scheduler, as of its last round. Any thread; number < rt_schedulers(). */
+void rt_sched_info(unsigned number, struct rt_sched_info *ret);
+
 /* One row of a listing of processes. Strings are lent by the listing. */
 struct proc_info {
     proc_id pid, parent;

@@ -80,6 +80,23 @@ static bool has_inbox(struct sched *s)
     return atomic_load_explicit(&s->inbox, memory_order_relaxed) != NULL;
 }
 
+static void sleep_until(struct sched *s, uint64_t until_ns)
+{
+    uint64_t before = rt_tick(), slept;
+
+    io_poll(s, until_ns);
+    slept = atomic_load_explicit(&s->slept_ticks, memory_order_relaxed) + rt_tick() - before;
+    atomic_store_explicit(&s->slept_ticks, slept, memory_order_relaxed);
+}
+
+void rt_sched_info(unsigned number, struct rt_sched_info *ret)
+{
+    const struct sched *s = &rt.scheds[number];
+
+    ret->slept_us = atomic_load_explicit(&s->slept_ticks, memory_order_relaxed) / rt.ticks_per_us;
+    ret->ready = atomic_load_explicit(&s->n_ready, memory_order_relaxed);
+}
+
 static void sleep_or_poll(struct sched *s)
 {
     uint64_t until;
@@ -101,7 +118,7 @@ static void sleep_or_poll(struct sched *s)
     atomic_store(&s->sleeping, 1);
     if (!atomic_load(&s->inbox) && !atomic_load(&rt.stopping)) {
         grace_sleep(&s->w);
-        io_poll(s, until);
+        sleep_until(s, until);
         grace_wake(&s->w);
     }
     atomic_store(&s->sleeping, 0);
@@ -115,6 +132,7 @@ static void round_of(struct sched *s)
         timers_fire(&s->home, rt.world.now_ns());
     run_ready(s);
     worker_round(&s->w);
+    atomic_store_explicit(&s->n_ready, s->home.ready.n, memory_order_relaxed);
     sleep_or_poll(s);
 }
 

@@ -84,7 +84,8 @@ static void start_broker(char *binary)
         dup2(out[1], STDOUT_FILENO);
         close(out[0]);
         execl(binary, binary, "--data-dir", dir, "--amqp-port", "0", "--mgmt-port", "0", "--bind",
-              "127.0.0.1", "--log-level", "error", "--set", "disk_free_limit.absolute=1MB", NULL);
+              "127.0.0.1", "--log-level", "error", "--set", "disk_free_limit.absolute=1MB", "--set",
+              "prometheus=false", NULL);
         _exit(127);
     }
     close(out[1]);

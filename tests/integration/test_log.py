@@ -161,7 +161,8 @@ class Log(unittest.TestCase):
             os.write(write, b"x" * 4096)
             proc = subprocess.Popen([harness.BIN, "--config", self.conf, "--data-dir", data,
                                      "--amqp-port", "0", "--mgmt-port", "0", "--bind",
-                                     "127.0.0.1"], stdout=subprocess.PIPE, stderr=write)
+                                     "127.0.0.1", "--set", "prometheus=false"],
+                                    stdout=subprocess.PIPE, stderr=write)
             os.close(write)
             try:
                 self.assertTrue(select.select([proc.stdout], [], [], 3 * harness.DEADLINE)[0])

@@ -122,7 +122,8 @@ class Options(unittest.TestCase):
             return
         with tempfile.TemporaryDirectory() as data:
             proc = subprocess.Popen([harness.BIN, "--data-dir", data, "--amqp-port", "0",
-                                     "--mgmt-port", "0"], stdout=subprocess.PIPE, text=True,
+                                     "--mgmt-port", "0", "--set", "prometheus=false"],
+                                    stdout=subprocess.PIPE, text=True,
                                     stderr=subprocess.DEVNULL)
             try:
                 port = int(re.search(r"amqp=(\d+)", proc.stdout.readline()).group(1))

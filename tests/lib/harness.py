@@ -91,7 +91,8 @@ class Broker:
     def start_unready(self, args=(), amqp_port=0):
         """Only starts the program; where its log began."""
         argv = self.before + [BIN, "--data-dir", self.data, "--amqp-port", str(amqp_port),
-                              "--mgmt-port", "0", "--bind", "127.0.0.1", "--log-level", "info"]
+                              "--mgmt-port", "0", "--bind", "127.0.0.1", "--log-level", "info",
+                              "--set", "prometheus.tcp.port=0"]
         argv += self.args + list(args)
         with open(self.log_path, "ab") as log:
             at = log.tell()
