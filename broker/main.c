@@ -327,6 +327,16 @@ static void raise_open_files(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* as many as there may be; fewer is not an error */
 }
 
+static void reload(void)
+{
+    proc_id config_server = proc_whereis("config");
+
+    if (config_server)
+        rt_send(config_server, msg_new(CONFIG_RELOAD, sizeof(struct msg), NULL));
+    else
+        log_outside("the configuration is not read again: the process that does so is down");
+}
+
 /* Waits for signals as a thread of its own, because the main one waits for the root. */
 static void *signal_thread(void *arg)
 {
@@ -338,7 +348,7 @@ static void *signal_thread(void *arg)
         if (sigwait(set, &sig) != 0)
             continue;
         if (sig == SIGHUP) {
-            rt_send(proc_whereis("config"), msg_new(CONFIG_RELOAD, sizeof(struct msg), NULL));
+            reload();
             continue;
         }
         if (sig == SIGALRM || is_stopping)

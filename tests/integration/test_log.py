@@ -135,6 +135,15 @@ class Log(unittest.TestCase):
         self.configure("disk_ballast = 0", "disk_free_limit.absolute = 1MB")
         self.hup(broker, "disk alarm cleared")
 
+    def test_process_that_cannot_start(self):
+        """Outputs, the log's end and who reloads may each be down: the broker serves and ends."""
+        for kind in ("log_console", "log_file", "log_journal", "log_tail", "config"):
+            with Broker(["--set", "debug.crash_in_init=" + kind]) as broker:
+                broker.raw().close()
+                if kind == "config":
+                    self.hup(broker, "not read again")
+                broker.raw().close()
+
     def test_journal(self):
         """The journal's own protocol, against a socket that stands for it."""
         path = os.path.join(self.dir, "journal")
