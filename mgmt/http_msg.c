@@ -35,7 +35,6 @@ static void response_drop(struct msg *m)
     text_fini(&r->body);
     rt_free(r->location);
     rt_free(r->file_name);
-    rt_free(r->allow_origin);
     msg_free(m);
 }
 

@@ -51,7 +51,7 @@ struct msg_http_response { /* drop frees the body and the strings */
     const char *etag;         /* static; not NULL: a file, which browsers keep and ask again for */
     char *location;           /* NULL: none; so the others */
     char *file_name;          /* to be saved under */
-    char *allow_origin;       /* the page of this origin may read it */
+    bool is_cross_origin;     /* the page that asks is another site's, and may read it */
     struct text body;         /* empty: none */
 };
 

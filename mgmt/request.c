@@ -15,10 +15,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "amqp/codec/record.h"
 #include "broker/core/access.h"
+#include "broker/core/config.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
@@ -36,9 +38,24 @@ enum {
     STREAM_WINDOW = 256 * 1024,
 };
 
+/* Whether pages of this origin may use the API. */
+static bool is_origin_allowed(const char *origin)
+{
+    const char *at = config()->cors_origins;
+    struct config_pair pair;
+
+    while (origin && config_pair_next(&at, &pair)) {
+        if ((pair.value_len == 1 && *pair.value == '*') ||
+            ((size_t)pair.value_len == strlen(origin) &&
+             !strncasecmp(pair.value, origin, (size_t)pair.value_len)))
+            return true;
+    }
+    return false;
+}
+
 void request_respond(struct request *r, struct msg_http_response *response)
 {
-    (void)r;
+    response->is_cross_origin = r->m && is_origin_allowed(r->m->origin);
     PROC_SEND(proc_parent(), response);
     proc_exit(EXIT_NORMAL, 0, "answered");
 }
@@ -280,7 +297,7 @@ static void on_logged(struct request *r, const struct msg *m)
         request_fail(r, 401, "Login failed");
     if (!(r->tags & VIEW_MANAGEMENT))
         request_fail_right(r, tag_refusal(VIEW_MANAGEMENT));
-    if (r->m->is_foreign && r->m->method != HTTP_GET)
+    if (r->m->is_foreign && r->m->method != HTTP_GET && !is_origin_allowed(r->m->origin))
         request_fail(r, 403, "the page that asks is another site's");
     r->view = r->path.n ? views_find(&r->path, r->m->method, &allow) : NULL;
     if (!r->view && allow)

@@ -383,6 +383,26 @@ static void add_headers(struct evkeyvalq *out, const struct msg_http_response *r
     }
 }
 
+/* The Fetch standard's protocol: what a page of another site may know and do. */
+static void add_cross_origin(struct evhttp_request *req, const struct msg_http_response *r)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+    char age[32];
+
+    if (!r->is_cross_origin)
+        return;
+    add_header(out, "Access-Control-Allow-Origin",
+               evhttp_find_header(evhttp_request_get_input_headers(req), "Origin"));
+    add_header(out, "Vary", "Origin");
+    add_header(out, "Access-Control-Expose-Headers", "Location");
+    if (!(r->allow & HTTP_OPTIONS))
+        return;
+    snprintf(age, sizeof(age), "%llu", (unsigned long long)config()->cors_max_age_s);
+    add_header(out, "Access-Control-Max-Age", age);
+    add_header(out, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE");
+    add_header(out, "Access-Control-Allow-Headers", "Authorization, Content-Type, X-Reason");
+}
+
 static void free_bytes(const void *bytes, size_t size, void *arg)
 {
     (void)bytes;
@@ -444,6 +464,7 @@ void web_answer(struct web *w, uint64_t id, struct msg_http_response *response)
     forget(o);
     body = evbuffer_new();
     add_headers(evhttp_request_get_output_headers(req), response);
+    add_cross_origin(req, response);
     if (is_head(req))
         add_length(req, text_len(&response->body));
     else if (body)

@@ -64,9 +64,10 @@ struct config {
     uint64_t mgmt_ssl_port;
     char mgmt_ssl_address[64]; /* empty: what `bind` says */
     uint64_t mgmt_port;        /* 0: any free port */
-    uint64_t mgmt_request_timeout_ms, mgmt_max_body;
-    char mgmt_address[64]; /* empty: what `bind` says */
-    char bind[64];         /* empty: all addresses, IPv4 and IPv6 */
+    uint64_t mgmt_request_timeout_ms, mgmt_max_body, cors_max_age_s;
+    char cors_origins[2048]; /* pairs */
+    char mgmt_address[64];   /* empty: what `bind` says */
+    char bind[64];           /* empty: all addresses, IPv4 and IPv6 */
     char data_dir[CONFIG_TEXT_MAX];
     uint64_t log_level; /* enum log_level */
     /* By enum log_category: no line of it below this level */

@@ -86,6 +86,12 @@ const struct config_key config_keys[] = {
     {"management.tcp.request_timeout", KEY_UINT, 0, FIELD(mgmt_request_timeout_ms), 100, 600000,
      .initial = "10000",
      .meaning = "ms in which a request must have come, and a little more for a long body"},
+    {"management.cors.allow_origins.*", KEY_PAIRS, KEY_RELOADABLE, FIELD(cors_origins),
+     .max = ROOM(cors_origins), .initial = "",
+     .meaning = "an origin, such as https://monitor.example, whose pages may use the management "
+                "API; *: all"},
+    {"management.cors.max_age", KEY_UINT, KEY_RELOADABLE, FIELD(cors_max_age_s), 0, 86400,
+     .initial = "1800", .meaning = "seconds for which browsers remember what such a page may do"},
     {"management.http.max_body_size", KEY_SIZE, 0, FIELD(mgmt_max_body), .initial = "10000000",
      .meaning = "of a request's body"},
     {"management.tcp.ip", KEY_TEXT, 0, FIELD(mgmt_address), .max = ROOM(mgmt_address),

@@ -61,6 +61,22 @@ class Api(BrokerCase):
                      "/index.html%00", "/index.html/x", "/INDEX.HTML"):
             self.assertEqual(ask(self.broker, "GET", path)[0].status, 404, path)
 
+    def test_pages_of_other_sites(self):
+        good = "https://monitor.example:8443"
+        with Broker(["--set", "management.cors.allow_origins.1=" + good]) as broker:
+            for origin, allowed in ((good, True), ("https://evil.example", False)):
+                answer, _ = ask(broker, "OPTIONS", "/api/queues/%2F/q",
+                                headers={"Origin": origin, "Authorization": "",
+                                         "Access-Control-Request-Method": "PUT"})
+                self.assertEqual(answer.status, 200)
+                self.assertEqual(answer.headers.get("Access-Control-Allow-Origin"),
+                                 origin if allowed else None)
+                self.assertEqual("PUT" in answer.headers.get("Access-Control-Allow-Methods", ""),
+                                 allowed)
+                answer, _ = ask(broker, "PUT", "/api/queues/%2F/q", "{}", {"Origin": origin})
+                self.assertEqual(answer.status, 201 if allowed else 403)
+                self.assertEqual("Access-Control-Allow-Origin" in answer.headers, allowed)
+
     def test_slow_requests_are_cut(self):
         """A request that comes a byte at a time has the same time as any other."""
         with Broker(["--set", "management.tcp.request_timeout=300"]) as broker:
