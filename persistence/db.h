@@ -142,6 +142,9 @@ int db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us);
  */
 int64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last, uint64_t now_us);
 
+/* The same for all that a queue has and that is fleeting, but for what waits for a commit. */
+int64_t db_ack_fleeting(struct db *db, uint64_t queue, uint64_t now_us);
+
 /*
  * Definitions: plain rows. The meaning of all fields but the keys is the caller's. A queue's and an
  * exchange's key is its id, a binding's (source, dest, dest_type, key, args), a setting's (kind,

@@ -121,6 +121,13 @@ struct db_op {
     bool is_fleeting;
 };
 
+struct range {          /* of a queue's messages: settled, or to be */
+    struct range *next; /* of the db's, which are on disk; see trim.c */
+    uint64_t queue, first, last;
+    bool is_fleeting; /* only those that are */
+    uint32_t n_left;  /* segments in the list of the dead */
+};
+
 struct buffer {
     void *p;
     size_t room;
@@ -195,12 +202,11 @@ int index_next(struct db *db, struct queue_index *q, uint64_t from, struct found
 
 /* Settles one that was found. */
 void index_settle(struct db *db, struct queue_index *q, const struct found *f);
-/* Settles all that are committed with first <= seq <= last; *ret: how many they were. */
-int index_settle_range(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
-                       uint64_t *ret);
-/* The same where a range says so already. */
-int index_settle_known(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
-                       struct range *range);
+/* Settles all that are committed and in the range; *ret: how many they were. */
+int index_settle_range(struct db *db, struct queue_index *q, const struct range *in, uint64_t *ret);
+/* The same where one of the db's says so already; or NULL. */
+int index_settle_known(struct db *db, struct queue_index *q, const struct range *in,
+                       struct range *known);
 
 /* Tells what the queue has in a segment that was written. The messages were counted before. */
 void index_add_extent(struct db *db, struct queue_index *q, const struct extent *e);
@@ -275,8 +281,8 @@ int recover(struct db *db);
 
 /* Whether a range that has so many extents is worth a row. */
 bool trim_is_wide(const struct db *db, uint32_t n_extents);
-/* Writes that all of the queue between these seqs is settled; *ret is the db's. 0 or -errno. */
-int trim_begin(struct db *db, uint64_t queue, uint64_t first, uint64_t last, struct range **ret);
+/* Writes that the range is settled; *ret is the db's. 0 or -errno. */
+int trim_begin(struct db *db, const struct range *in, struct range **ret);
 /*
  * The segment is to leave the disk (`is_whole`: nobody else may know it, nor may it be dirty), or
  * the range's queue is to leave the segment. range NULL: it is of an earlier program.

@@ -196,23 +196,41 @@ int db_ack(struct db *db, uint64_t queue, uint64_t seq, uint64_t now_us)
     return DB_SETTLED;
 }
 
+/* Settles what is committed; how many, or -errno. */
+static int64_t settle_committed(struct db *db, struct queue_index *q, const struct range *in,
+                                uint64_t now_us)
+{
+    uint64_t n = 0;
+    int r = q && q->n_ext > 0 ? index_settle_range(db, q, in, &n) : 0;
+
+    if (r < 0)
+        return db_fail(db, r);
+    if (n > 0)
+        commit_policy_add_ack(&db->policy, now_us);
+    return (int64_t)n;
+}
+
 int64_t db_ack_range(struct db *db, uint64_t queue, uint64_t first, uint64_t last, uint64_t now_us)
 {
+    const struct range in = {.queue = queue, .first = first, .last = last};
     struct queue_index *q = index_queue(db, queue);
-    uint64_t n = 0, n_committed = 0;
+    int64_t n = 0, r;
     struct db_op *op;
-    int r;
 
     while (q && (op = index_pending_next(q, first)) && op->seq <= last) {
         withdraw(db, q, op);
         n++;
     }
-    r = q && q->n_ext > 0 ? index_settle_range(db, q, first, last, &n_committed) : 0;
-    if (r < 0)
-        return db_fail(db, r);
-    if (n_committed > 0)
-        commit_policy_add_ack(&db->policy, now_us);
-    return (int64_t)(n + n_committed);
+    r = settle_committed(db, q, &in, now_us);
+    return r < 0 ? r : n + r;
+}
+
+int64_t db_ack_fleeting(struct db *db, uint64_t queue, uint64_t now_us)
+{
+    struct queue_index *q = index_queue(db, queue);
+    const struct range in = {.queue = queue, .last = q ? q->max_seq : 0, .is_fleeting = true};
+
+    return settle_committed(db, q, &in, now_us);
 }
 
 struct db_pending db_pending(const struct db *db)

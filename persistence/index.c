@@ -274,9 +274,9 @@ static bool settle_whole(struct db *db, struct queue_index *q, struct extent *e,
     return true;
 }
 
-/* Settles what an extent has from one seq to another; `range`: a row that says so, or NULL. */
-static int settle_in(struct db *db, struct queue_index *q, struct extent *e, uint64_t first,
-                     uint64_t last, struct range *range)
+/* Settles what an extent has of the range; `known`: one of the db's that says so, or NULL. */
+static int settle_in(struct db *db, struct queue_index *q, struct extent *e,
+                     const struct range *range, struct range *known)
 {
     struct segment *s = e->segment;
     const struct block_queue *in;
@@ -285,7 +285,7 @@ static int settle_in(struct db *db, struct queue_index *q, struct extent *e, uin
     struct block *b;
     int r;
 
-    if (first <= e->first && e->last <= last && settle_whole(db, q, e, range))
+    if (range->first <= e->first && e->last <= range->last && settle_whole(db, q, e, known))
         return 0;
     r = block_get(db, s, &b);
     if (r < 0)
@@ -293,8 +293,8 @@ static int settle_in(struct db *db, struct queue_index *q, struct extent *e, uin
     in = block_queue(b, q->id);
     if (!in)
         return -EUCLEAN;
-    for (uint32_t at = block_lower_bound(b, in, first);
-         at < in->first + in->n && b->entry[at].seq <= last; at++) {
+    for (uint32_t at = block_lower_bound(b, in, range->first);
+         at < in->first + in->n && b->entry[at].seq <= range->last; at++) {
         if (segment_has_ack(s, b->entry[at].slot))
             continue;
         segment_ack(db, s, b->entry[at].slot);
@@ -306,16 +306,18 @@ static int settle_in(struct db *db, struct queue_index *q, struct extent *e, uin
     return 0;
 }
 
-int index_settle_known(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
-                       struct range *range)
+static bool has_some(const struct extent *e, const struct range *in)
 {
-    for (uint32_t at = ext_from(q, first); at < q->ext_tail && q->ext[at].first <= last; at++) {
-        struct extent *e = &q->ext[at];
-        int r;
+    return e->n_live > 0 && e->last >= in->first && (!in->is_fleeting || e->segment->is_fleeting);
+}
 
-        if (e->n_live == 0 || e->last < first)
-            continue;
-        r = settle_in(db, q, e, first, last, range);
+int index_settle_known(struct db *db, struct queue_index *q, const struct range *in,
+                       struct range *known)
+{
+    for (uint32_t at = ext_from(q, in->first); at < q->ext_tail && q->ext[at].first <= in->last;
+         at++) {
+        int r = has_some(&q->ext[at], in) ? settle_in(db, q, &q->ext[at], in, known) : 0;
+
         if (r < 0)
             return r;
         if (q->n_ext == 0)
@@ -324,20 +326,19 @@ int index_settle_known(struct db *db, struct queue_index *q, uint64_t first, uin
     return 0;
 }
 
-int index_settle_range(struct db *db, struct queue_index *q, uint64_t first, uint64_t last,
-                       uint64_t *ret)
+int index_settle_range(struct db *db, struct queue_index *q, const struct range *in, uint64_t *ret)
 {
     uint64_t before = q->n_live;
-    struct range *range = NULL;
-    uint32_t at = ext_from(q, first), n = 0;
+    struct range *known = NULL;
+    uint32_t at = ext_from(q, in->first), n = 0;
     int r = 0;
 
-    for (; at < q->ext_tail && q->ext[at].first <= last && !trim_is_wide(db, n); at++)
-        n += q->ext[at].n_live > 0 && q->ext[at].last >= first;
+    for (; at < q->ext_tail && q->ext[at].first <= in->last && !trim_is_wide(db, n); at++)
+        n += has_some(&q->ext[at], in);
     if (trim_is_wide(db, n))
-        r = trim_begin(db, q->id, first, last, &range);
+        r = trim_begin(db, in, &known);
     if (r == 0)
-        r = index_settle_known(db, q, first, last, range);
+        r = index_settle_known(db, q, in, known);
     *ret = before - q->n_live;
     return r;
 }

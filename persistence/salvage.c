@@ -109,6 +109,8 @@ static void load_settled(struct salvage *s)
     if (sql_number(s->from, "PRAGMA user_version", &version) == 0 && version < 3)
         return; /* there was no such table */
     while ((r = sql_next(s->from, SQL_SETTLED)) == 1) {
+        if (sql_column_int(s->from, SQL_SETTLED, 3))
+            continue; /* what is fleeting is not kept */
         s->settled = rt_realloc(s->settled, (s->n_settled + 1) * sizeof(*s->settled));
         s->settled[s->n_settled++] =
             (struct settled){.queue = sql_column_int(s->from, SQL_SETTLED, 0),

@@ -18,16 +18,17 @@
  * - entries: where each record lies and whose it is.
  * - acks: which entries are settled; no row where none is.
  *
- * A row of `settled` settles a queue's messages from one seq to another, wherever they lie. It
- * stays until they have gone.
+ * A row of `settled` settles a queue's messages from one seq to another, wherever they lie, or
+ * those of them that are fleeting. It stays until they have gone.
  *
  * In meta, epoch is the number of openings, clean is 1 after an ordered stop, next_id is the first
  * id that is not reserved; run is the program that was the last to open it, and of fleeting
  * segments those with an id from fleeting_from on are its.
  */
-#define SETTLED                                                                 \
-    "CREATE TABLE settled(queue INTEGER NOT NULL, first INTEGER NOT NULL,"      \
-    " last INTEGER NOT NULL, PRIMARY KEY(queue, first)) STRICT, WITHOUT ROWID;" \
+#define SETTLED                                                            \
+    "CREATE TABLE settled(queue INTEGER NOT NULL, first INTEGER NOT NULL," \
+    " fleeting INTEGER NOT NULL, last INTEGER NOT NULL,"                   \
+    " PRIMARY KEY(queue, first, fleeting)) STRICT, WITHOUT ROWID;"         \
     "INSERT INTO meta(name, value) VALUES ('run', 0), ('fleeting_from', 1);"
 
 static const char schema[] =

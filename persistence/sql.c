@@ -48,9 +48,10 @@ static const char *const text[SQL_N_STMTS] = {
     [SQL_ENTRIES_FROM] = "SELECT id, data FROM entries WHERE id >= ?1 ORDER BY id LIMIT 1",
     [SQL_ACKS_OF] = "SELECT data FROM acks WHERE id = ?1",
     [SQL_HEADER_OF] = "SELECT data FROM header WHERE id = ?1",
-    [SQL_SETTLED] = "SELECT queue, first, last FROM settled ORDER BY queue, first",
-    [SQL_SETTLED_PUT] = "INSERT OR REPLACE INTO settled(queue, first, last) VALUES (?1, ?2, ?3)",
-    [SQL_SETTLED_DEL] = "DELETE FROM settled WHERE queue = ?1 AND first = ?2",
+    [SQL_SETTLED] = "SELECT queue, first, last, fleeting FROM settled ORDER BY queue, first",
+    [SQL_SETTLED_PUT] =
+        "INSERT OR REPLACE INTO settled(queue, first, last, fleeting) VALUES (?1, ?2, ?3, ?4)",
+    [SQL_SETTLED_DEL] = "DELETE FROM settled WHERE queue = ?1 AND first = ?2 AND fleeting = ?3",
     [SQL_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [SQL_META_PUT] = "INSERT OR REPLACE INTO meta(name, value) VALUES (?1, ?2)",
     [SQL_QUEUE_PUT] = "INSERT OR REPLACE INTO queue(id, name, flags, args) VALUES (?1, ?2, ?3, ?4)",

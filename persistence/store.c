@@ -11,8 +11,8 @@
  *
  * Messages out: STORE_ENTRIES, _DURABLE to queues, STORE_BACKUP_PROGRESS, and the replies.
  *
- * Links: its supervisor's. It monitors nobody: what a dead queue sent is kept until the next
- * opening of that queue fences it.
+ * Links: its supervisor's. Monitors: queues that are fleeting. What a dead queue sent is kept until
+ * the next opening of that queue fences it.
  *
  * Invariants
  * 1. It has its name only when it has recovered, so whoever finds it finds all that is durable.
@@ -220,6 +220,17 @@ static void on_init(void *state, const void *arg)
     proc_continue();
 }
 
+static void on_continue(struct store *st)
+{
+    if (!st->db) {
+        on_start(st);
+        return;
+    }
+    st->is_closing_group = false;
+    store_commit(st);
+    store_backup_go_on(st);
+}
+
 static void on_handle(void *state, struct msg *m)
 {
     struct store *st = state;
@@ -227,13 +238,10 @@ static void on_handle(void *state, struct msg *m)
     CHECK(st->db || m->type == MSG_CONTINUE); /* invariant 1: nobody knows this process yet */
     switch (m->type) {
     case MSG_CONTINUE:
-        if (!st->db) {
-            on_start(st);
-            break;
-        }
-        st->is_closing_group = false;
-        store_commit(st);
-        store_backup_go_on(st);
+        on_continue(st);
+        break;
+    case MSG_DOWN:
+        store_on_down(st, m);
         break;
     case MSG_TIMEOUT:
         if (m->ref == st->timer)

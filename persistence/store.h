@@ -17,7 +17,11 @@
  *    are taken in together, into one group, so that all of them last or none. A seq of theirs may
  *    be below one that was committed meanwhile, and STORE_DURABLE does not speak of them: the
  *    answer to STORE_TX does.
- * 6. A failed commit ends the process (its outcome is unknown). The next one recovers, checkpoints
+ * 6. A publish that is fleeting goes to disk only to free memory: it is gone when another program
+ *    opens the store or another process the queue, and STORE_DURABLE does not speak of it
+ *    (STORE_SYNC does). It keeps its place among the others of its queue.
+ * 7. Of a queue that was opened as fleeting all is settled when the process that opened it ends.
+ * 8. A failed commit ends the process (its outcome is unknown). The next one recovers, checkpoints
  *    with TRUNCATE, then registers its name; whoever awaited the name opens its queue anew.
  */
 #ifndef PERSISTENCE_STORE_H
@@ -70,6 +74,7 @@ enum store_op_kind { STORE_OP_PUBLISH, STORE_OP_ACK, STORE_OP_ACK_RANGE };
 
 struct store_op {
     enum store_op_kind kind;
+    bool is_fleeting;  /* PUBLISH: rule 6 */
     uint32_t flags;    /* PUBLISH: kept with the entry, given back at recovery */
     uint64_t seq;      /* ACK_RANGE: the first */
     uint64_t last_seq; /* ACK_RANGE: the last; every entry in between that is still there */
@@ -88,6 +93,8 @@ struct msg_store_open {
     struct msg hdr;
     uint64_t queue_id, epoch;
     uint64_t known_first, known_last;
+    bool is_fleeting; /* the queue is: rule 7 */
+    bool is_first;    /* of this epoch: what is fleeting and of earlier ones is settled */
     uint32_t n_ask;
     uint64_t ask[];
 };

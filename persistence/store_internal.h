@@ -12,9 +12,10 @@
 struct store_queue {
     struct store_queue *next_touched; /* while is_touched */
     uint64_t id;
-    uint64_t epoch; /* of the newest opening; operations of others are ignored */
-    uint64_t up_to; /* largest seq published in this epoch */
-    proc_id pid;    /* who opened it last */
+    uint64_t epoch;   /* of the newest opening; operations of others are ignored */
+    uint64_t up_to;   /* largest seq published in this epoch */
+    proc_id pid;      /* who opened it last */
+    proc_ref monitor; /* of a fleeting queue; 0: none */
     bool is_touched;
     bool is_gone; /* deleted; freed when the group that it touched has been told of */
 };
@@ -89,6 +90,8 @@ uint64_t store_share(uint64_t budget, unsigned n, uint64_t least, uint64_t most)
 void store_on_open(struct store *st, struct msg *m);
 void store_on_ops(struct store *st, struct msg *m);
 void store_on_write(struct store *st, struct msg *m);
+/* The process of a fleeting queue has ended. */
+void store_on_down(struct store *st, const struct msg *m);
 void store_on_load(struct store *st, struct msg *m);
 void store_on_reserve(struct store *st, struct msg *m);
 
@@ -141,8 +144,8 @@ void store_on_tx(struct store *st, struct msg *m);
 void store_on_tx_end(struct store *st, struct msg *m);
 /* Answers a STORE_TX. */
 void store_tx_answer(struct msg *request, bool committed);
-/* A new run of the queue is there: what the last one had part in cannot become whole. */
-void store_tx_fence(struct store *st, uint64_t queue);
+/* A new run of the queue is there: what an earlier one had part in cannot become whole. */
+void store_tx_fence(struct store *st, uint64_t queue, uint64_t epoch);
 /* The queue is deleted: what others did in the same transactions stands without it. */
 void store_tx_forget(struct store *st, uint64_t queue);
 

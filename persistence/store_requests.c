@@ -97,6 +97,36 @@ static void send_asked(struct store *st, const struct store_queue *q,
     PROC_SEND(q->pid, m);
 }
 
+static void ack_range(struct store *st, uint64_t queue, uint64_t first, uint64_t last)
+{
+    int64_t n = db_ack_range(st->db, queue, first, last, proc_now_us());
+
+    if (n < 0)
+        store_fail(st, (int)n, "acks");
+    st->n_acks += (uint64_t)n;
+}
+
+/* An earlier run paged that, and nobody knows it any more. It is gone before this one is told what
+ * there is. */
+static void drop_fleeting(struct store *st, uint64_t queue)
+{
+    int64_t n = db_ack_fleeting(st->db, queue, proc_now_us());
+
+    if (n < 0)
+        store_fail(st, (int)n, "acks");
+    st->n_acks += (uint64_t)n;
+    if (n > 0)
+        store_commit(st);
+}
+
+/* What it will have left goes when it ends. */
+static void watch_queue(struct store_queue *q)
+{
+    if (q->monitor)
+        proc_cancel(q->monitor);
+    q->monitor = proc_monitor(q->pid);
+}
+
 void store_on_open(struct store *st, struct msg *m)
 {
     const struct msg_store_open *in = MSG_OF(struct msg_store_open, m);
@@ -109,10 +139,14 @@ void store_on_open(struct store *st, struct msg *m)
         return; /* of an incarnation that is gone; it is answered DOWN */
     }
     store_commit(st); /* the fence: what older epochs sent is written before it is told of */
-    store_tx_fence(st, q->id);
+    store_tx_fence(st, q->id, in->epoch);
     q->epoch = in->epoch;
     q->pid = m->from;
     q->up_to = 0;
+    if (in->is_first)
+        drop_fleeting(st, q->id);
+    if (in->is_fleeting)
+        watch_queue(q);
     send_unknown(st, q, in);
     send_asked(st, q, in);
     info = db_queue_info(st->db, q->id);
@@ -145,6 +179,7 @@ static void on_publish(struct store *st, struct store_queue *q, struct msg_store
                 {(void *)(uintptr_t)op->part[1], op->part_len[1]}},
         .key = op->owner,
         .token = op->owner ? m : NULL,
+        .is_fleeting = op->is_fleeting,
         .hold_us = commit_hold_us((uint32_t)(m->ack_time_us < UINT32_MAX ? m->ack_time_us : 0),
                                   m->ack_time_us > 0),
     };
@@ -152,24 +187,15 @@ static void on_publish(struct store *st, struct store_queue *q, struct msg_store
 
     if (op->owner)
         m->cap++;
-    if (m->tx == 0)
+    if (m->tx == 0 && !op->is_fleeting)
         touch(st, q, op->seq);
     r = db_add(st->db, &add, proc_now_us());
     CHECK(r != -EMSGSIZE); /* longer than any message that a queue lets in */
     if (r < 0)
         store_fail(st, r, "publish");
     st->n_adds++;
-    if (r == 1)
+    if (r == 1 && !op->is_fleeting)
         st->is_due = true; /* sent again: it is durable, and only that is to be told */
-}
-
-static void ack_range(struct store *st, uint64_t queue, uint64_t first, uint64_t last)
-{
-    int64_t n = db_ack_range(st->db, queue, first, last, proc_now_us());
-
-    if (n < 0)
-        store_fail(st, (int)n, "acks");
-    st->n_acks += (uint64_t)n;
 }
 
 static void on_ack(struct store *st, const struct store_queue *q, const struct store_op *op)
@@ -251,13 +277,12 @@ static struct db_def def_of(const struct store_row *row)
     return def;
 }
 
-/* A queue that is deleted: its entries are settled, and what is still sent for it is ignored. */
+/* The queue's entries are settled, and what is still sent for it is ignored. */
 static void forget_queue(struct store *st, uint64_t id)
 {
     struct store_queue *q = store_find_queue(st, id);
 
-    store_tx_forget(st, id);
-    ack_range(st, id, 0, UINT64_MAX);
+    ack_range(st, id, 0, db_queue_info(st->db, id).max_seq);
     if (!q)
         return;
     u64map_del(&st->queues, id, NULL);
@@ -275,13 +300,29 @@ void store_on_write(struct store *st, struct msg *m)
         const struct db_def def = def_of(row);
         int r;
 
-        if (row->remove && row->kind == STORE_ROW_QUEUE)
+        if (row->remove && row->kind == STORE_ROW_QUEUE) {
+            store_tx_forget(st, row->id);
             forget_queue(st, row->id);
+        }
         r = row->remove ? db_del(st->db, &def) : db_put(st->db, &def);
         if (r < 0)
             store_fail(st, r, "definition");
     }
     store_wait(st, m);
+}
+
+/* One that is started again opens it once more before it gives anything. */
+void store_on_down(struct store *st, const struct msg *m)
+{
+    uint64_t id, value;
+    uint32_t at = 0;
+
+    while (u64map_next(&st->queues, &at, &id, &value)) {
+        if (((const struct store_queue *)(uintptr_t)value)->monitor != m->ref)
+            continue;
+        forget_queue(st, id);
+        return;
+    }
 }
 
 static struct blob *blob_of(const struct db_bytes *b)

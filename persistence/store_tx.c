@@ -126,21 +126,24 @@ void store_on_tx_end(struct store *st, struct msg *m)
         give_up(st, tx);
 }
 
-static bool has_part(const struct store_tx *tx, uint64_t queue)
+/* An earlier run of the queue than that of the epoch. */
+static bool has_part(const struct store_tx *tx, uint64_t queue, uint64_t epoch)
 {
     for (uint32_t i = 0; i < tx->n_ops; i++) {
-        if (tx->ops[i]->queue_id == queue)
+        if (tx->ops[i]->queue_id == queue && tx->ops[i]->epoch < epoch)
             return true;
     }
     for (uint32_t i = 0; i < tx->n_calls; i++) {
-        if (MSG_OF(struct msg_store_tx, tx->call[i])->queue_id == queue)
+        const struct msg_store_tx *call = MSG_OF(struct msg_store_tx, tx->call[i]);
+
+        if (call->queue_id == queue && call->epoch < epoch)
             return true;
     }
     return false;
 }
 
-/* One in which the queue has part; NULL: there is none. */
-static struct store_tx *next_of(const struct store *st, uint64_t queue)
+/* One in which such a run has part; NULL: there is none. */
+static struct store_tx *next_of(const struct store *st, uint64_t queue, uint64_t epoch)
 {
     uint64_t number, value;
     uint32_t at = 0;
@@ -148,17 +151,17 @@ static struct store_tx *next_of(const struct store *st, uint64_t queue)
     while (u64map_next(&st->txs, &at, &number, &value)) {
         struct store_tx *tx = (struct store_tx *)(uintptr_t)value;
 
-        if (has_part(tx, queue))
+        if (has_part(tx, queue, epoch))
             return tx;
     }
     return NULL;
 }
 
-void store_tx_fence(struct store *st, uint64_t queue)
+void store_tx_fence(struct store *st, uint64_t queue, uint64_t epoch)
 {
     struct store_tx *tx;
 
-    while ((tx = next_of(st, queue)))
+    while ((tx = next_of(st, queue, epoch)))
         give_up(st, tx);
 }
 

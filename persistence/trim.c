@@ -18,12 +18,6 @@
 
 #include "persistence/db_internal.h"
 
-struct range {
-    struct range *next;
-    uint64_t queue, first, last;
-    uint32_t n_left; /* in the list */
-};
-
 struct dead {
     struct segment *segment;
     struct range *range; /* NULL: of an earlier program, as a whole */
@@ -36,11 +30,13 @@ static uint64_t row_last(uint64_t last)
     return last < INT64_MAX ? last : INT64_MAX;
 }
 
-static struct range *range_new(struct db *db, uint64_t queue, uint64_t first, uint64_t last)
+static struct range *range_new(struct db *db, const struct range *in)
 {
     struct range *range = db_realloc(db, NULL, sizeof(*range));
 
-    *range = (struct range){.next = db->ranges, .queue = queue, .first = first, .last = last};
+    *range = *in;
+    range->next = db->ranges;
+    range->n_left = 0;
     db->ranges = range;
     return range;
 }
@@ -50,22 +46,24 @@ bool trim_is_wide(const struct db *db, uint32_t n_extents)
     return n_extents > db->config.wide_extents;
 }
 
-int trim_begin(struct db *db, uint64_t queue, uint64_t first, uint64_t last, struct range **ret)
+int trim_begin(struct db *db, const struct range *in, struct range **ret)
 {
     int r = group_begin(db);
 
     if (r == 0)
-        r = sql_bind_int(db->sql, SQL_SETTLED_PUT, 1, queue);
+        r = sql_bind_int(db->sql, SQL_SETTLED_PUT, 1, in->queue);
     if (r == 0)
-        r = sql_bind_int(db->sql, SQL_SETTLED_PUT, 2, first);
+        r = sql_bind_int(db->sql, SQL_SETTLED_PUT, 2, in->first);
     if (r == 0)
-        r = sql_bind_int(db->sql, SQL_SETTLED_PUT, 3, row_last(last));
+        r = sql_bind_int(db->sql, SQL_SETTLED_PUT, 3, row_last(in->last));
+    if (r == 0)
+        r = sql_bind_int(db->sql, SQL_SETTLED_PUT, 4, in->is_fleeting);
     if (r == 0)
         r = sql_run(db->sql, SQL_SETTLED_PUT);
     if (r < 0)
         return r;
     db->has_rows = true;
-    *ret = range_new(db, queue, first, last);
+    *ret = range_new(db, in);
     return 0;
 }
 
@@ -111,6 +109,8 @@ static int end_ranges(struct db *db)
         r = sql_bind_int(db->sql, SQL_SETTLED_DEL, 1, range->queue);
         if (r == 0)
             r = sql_bind_int(db->sql, SQL_SETTLED_DEL, 2, range->first);
+        if (r == 0)
+            r = sql_bind_int(db->sql, SQL_SETTLED_DEL, 3, range->is_fleeting);
         if (r == 0)
             r = sql_run(db->sql, SQL_SETTLED_DEL);
         *at = range->next;
@@ -173,10 +173,12 @@ static int load_ranges(struct db *db)
     int r;
 
     while ((r = sql_next(db->sql, SQL_SETTLED)) == 1) {
-        uint64_t first = sql_column_int(db->sql, SQL_SETTLED, 1);
-        uint64_t last = sql_column_int(db->sql, SQL_SETTLED, 2);
+        const struct range in = {.queue = sql_column_int(db->sql, SQL_SETTLED, 0),
+                                 .first = sql_column_int(db->sql, SQL_SETTLED, 1),
+                                 .last = sql_column_int(db->sql, SQL_SETTLED, 2),
+                                 .is_fleeting = sql_column_int(db->sql, SQL_SETTLED, 3)};
 
-        (void)range_new(db, sql_column_int(db->sql, SQL_SETTLED, 0), first, last);
+        (void)range_new(db, &in);
     }
     return r;
 }
@@ -189,7 +191,7 @@ int trim_recover(struct db *db)
         struct queue_index *q = index_queue(db, range->queue);
 
         if (q)
-            r = index_settle_known(db, q, range->first, range->last, range);
+            r = index_settle_known(db, q, range, range);
     }
     return r;
 }

@@ -10,8 +10,8 @@
  *   4. The heap may also hold seqs of entries that are not READY any more; backlog_head drops them.
  *   5. n_ready, n_unacked and the bytes are the sums over the entries and what is cold.
  *   6. A seq from cold_first to cold_last without an entry that was not warmed is cold or nothing.
- *      Only what lies above `top` and cold_last becomes cold, so that nothing that was settled lies
- *      between, and nothing comes into a run that is being read.
+ *      Only what lies above `top` and cold_last becomes cold, or had an entry between these all the
+ *      time, so that nothing that was settled lies between.
  *   7. No chunk before the cursor's has an entry at or above cursor_seq.
  */
 #include "queues/backlog.h"
@@ -321,11 +321,14 @@ bool backlog_cool(struct backlog *b, struct entry *e)
 {
     uint64_t seq = entry_seq(e);
 
-    if (e->state != ENTRY_READY || seq <= b->top || seq <= b->cold_last)
+    bool is_amid = b->cold_n > 0 && seq > b->cold_first && seq < b->cold_last;
+
+    if (e->state != ENTRY_READY || (!is_amid && (seq <= b->top || seq <= b->cold_last)))
         return false;
     if (b->cold_n == 0)
         b->cold_first = seq;
-    b->cold_last = seq;
+    if (!is_amid)
+        b->cold_last = seq;
     b->cold_n++;
     b->cold_bytes += e->size;
     entry_end(b, e);

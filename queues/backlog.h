@@ -33,6 +33,7 @@ enum entry_flags {
     ENTRY_READING = 1 << 3,     /* asked back from the store */
     ENTRY_HEAPED = 1 << 4,      /* the backlog's own: its seq stands in the heap */
     ENTRY_AHEAD = 1 << 5,       /* was cold, and nobody has it yet */
+    ENTRY_FLEETING = 1 << 6,    /* need not last, and is not DURABLE */
 };
 
 struct entry {
@@ -80,8 +81,9 @@ struct entry *backlog_head(struct backlog *b);
 /* So many cold ones between these seqs, for a backlog that has no entries. */
 void backlog_set_cold(struct backlog *b, uint64_t first, uint64_t last, uint64_t n, uint64_t bytes);
 /*
- * Makes a READY entry cold, if it is above all that ever were and all that was ever taken. The
- * caller has taken its record out, and e is no more when the result is true.
+ * Makes a READY entry cold, if it is above all that ever were and all that was ever taken; or if it
+ * is in their midst, and in every run that the caller has yet to get. The caller has taken its
+ * record out, and e is no more when the result is true.
  */
 bool backlog_cool(struct backlog *b, struct entry *e);
 /* A cold one gets its READY entry. */

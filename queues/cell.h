@@ -42,6 +42,7 @@ struct cell_at {    /* immutable; valid until the handler returns */
 
 struct cell_stats {
     _Atomic uint64_t ready, unacked, consumers, ready_bytes, unacked_bytes;
+    _Atomic bool has_pages;    /* a run of a queue that is not durable has opened the store */
     _Atomic uint64_t seen_seq; /* the highest next_seq that a store has told of */
     _Atomic uint64_t published, delivered, delivered_no_ack, got, acked, redelivered, confirmed;
 };

@@ -6,7 +6,11 @@
 #include <string.h>
 
 struct queue_limits queue_limits = {
-    .resident_bytes = 1024 * 1024, .run_messages = 1024, .run_bytes = 1024 * 1024};
+    .resident_bytes = 1024 * 1024,
+    .run_messages = 1024,
+    .run_bytes = 1024 * 1024,
+    .page_keep = 256 * 1024,
+};
 bool queue_check_invariants;
 struct registry_counts registry_counts;
 enum queue_plant queue_plant;
@@ -26,6 +30,7 @@ bool queue_plant_set(const char *name)
         [PLANT_FORGET_BIND] = "forget-bind",
         [PLANT_FORGET_ROW] = "forget-row",
         [PLANT_KEEP_UNUSED] = "keep-unused",
+        [PLANT_PAGE_UNASKED] = "page-unasked",
         [PLANT_LOCK_FOR_DEAD] = "lock-for-dead",
     };
 

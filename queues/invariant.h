@@ -22,6 +22,7 @@ enum queue_plant {
     PLANT_FORGET_BIND,       /* an exchange answers, and does nothing */
     PLANT_FORGET_ROW,        /* a binding that should last is not written */
     PLANT_KEEP_UNUSED,       /* an auto-delete queue stays */
+    PLANT_PAGE_UNASKED,      /* what is paged leaves the memory before the store has it */
     PLANT_LOCK_FOR_DEAD,     /* a dead owner's queue stays, and stays locked */
 };
 
@@ -31,6 +32,11 @@ struct queue_limits {
     /* Of what is cold: so much is asked at a time, and asked again while less than twice that much
        is here and not handed out. */
     uint32_t run_messages, run_bytes;
+    /*
+     * What need not last is paged when all messages take more memory than this (0: by the limit of
+     * the memory alarm), but for so many bytes at the head of each queue.
+     */
+    uint64_t page_above, page_keep;
 };
 
 extern struct queue_limits queue_limits;

@@ -139,10 +139,11 @@ static void queue_init(void *state, const void *arg)
     /* A durable exclusive queue goes with its connection, so nothing in it can outlive anything. */
     q->is_durable = q->cell->flags & CELL_DURABLE && !(q->cell->flags & CELL_EXCLUSIVE);
     read_stats(q);
-    if (q->is_durable)
-        store_start(q);
-    else
+    if (!q->is_durable)
         attach_begin(q);
+    /* What an earlier run left in the store, when both died, goes when this one opens it. */
+    if (q->is_durable || atomic_load_explicit(&q->cell->stats.has_pages, memory_order_relaxed))
+        store_start(q);
 }
 
 void queue_postpone(struct queue *q, struct msg *m)
@@ -294,6 +295,8 @@ static void dispatch(struct queue *q, struct msg *m)
         on_named(q, m);
         break;
     case MSG_TIMEOUT:
+        if (on_page_timer(q, m->ref))
+            break;
         q->window_timer = 0;
         attach_end(q);
         break;
@@ -377,6 +380,7 @@ void queue_flush(struct queue *q)
         q->dirty = p->next_dirty;
         peer_flush(q, p);
     }
+    page_out(q);
     store_send(q);
     if (q->n_syncs > 0)
         sync_ask(q);

@@ -149,6 +149,8 @@ void on_store_run(struct queue *q, struct msg *m)
     q->wants_run = false;
     for (uint32_t i = 0; i < in->n; i++)
         take_item(q, in, &in->item[i]);
+    /* What became cold since the question was asked is in there, too: the store said that it has it
+     * before it sent this. */
     backlog_cold_from(&q->backlog, in->next_seq);
     /* It knows as many as were counted. */
     CHECK(q->backlog.cold_n == 0 || q->backlog.cold_first <= q->backlog.cold_last);

@@ -9,7 +9,8 @@
  *   1. A reference is taken out of where it lay before it is put elsewhere, so that an end between
  *      the two leaks it and never gives it back twice (queue_give_back runs after every crash).
  *   2. An entry is ENTRY_STORED if the store was told of it, and then told of its end too.
- *   3. A STORED entry that is not DURABLE has an item in `pending`, and no other entry has.
+ *   3. A STORED entry that is neither DURABLE nor FLEETING has an item in `pending`, and no other
+ *      entry has. One that is FLEETING is of the batch that is being paged.
  *   4. Of an entry without record the bytes are with the store: it is DURABLE. So are the messages
  *      that are cold (backlog.h).
  *   5. What is part of a transaction that is not decided is UNACKED in the hands of its tx_part; a
@@ -103,6 +104,16 @@ struct store_mark { /* the publishes up to seq, counted since the store was open
     uint64_t seq, messages, bytes;
 };
 
+struct pager {     /* see queue_page.c */
+    uint64_t from; /* where the sweep goes on */
+    uint64_t *seq; /* the batch that the store was given */
+    uint32_t n;
+    proc_ref ref; /* of the STORE_SYNC behind it; 0: none, or of a store that died */
+    proc_ref timer;
+    bool sweeps_all; /* not only from the head on */
+    bool is_through; /* there is nothing between `from` and what comes next */
+};
+
 struct job { /* a purge or the deletion, in steps */
     bool is_on;
     struct reply_to to;
@@ -170,6 +181,8 @@ struct queue {
     struct store_mark *marks; /* a ring; one for each message that went to the store */
     uint32_t first_mark, n_marks, cap_marks;
     uint64_t resident_bytes; /* of durable messages whose records are here */
+    uint64_t fleeting_bytes; /* of those that are FLEETING */
+    struct pager pager;
     uint32_t n_reading;
     uint64_t *reading;       /* seqs of the read under way, READ_MESSAGES of them */
     proc_ref run_ref;        /* of the STORE_READ_ON under way; 0: none */
@@ -280,8 +293,13 @@ void store_publish(struct queue *q, struct entry *e, uint64_t tag, struct peer *
 void store_ack(struct queue *q, uint64_t seq);
 void store_ack_range(struct queue *q, uint64_t first, uint64_t last);
 void store_send(struct queue *q);
-/* The entry is on disk; its body may leave the memory. */
+/* The store has told that the entry is on disk; its body may leave the memory. */
 void store_made_durable(struct queue *q, struct entry *e);
+/* Its body does, and mostly the entry, too. Only where the store itself has just told that it is
+ * there. */
+void store_make_cold(struct queue *q, struct entry *e);
+/* Hands over a FLEETING entry. */
+void store_page(struct queue *q, struct entry *e);
 /* Operations of a transaction: made, filled, sent behind all that was gathered. */
 struct msg_store_ops *store_tx_ops(const struct queue *q, uint64_t tx, uint32_t cap);
 void store_tx_put(struct msg_store_ops *ops, const struct entry *e, bool is_publish);
@@ -299,6 +317,21 @@ bool store_owns_ref(const struct queue *q, proc_ref ref);
 void read_ahead(struct queue *q);
 void read_again(struct queue *q); /* what the last store did not answer */
 void on_store_bodies(struct queue *q, struct msg *m);
+
+/* queue_page.c */
+/* The entry is FLEETING from now on. */
+void page_fleeting(struct queue *q, struct entry *e);
+/* Bytes that are to be paged before more is granted. */
+uint64_t page_waiting(const struct queue *q);
+/* Pages some, if it is time. */
+void page_out(struct queue *q);
+/* Whether the timer is its own; the answer to its STORE_SYNC. Then it is done. */
+bool on_page_timer(struct queue *q, proc_ref ref);
+bool on_page_synced(struct queue *q, proc_ref ref);
+/* The store has a FLEETING entry. */
+void page_done(struct queue *q, struct entry *e);
+/* A new store has told what it has: the rest of the batch is not there. */
+void page_store_opened(struct queue *q);
 
 /* queue_cold.c */
 void cold_read_ahead(struct queue *q);
@@ -349,7 +382,9 @@ bool tx_found(struct entry *e);
 /* Whether the ref is of a request to the store; what its end means is done then. */
 bool tx_on_down(struct queue *q, proc_ref ref);
 void tx_on_named(struct queue *q);
-/* How many entries are in no hands because of transactions. */
+/* Whether an UNACKED entry is in no hands because of a transaction. */
+bool tx_has(const struct entry *e);
+/* How many entries are. */
 uint64_t tx_held(const struct queue *q);
 
 /* queue_attach.c */

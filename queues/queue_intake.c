@@ -18,6 +18,8 @@ static struct entry *keep(struct queue *q, struct peer *p, struct record *record
 
     if (must_last)
         store_publish(q, e, tag, p);
+    else
+        page_fleeting(q, e);
     if (!must_last || queue_plant == PLANT_CONFIRM_EARLY)
         peer_confirm(q, p, tag);
     return e;

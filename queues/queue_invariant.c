@@ -32,21 +32,24 @@ static void check_holders(const struct queue *q)
 /* Rules 2 to 4 of queue_impl.h, and what counts as resident. */
 static void check_entries(struct queue *q)
 {
-    uint64_t pending = 0, resident = 0, ahead = 0;
+    uint64_t pending = 0, resident = 0, ahead = 0, fleeting = 0;
 
     for (struct entry *e = backlog_from(&q->backlog, 0); e; e = backlog_after(e)) {
-        bool waits = e->flags & ENTRY_STORED && !(e->flags & ENTRY_DURABLE);
+        bool waits = e->flags & ENTRY_STORED && !(e->flags & (ENTRY_DURABLE | ENTRY_FLEETING));
 
         CHECK(e->record || e->flags & ENTRY_DURABLE);
         CHECK(!(e->flags & ENTRY_DURABLE) || e->flags & ENTRY_STORED);
+        CHECK(!(e->flags & ENTRY_DURABLE) || !(e->flags & ENTRY_FLEETING));
         CHECK(entry_seq(e) < q->next_seq || !q->was_opened);
         CHECK(!waits || pending_at(&q->pending, e->pending)->seq == entry_seq(e));
         pending += waits;
+        fleeting += e->flags & ENTRY_FLEETING ? e->size : 0;
         ahead += (e->flags & ENTRY_AHEAD) != 0;
         resident += e->record && e->flags & ENTRY_DURABLE ? e->size : 0;
     }
     CHECK(pending == q->pending.n);
     CHECK(resident == q->resident_bytes);
+    CHECK(fleeting == q->fleeting_bytes);
     CHECK(ahead == q->ahead_messages);
 }
 

@@ -9,16 +9,22 @@ struct record *settle_take_record(struct queue *q, struct entry *e)
 
     if (record && e->flags & ENTRY_DURABLE)
         q->resident_bytes -= e->size;
+    if (record && e->flags & ENTRY_FLEETING)
+        q->fleeting_bytes -= e->size;
     e->record = NULL;
     return record;
 }
 
-/* Settled before it was written: that it must last is over. */
+/* If it was settled before it was written, that it must last is over. */
 static void settle_pending(struct queue *q, const struct entry *e)
 {
-    struct pending_item *item = pending_settle(&q->pending, e->pending);
-    struct peer *p = item->owner;
+    struct pending_item *item;
+    struct peer *p;
 
+    if (!(e->flags & ENTRY_STORED) || e->flags & (ENTRY_DURABLE | ENTRY_FLEETING))
+        return;
+    item = pending_settle(&q->pending, e->pending);
+    p = item->owner;
     if (queue_plant != PLANT_CONFIRM_EARLY)
         peer_confirm(q, p, item->tag);
     peer_unpend(q, p);
@@ -27,8 +33,7 @@ static void settle_pending(struct queue *q, const struct entry *e)
 void settle_known(struct queue *q, struct entry *e)
 {
     record_unref(settle_take_record(q, e));
-    if (e->flags & ENTRY_STORED && !(e->flags & ENTRY_DURABLE))
-        settle_pending(q, e);
+    settle_pending(q, e);
     e->flags &= (uint8_t) ~(ENTRY_STORED | ENTRY_DURABLE);
     settle_done(q, e);
 }
@@ -40,11 +45,9 @@ void settle_done(struct queue *q, struct entry *e)
 
     cold_taken(q, e);
     record_unref(settle_take_record(q, e));
-    if (e->flags & ENTRY_STORED) {
-        if (!(e->flags & ENTRY_DURABLE))
-            settle_pending(q, e);
+    settle_pending(q, e);
+    if (e->flags & ENTRY_STORED)
         store_ack(q, seq);
-    }
     backlog_remove(&q->backlog, e);
     if (!c)
         return;

@@ -75,6 +75,16 @@ void store_publish(struct queue *q, struct entry *e, uint64_t tag, struct peer *
         put_publish(q, e);
 }
 
+void store_page(struct queue *q, struct entry *e)
+{
+    struct store_op *op = next_op(q);
+
+    e->flags |= ENTRY_STORED;
+    fill_publish(op, e);
+    op->is_fleeting = true;
+    q->ops->n++;
+}
+
 void store_ack(struct queue *q, uint64_t seq)
 {
     store_ack_range(q, seq, seq);
@@ -139,6 +149,7 @@ void store_backlog(const struct queue *q, uint64_t *ret_messages, uint64_t *ret_
 
     *ret_messages = messages > q->pending.n ? messages : q->pending.n;
     *ret_bytes = bytes > q->pending.bytes ? bytes : q->pending.bytes;
+    *ret_bytes += page_waiting(q);
 }
 
 void store_send(struct queue *q)
@@ -202,17 +213,19 @@ void on_store_named(struct queue *q, struct msg *m)
     struct msg_store_open *open = store_open_new(q->cell->id, q->epoch, tx_ask_cold(q, NULL));
 
     q->await_ref = 0;
+    atomic_store_explicit(&q->cell->stats.has_pages, true, memory_order_relaxed);
     q->store = m->from;
     q->store_monitor = proc_monitor(q->store);
     /* At first all is taken as it is, in numbers. Later what it knows of is compared. */
     open->known_first = !q->was_opened ? 0 : b->cold_n > 0 ? b->cold_first : 1;
+    open->is_first = !q->was_opened;
+    open->is_fleeting = !q->is_durable;
     open->known_last = !q->was_opened ? UINT64_MAX : b->cold_n > 0 ? b->cold_last : 0;
     (void)tx_ask_cold(q, open->ask); /* as many as before */
     q->open_ref = proc_call(q->store, &open->hdr, PROC_NO_TIMEOUT);
 }
 
-/* There is no room for the record, which the store has; mostly for the entry neither. */
-static void make_cold(struct queue *q, struct entry *e)
+void store_make_cold(struct queue *q, struct entry *e)
 {
     struct record *record = settle_take_record(q, e);
 
@@ -234,7 +247,7 @@ void store_made_durable(struct queue *q, struct entry *e)
     if (e->record)
         q->resident_bytes += e->size;
     if (q->resident_bytes > resident_limit())
-        make_cold(q, e);
+        store_make_cold(q, e);
 }
 
 /* A publish became durable: confirmed, and it may leave the memory. */
@@ -261,6 +274,8 @@ static void compare_entry(struct queue *q, const struct store_entry *s)
         return; /* of a transaction that was decided since the question */
     if (!e || !(e->flags & ENTRY_STORED))
         store_ack(q, s->seq); /* settled, and the last store died before it wrote that */
+    else if (e->flags & ENTRY_FLEETING)
+        page_done(q, e);
     else if (!(e->flags & ENTRY_DURABLE))
         made_durable(q, pending_settle(&q->pending, e->pending));
 }
@@ -283,7 +298,7 @@ void on_store_opened(struct queue *q, struct msg *m)
 
     q->open_ref = 0;
     q->store_ready = true;
-    if (!q->was_opened) {
+    if (!q->was_opened && q->is_durable) {
         q->was_opened = true;
         q->next_seq = q->recovered_to = in->next_seq;
         if (in->n_entries > 0)
@@ -291,9 +306,12 @@ void on_store_opened(struct queue *q, struct msg *m)
         attach_begin(q);
         return;
     }
+    q->was_opened = true;
     while ((item = pending_next(&q->pending, &at)))
         put_publish(q, backlog_find(&q->backlog, item->seq));
-    tx_store_opened(q);
+    page_store_opened(q);
+    if (q->is_durable)
+        tx_store_opened(q);
     cold_ack_again(q);
     read_again(q);
     cold_ask_again(q);
@@ -318,7 +336,7 @@ void on_store_durable(struct queue *q, struct msg *m)
 bool store_owns_ref(const struct queue *q, proc_ref ref)
 {
     if (ref == q->store_monitor || ref == q->open_ref || ref == q->read_ref || ref == q->run_ref ||
-        ref == q->find_ref)
+        ref == q->find_ref || (ref == q->pager.ref && ref != 0))
         return true;
     for (uint32_t i = 0; i < q->n_syncs; i++) {
         if (q->syncs[i].ref == ref)
@@ -345,7 +363,9 @@ void on_store_down(struct queue *q, struct msg *m)
     q->store = 0;
     q->store_ready = false;
     q->store_monitor = q->open_ref = q->read_ref = q->run_ref = q->find_ref = 0;
+    q->pager.ref = 0;
     sync_forget_store(q);
-    tx_store_down(q);
+    if (q->is_durable)
+        tx_store_down(q); /* others hear of it by their calls */
     store_start(q);
 }

@@ -48,6 +48,8 @@ void on_store_synced(struct queue *q, struct msg *m)
 {
     uint32_t n = 0;
 
+    if (on_page_synced(q, m->ref))
+        return;
     for (uint32_t i = 0; i < q->n_syncs; i++) {
         if (q->syncs[i].ref == m->ref)
             proc_reply_to(q->syncs[i].to, &queue_reply_new(q, 0)->hdr);

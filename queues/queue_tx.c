@@ -360,6 +360,13 @@ void tx_on_named(struct queue *q)
     }
 }
 
+/* By what another queue was told: a run that is under way may not have it. */
+static void durable_by_hearsay(struct queue *q, struct entry *e)
+{
+    e->flags |= ENTRY_STORED | ENTRY_DURABLE;
+    q->resident_bytes += e->size;
+}
+
 static void carry_out_publish(struct queue *q, const struct tx_part *t, struct entry *e)
 {
     bool lasts = q->is_durable && record_is_persistent(e->record);
@@ -367,8 +374,12 @@ static void carry_out_publish(struct queue *q, const struct tx_part *t, struct e
     backlog_return(&q->backlog, e);
     if (t->fate == TX_GIVEN_UP && queue_plant != PLANT_TX_KEEP_ABORTED)
         settle_done(q, e);
-    else if (lasts)
+    else if (lasts && t->store_knows)
         store_made_durable(q, e);
+    else if (lasts)
+        durable_by_hearsay(q, e);
+    else
+        page_fleeting(q, e);
 }
 
 static void carry_out(struct queue *q, const struct tx_part *t, const struct tx_op *op)
@@ -401,6 +412,11 @@ static void part_free(struct queue *q, struct tx_part *t)
     q->n_tx_ending--;
     proc_free(t->op);
     proc_free(t);
+}
+
+bool tx_has(const struct entry *e)
+{
+    return consumer_of(e->holder)->owner == &nobody;
 }
 
 uint64_t tx_held(const struct queue *q)

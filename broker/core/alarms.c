@@ -86,6 +86,16 @@ bool alarms_is_memory_tight(void)
     return alarms_is_tight(&m);
 }
 
+bool alarms_must_page(uint64_t blob_bytes)
+{
+    double ratio = config()->memory_paging_ratio;
+    struct alarms_measured m;
+
+    alarms_measured(&m);
+    return m.memory_limit > 0 && ratio <= 1 &&
+           (alarms_is_tight(&m) || (double)blob_bytes > (double)m.memory_limit * ratio);
+}
+
 unsigned alarms_decide(const struct alarms_measured *m)
 {
     unsigned alarms = 0;

@@ -47,6 +47,8 @@ void alarms_process(struct alarms_process *ret);
 bool alarms_is_memory_tight(void);
 /* The same by these figures; pure. */
 bool alarms_is_tight(const struct alarms_measured *m);
+/* Whether so many bytes of messages are more than memory should have: queues page then. Cheap. */
+bool alarms_must_page(uint64_t blob_bytes);
 /* What is remembered from one measurement of memory to the next. */
 struct alarms_memory {
     uint64_t peak;  /* resident bytes, the most since they last fell much */

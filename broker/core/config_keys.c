@@ -256,6 +256,9 @@ const struct config_key config_keys[] = {
      .initial = "0.4", .meaning = "publishers are blocked over this part of all memory; 0: never"},
     {"vm_memory_high_watermark.absolute", KEY_SIZE, KEY_RELOADABLE, FIELD(memory_absolute),
      .initial = "0", .meaning = "the same in bytes; 0: relative"},
+    {"vm_memory_high_watermark_paging_ratio", KEY_RATIO, KEY_RELOADABLE, FIELD(memory_paging_ratio),
+     0, 10, .initial = "0.5",
+     .meaning = "over this part of the limit queues page what need not last; above 1: never"},
     {"total_memory_available_override_value", KEY_SIZE, KEY_RELOADABLE, FIELD(memory_total),
      .initial = "0", .meaning = "bytes of all memory; 0: what machine and cgroup give"},
     {"disk_free_limit.absolute", KEY_SIZE, KEY_RELOADABLE, FIELD(disk_free_limit),
@@ -438,7 +441,6 @@ static const struct {
     {"statistics.", CONFIG_IGNORED},
     {"tcp_listen_options.", CONFIG_IGNORED},
     {"vm_memory_calculation_strategy", CONFIG_IGNORED},
-    {"vm_memory_high_watermark_paging_ratio", CONFIG_IGNORED},
 };
 
 enum config_foreign config_find_foreign(const char *name)

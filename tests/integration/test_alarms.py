@@ -60,7 +60,8 @@ class Alarms(OwnBrokers):
     @unittest.skipIf(SLOW > 1, "a sanitizer's own memory counts too")
     def test_low_on_memory_and_clear(self):
         """Publishers stop near the watermark; when consumers have drained, they go on."""
-        broker = self.start("vm_memory_high_watermark.absolute=160MiB")
+        broker = self.start("vm_memory_high_watermark.absolute=160MiB",
+                            "vm_memory_high_watermark_paging_ratio=2")
         conn, queue = self.opened(broker, capabilities=CAN), fresh()
         conn.rpc(1, Q.Declare(queue=queue))
         body = bytes(MIB // 16)

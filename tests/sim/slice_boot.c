@@ -169,6 +169,8 @@ void slice_disk_new(void)
     store_tuning.still_us = 10 * store_tuning.cold_us;
     store_tuning.min_extents = 2 + sim_below(SIM_DISK, 3);
     queue_limits.run_bytes = sim_chance(SIM_DISK, 500000) ? 1 : 1 << 20;
+    queue_limits.page_above = sim_chance(SIM_DISK, 500000) ? 1 : 0;
+    queue_limits.page_keep = sim_below(SIM_DISK, 4) * 100;
     if (sim.plant)
         (void)queue_plant_set(sim.plant); /* other bugs are planted elsewhere */
 }

@@ -81,12 +81,30 @@ static bool is_asked(const struct msg_store_open *in, uint64_t seq)
     return false;
 }
 
+/* The queue that was there has ended, and what it had with it. */
+static void store_clear(void)
+{
+    for (uint64_t s = 0; s < MAX_SEQ; s++) {
+        blob_unref(kit.disk[s]);
+        kit.disk[s] = NULL;
+    }
+}
+
 static void store_open(struct msg *m)
 {
     const struct msg_store_open *in = MSG_OF(struct msg_store_open, m);
     struct msg_store_opened *opened = MSG_NEW(STORE_OPENED, struct msg_store_opened);
 
     store_commit();
+    for (uint64_t s = 0; s < MAX_SEQ && in->is_first; s++) {
+        if (!staged.is_fleeting[s])
+            continue;
+        blob_unref(kit.disk[s]);
+        kit.disk[s] = NULL;
+        staged.is_fleeting[s] = false;
+    }
+    if (in->is_fleeting)
+        staged.monitor = proc_monitor(m->from);
     kit.n_opens++;
     staged.up_to = 0;
     staged.epoch = in->epoch;
@@ -123,8 +141,10 @@ static void store_ops_in(const struct msg_store_ops *in)
             memcpy(bytes, op->part[0], op->part_len[0]);
             if (op->part_len[1] > 0)
                 memcpy(bytes + op->part_len[0], op->part[1], op->part_len[1]);
-            CHECK(op->seq > staged.up_to);
-            staged.up_to = op->seq;
+            CHECK(op->is_fleeting || op->seq > staged.up_to);
+            staged.is_fleeting[op->seq] = op->is_fleeting;
+            if (!op->is_fleeting)
+                staged.up_to = op->seq;
         }
         staged.n++;
     }
@@ -257,6 +277,10 @@ static void store_handle(void *state, struct msg *m)
     if (store_tx_in(m))
         return;
     switch (m->type) {
+    case MSG_DOWN:
+        if (m->ref == staged.monitor)
+            store_clear();
+        break;
     case STORE_OPEN_QUEUE:
         store_open(m);
         break;

@@ -58,6 +58,8 @@ static struct staged { /* sent to the store and not committed */
     uint64_t up_to, epoch;
     proc_id queue;
     struct msg *sync[64];
+    proc_ref monitor; /* of the queue, if what it has ends with it */
+    bool is_fleeting[MAX_SEQ];
     uint32_t n_sync;
     struct msg_store_ops *tx_ops[16];
     uint32_t n_tx_ops;
@@ -295,7 +297,8 @@ static void kit_start(uint64_t seed, uint32_t flags)
     kit.commits = true;
     queue_check_invariants = true;
     queue_plant = PLANT_NONE;
-    queue_limits = (struct queue_limits){1 << 20, 1024, 1 << 20};
+    queue_limits = (struct queue_limits){
+        .resident_bytes = 1 << 20, .run_messages = 1024, .run_bytes = 1 << 20};
     tw_start(seed);
     arg.cell = kit.cell = cell_new(&spec);
     kit.arg = blob_copy(&arg, sizeof(arg));

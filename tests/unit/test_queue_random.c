@@ -21,7 +21,9 @@ enum { STEPS = 600, MAX_VALUE = STEPS * 8 + 1, PUBLISHER = 0 };
 
 static struct model {
     uint32_t next_value;
+    bool is_durable; /* the queue */
     bool persistent[MAX_VALUE];
+    bool may_go[MAX_VALUE];        /* need not last, and the queue has died since */
     bool seen[MAX_VALUE];          /* delivered to somebody */
     bool settled[MAX_VALUE];       /* an ack of it was sent; it may still come back, flagged */
     bool sync[MAX_VALUE];          /* and a commit came after it with nobody dying between */
@@ -147,6 +149,8 @@ static void crash_queue(bool store_too)
 
     if (store_too)
         kit_kill(kit.store);
+    for (uint32_t v = 1; v < model.next_value; v++)
+        model.may_go[v] = !model.is_durable || !model.persistent[v];
     kit_restart_queue();
     if (store_too)
         tw_do(spawn_store, NULL);
@@ -217,7 +221,9 @@ static void step(void)
     }
 }
 
-/* All that is left is delivered and acked: what was confirmed and persistent, unless it was acked.
+/*
+ * All that is left is delivered and acked: what was confirmed, unless it was acked, or need not
+ * last and the queue has died.
  */
 static void drain(void)
 {
@@ -233,7 +239,7 @@ static void drain(void)
         came[chans[1].seen[i].value] = true;
     look_all();
     for (uint32_t v = 1; v < model.next_value; v++) {
-        if (model.persistent[v] && chans[PUBLISHER].confirmed[v] && !model.settled[v] && !came[v])
+        if (!model.may_go[v] && chans[PUBLISHER].confirmed[v] && !model.settled[v] && !came[v])
             broken("confirmed and lost");
     }
     while (model.n_held[1] > 0)
@@ -255,12 +261,19 @@ static void run(uint64_t seed, enum queue_plant plant)
 {
     memset(&model, 0, sizeof(model));
     model.next_value = 1;
-    kit_start(seed, CELL_DURABLE);
+    model.is_durable = seed % 3 > 0;
+    kit_start(seed, model.is_durable ? CELL_DURABLE : 0);
     kit.commits = false;
     queue_plant = plant;
     /* Often no more than a few messages stay in memory. */
     if (below(4) > 0)
-        queue_limits = (struct queue_limits){below(3) * 60, 1 + below(10), below(2) ? 1 : 1 << 20};
+        queue_limits = (struct queue_limits){.resident_bytes = below(3) * 60,
+                                             .run_messages = 1 + below(10),
+                                             .run_bytes = below(2) ? 1 : 1 << 20};
+    if (below(2)) {
+        queue_limits.page_above = 1;
+        queue_limits.page_keep = below(4) * 60;
+    }
     for (int n = 0; n < STEPS && !model.broken && !has_crashed_itself(); n++) {
         step();
         look_all();
@@ -309,7 +322,7 @@ static void test_kept_seeds(void **state)
 static void test_plants_show(void **state)
 {
     static const char *const names[] = {"requeue-unflagged", "confirm-early", "lose-on-down",
-                                        "double-ready"};
+                                        "double-ready", "page-unasked"};
     uint64_t seed = tw_seed();
 
     (void)state;
