@@ -8,7 +8,7 @@
 #include "queues/policies.h"
 #include "queues/registry_impl.h"
 
-enum { CELLS_AT_ONCE = 256 };
+enum { CELLS_AT_ONCE = 256 }; /* or as many as a turn has time for: an expression may be slow */
 
 struct policy_walk { /* owned: gives its cells back */
     struct policy_walk *next;
@@ -69,6 +69,8 @@ void policies_go_on(struct registry *r)
     if (!w)
         return;
     for (int i = 0; i < CELLS_AT_ONCE && w->at < w->n; i++) {
+        if (i > 0 && proc_is_over_budget())
+            break;
         (void)policies_apply(w->cell[w->at]); /* who needs to know reads it in place */
         cell_unref(w->cell[w->at++]);
     }

@@ -4,7 +4,7 @@ import unittest
 
 from pika import spec
 
-from harness import BrokerCase, fresh, needs_own_broker
+from harness import BrokerCase, OwnBrokers, fresh, needs_own_broker, wait_for
 
 B, Q, X = spec.Basic, spec.Queue, spec.Exchange
 FULL = {"configure": ".*", "write": ".*", "read": ".*"}
@@ -146,6 +146,41 @@ class Rights(BrokerCase):
         conn.cast(0, spec.Connection.TuneOk(2047, 131072, 0))
         conn.cast(0, spec.Connection.Open("/"))
         conn.expect_close(0, 320)
+
+
+@needs_own_broker
+class Crashes(OwnBrokers):
+    """The same when those who pass it on have died a moment before."""
+
+    def test_each(self):
+        broker = self.start("debug.crash=true")
+
+        def ask(method, path, body=None):
+            # One that comes while nobody can say who asks, or make the change, is asked again. It
+            # may have been made all the same.
+            def answered():
+                status = broker.http(method, "/api/" + path, body)[0]
+                return None if status in (401, 503) else status
+
+            status = wait_for(answered, "an answer")
+            self.assertIn(status, (201, 204, 404 if method == "DELETE" else 204))
+
+        for process in ("node", "node_store", "access", "vhost_state:/", "registry:/"):
+            user = fresh("u")
+            ask("PUT", "users/" + user, {"password": "x", "tags": ""})
+            ask("PUT", "permissions/%2F/" + user, FULL)
+            conns = [self.opened(broker, user=user, password="x") for _ in range(3)]
+            ask("POST", "debug/crash", {"process": process, "how": "check"})
+            ask("DELETE", "users/" + user)
+            for conn in conns:
+                conn.expect_close(0, 320, 0, 0, "CONNECTION_FORCED - user '%s' is deleted" % user)
+            ask("POST", "debug/crash", {"process": process, "how": "check"})
+            ask("PUT", "policies/%2F/" + user, {"pattern": "^%s$" % user, "definition": {
+                "alternate-exchange": "amq.fanout"}})
+            conn = self.opened(broker)
+            conn.rpc(1, X.Declare(exchange=user, type="fanout"))
+            shown = broker.get("/api/exchanges/%2F/" + user)
+            self.assertEqual(shown["policy"], user)
 
 
 if __name__ == "__main__":
