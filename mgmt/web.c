@@ -70,6 +70,17 @@ static void tell(const struct open_request *o, uint32_t type, uint64_t bytes)
     rt_send(o->web->owner, &m->hdr);
 }
 
+/*
+ * A request under way when its client leaves is not the connection's any more: who would answer it
+ * frees it. One that the connection still has goes with it.
+ */
+static void give_up(struct open_request *o)
+{
+    if (!evhttp_request_get_connection(o->req))
+        evhttp_request_free(o->req);
+    forget(o);
+}
+
 static void on_connection_closed(struct evhttp_connection *conn, void *arg)
 {
     struct web *w = arg;
@@ -81,7 +92,7 @@ static void on_connection_closed(struct evhttp_connection *conn, void *arg)
             continue;
         if (o->is_stream)
             tell(o, HTTP_GONE, 0);
-        forget(o);
+        give_up(o);
     }
 }
 
