@@ -171,6 +171,7 @@ static void free_foreign(void *arg)
     json_decref(f->body);
     json_decref(f->value);
     record_unref(f->record);
+    json_decref(f->consumers);
     json_decref(f->parked);
     rt_free(f);
 }

@@ -63,6 +63,7 @@ struct foreign { /* what is no process memory; given back when the process ends 
     json_t *value;         /* that is shown: request_finish_json */
     json_t *body;          /* request_body */
     struct record *record; /* a message that is published */
+    json_t *consumers;     /* view_queues: those of one queue */
     json_t *parked;        /* view_processes: supervisor's pid text to its parked children */
 };
 

@@ -3,14 +3,18 @@
  */
 #include <string.h>
 
+#include "broker/runtime/region.h"
 #include "mgmt/ask.h"
 #include "mgmt/cell_json.h"
+#include "mgmt/json.h"
 #include "mgmt/list.h"
+#include "mgmt/slots.h"
 #include "mgmt/views.h"
 #include "mgmt/walk.h"
 #include "queues/queue.h"
 #include "queues/registry.h"
 #include "queues/route.h"
+#include "queues/stats.h"
 
 static void add(struct walk *w, struct cell *c)
 {
@@ -43,9 +47,48 @@ static void start_list(struct request *r)
     go_on(r);
 }
 
+static bool is_its_consumer(struct request *r, const struct stat_slot *s)
+{
+    const struct cell *q = ((const struct consumer_stats *)s)->queue;
+    const struct path_segment *name = &r->path.segment[3];
+
+    return !strcmp(cell_vhost(q), r->vhost) && q->name_len == name->len &&
+           !memcmp(cell_name(q), name->p, name->len);
+}
+
+static json_t *with_consumers(const struct request *r, const struct cell *q)
+{
+    RUNTIME_REGION();
+    json_t *ret = queue_json(r, q, QUEUE_STATS);
+
+    json_add(ret, "consumer_details", json_incref(r->foreign->consumers));
+    return ret;
+}
+
+static void append_consumer(struct request *r, const struct stat_slot *s)
+{
+    RUNTIME_REGION();
+
+    /* Fails only without memory: not shown. */
+    (void)json_array_append_new(r->foreign->consumers, consumer_json(r, s));
+}
+
+static void add_consumer(struct request *r, const struct stat_slot *s)
+{
+    if (!s)
+        request_finish_json(r, with_consumers(r, ask_queue(r, 3)));
+    append_consumer(r, s);
+}
+
 static void start_one(struct request *r)
 {
-    request_finish_json(r, queue_json(r, ask_queue(r, 3), QUEUE_STATS));
+    (void)ask_queue(r, 3); /* 404 */
+    {
+        RUNTIME_REGION();
+
+        r->foreign->consumers = json_array();
+    }
+    slot_list_each(r, STAT_CONSUMER, is_its_consumer, add_consumer);
 }
 
 static bool is_there(const struct request *r, struct amqp_bytes name)
@@ -128,7 +171,7 @@ const struct view views_queues[] = {
     {"api/queues", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, on_continue},
     {"api/queues/detailed", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, on_continue},
     {"api/queues/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_list, on_continue},
-    {"api/queues/x/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_one, NULL},
+    {"api/queues/x/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_one, slot_list_handle},
     {"api/queues/x/x", HTTP_PUT, VIEW_MANAGEMENT, VIEW_VHOST, start_declare, ask_finish},
     {"api/queues/x/x", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_delete, ask_finish},
     {"api/queues/x/x/contents", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_purge,

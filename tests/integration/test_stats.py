@@ -156,8 +156,10 @@ class Stats(BrokerCase):
         self.assertEqual(shown["arguments"], {"x-priority": 3})
         self.assertEqual((shown["ack_required"], shown["exclusive"], shown["prefetch_count"]),
                          (False, True, 5))
+        self.assertEqual(self.get("queues/%2F/" + queue)["consumer_details"], [shown])
         self.channel.basic_cancel(tag)
         wait_for(lambda: not mine(), "the consumer gone")
+        self.assertEqual(self.get("queues/%2F/" + queue)["consumer_details"], [])
 
     def test_rates_and_samples(self):
         queue = self.channel.queue_declare(fresh("rates")).method.queue
@@ -242,8 +244,11 @@ class Sampler(unittest.TestCase):
             wait_for(rate, "a rate")
             self.assertEqual(broker.http("POST", "/api/debug/crash",
                                          {"process": "mgmt_sampler", "how": "check"})[0], 204)
-            wait_for(lambda: broker.get("/api/processes/mgmt_sampler")["restarts"] == 1,
-                     "the next sampler")
+
+            def is_back():  # Between the two there is none.
+                status, found = broker.http("GET", "/api/processes/mgmt_sampler")
+                return status == 200 and found["restarts"] == 1
+            wait_for(is_back, "the next sampler")
 
             def samples():
                 path = "/api/overview?msg_rates_age=20&msg_rates_incr=1"
