@@ -71,6 +71,16 @@ static int put_foreign(struct config_whole *w, const char *key, const char *orig
     return -EINVAL;
 }
 
+/* What could not stand on a line of its own, and so not be shown as one, is not taken either. */
+static bool is_plain(const char *text, char but)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f || *text == but)
+            return false;
+    }
+    return true;
+}
+
 int config_put(struct config_whole *w, const char *key, const char *value, const char *origin,
                char *ret_text, size_t size)
 {
@@ -78,6 +88,10 @@ int config_put(struct config_whole *w, const char *key, const char *value, const
     const struct config_key *k = config_find_key(key, &rest);
     int r;
 
+    if (!is_plain(key, '=') || !is_plain(value, 0)) {
+        snprintf(ret_text, size, "a key or a value with control characters");
+        return -EINVAL;
+    }
     if (!k)
         return put_foreign(w, key, origin, ret_text, size);
     r = config_parse(&w->values, k, rest, value, ret_text, size);

@@ -37,19 +37,27 @@ static char *trim(char *s)
     return s;
 }
 
+/* `end` if it is a quote behind the first that ends the value; NULL: it does not. */
+static char *closing(const char *s, char *end)
+{
+    const char *rest = end ? end + 1 : NULL;
+
+    if (!end || end == s)
+        return NULL;
+    rest += strspn(rest, " \t\r\n");
+    return !*rest || *rest == '#' ? end : NULL;
+}
+
 /* A value in single quotes is as it stands there; any other one ends before a '#'. */
 static char *cut_value(char *s)
 {
     char *end;
 
     s = trim(s);
-    if (*s == '\'' && (end = strchr(s + 1, '\'')) != NULL) {
-        char *rest = trim(end + 1);
-
-        if (!*rest || *rest == '#') {
-            *end = 0;
-            return s + 1;
-        }
+    if (*s == '\'' &&
+        ((end = closing(s, strchr(s + 1, '\''))) || (end = closing(s, strrchr(s, '\''))))) {
+        *end = 0;
+        return s + 1;
     }
     s[strcspn(s, "#")] = 0;
     return trim(s);

@@ -172,6 +172,10 @@ static void test_files(void **state)
                      0);
     assert_string_equal(config()->default_user, "me");
     assert_string_equal(config()->default_pass, "a#b");
+    assert_int_equal(read_text("default_pass = 'it's' # so\ndefault_user = 'u' # it's u\n"), 0);
+    assert_string_equal(config()->default_pass, "it's");
+    assert_string_equal(config()->default_user, "u");
+    assert_int_equal(set("default_pass", "a\nb"), -EINVAL);
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/10.conf", dir);
     snprintf(other, sizeof(other), "%s/20.conf", dir);
