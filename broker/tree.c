@@ -248,7 +248,7 @@ static void build_root(const void *ctx)
     add_worker("access", &access_ops);
     add_parkable("access_hash", &access_hash_ops);
     add_life(options);
-    if (tls_settings_of(TLS_AMQP) || tls_settings_of(TLS_MGMT))
+    if (tls_is_used())
         add_parkable("certificates", &tls_ops);
     if (options->with_alarms)
         add_parkable("alarms", &alarms_ops);

@@ -256,7 +256,7 @@ static struct web *new_web(void)
 static bool take_context(struct http *h)
 {
     RUNTIME_REGION();
-    SSL_CTX *tls = tls_context(TLS_MGMT);
+    SSL_CTX *tls = tls_context(h->is_metrics ? TLS_PROMETHEUS : TLS_MGMT);
 
     if (tls)
         web_set_tls(h->web, tls);

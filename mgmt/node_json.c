@@ -61,8 +61,8 @@ static void add_context(void *ctx, const struct listener_fact *fact)
     snprintf(port, sizeof(port), "%u", fact->port);
     json_add_text(one, "node", l->node);
     json_add_text(one, "description",
-                  strcmp(fact->protocol, "http/prometheus") ? "RabbitMQ Management"
-                                                            : "RabbitMQ Prometheus");
+                  strstr(fact->protocol, "/prometheus") ? "RabbitMQ Prometheus"
+                                                        : "RabbitMQ Management");
     json_add_text(one, "path", "/");
     json_add_text(one, "ip", address_of(fact));
     json_add_text(one, "port", port);

@@ -102,7 +102,9 @@ struct config {
     uint64_t disk_ballast;                  /* bytes; 0: none */
     uint64_t store_cache, store_wal;        /* bytes for the stores of all vhosts together */
     bool has_prometheus;
-    uint64_t prometheus_port;     /* 0: any free port */
+    uint64_t prometheus_port; /* 0: any free port */
+    uint64_t prometheus_ssl_port;
+    char prometheus_ssl_address[64];
     char prometheus_address[64];  /* empty: what `bind` says */
     uint64_t statistics_ms;       /* between two samples of all counters */
     bool debug_crash;             /* POST /api/debug/crash works */

@@ -63,6 +63,85 @@ static const struct key_choice backends[] = {
     {NULL, 0},
 };
 
+/* The same keys for each kind of listener. */
+#define TLS_KEYS(PREFIX, SERVICE)                                                                  \
+    {PREFIX "certfile",                                                                            \
+     KEY_TEXT,                                                                                     \
+     0,                                                                                            \
+     FIELD(tls[SERVICE].certfile),                                                                 \
+     .max = TLS_PATH_SIZE,                                                                         \
+     .initial = "",                                                                                \
+     .meaning = "the server's certificate and those between it and a root, in PEM"},               \
+        {PREFIX "keyfile",                                                                         \
+         KEY_TEXT,                                                                                 \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].keyfile),                                                              \
+         .max = TLS_PATH_SIZE,                                                                     \
+         .initial = "",                                                                            \
+         .meaning = "its private key, in PEM"},                                                    \
+        {PREFIX "password",                                                                        \
+         KEY_TEXT,                                                                                 \
+         KEY_SECRET,                                                                               \
+         FIELD(tls[SERVICE].password),                                                             \
+         .max = ROOM(tls[0].password),                                                             \
+         .initial = "",                                                                            \
+         .meaning = "of the private keys, where they are encrypted"},                              \
+        {PREFIX "cacertfile",                                                                      \
+         KEY_TEXT,                                                                                 \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].cacertfile),                                                           \
+         .max = TLS_PATH_SIZE,                                                                     \
+         .initial = "",                                                                            \
+         .meaning = "certificates of those who vouch for clients, in PEM"},                        \
+        {PREFIX "verify",                                                                          \
+         KEY_CHOICE,                                                                               \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].verify_peer),                                                          \
+         .choices = verifications,                                                                 \
+         .initial = "verify_none",                                                                 \
+         .meaning = "whether clients are asked for a certificate"},                                \
+        {PREFIX "fail_if_no_peer_cert",                                                            \
+         KEY_BOOL,                                                                                 \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].fail_if_no_peer_cert),                                                 \
+         .initial = "false",                                                                       \
+         .meaning = "refuses clients without one; with verify_peer"},                              \
+        {PREFIX "depth",                                                                           \
+         KEY_UINT,                                                                                 \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].depth),                                                                \
+         0,                                                                                        \
+         100,                                                                                      \
+         .initial = "1",                                                                           \
+         .meaning = "certificates between a client's and a trusted one, at most"},                 \
+        {PREFIX "versions.*",                                                                      \
+         KEY_PAIRS,                                                                                \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].versions),                                                             \
+         .max = ROOM(tls[0].versions),                                                             \
+         .initial = "",                                                                            \
+         .meaning = "tlsv1.2 or tlsv1.3; none: both"},                                             \
+        {PREFIX "ciphers.*",                                                                       \
+         KEY_PAIRS,                                                                                \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].ciphers),                                                              \
+         .max = ROOM(tls[0].ciphers),                                                              \
+         .initial = "",                                                                            \
+         .meaning = "a cipher's name in OpenSSL, the best one first; none: OpenSSL's list"},       \
+        {PREFIX "honor_cipher_order",                                                              \
+         KEY_BOOL,                                                                                 \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].honor_cipher_order),                                                   \
+         .initial = "false",                                                                       \
+         .meaning = "this order of ciphers counts, not the client's"},                             \
+    {                                                                                              \
+        PREFIX "sni.*", KEY_PAIRS, 0, FIELD(tls[SERVICE].names),                                   \
+            .max = ROOM(tls[0].names), .initial = "",                                              \
+            .meaning =                                                                             \
+                "NAME.certfile and NAME.keyfile: a certificate for those who ask for NAME, which " \
+                "may begin with `*.`"                                                              \
+    }
+
 const struct config_key config_keys[] = {
     {"Listeners", .type = KEY_SECTION},
     {"listeners.tcp.*", KEY_LISTENERS, 0, FIELD(tcp), .initial = "5672",
@@ -104,63 +183,11 @@ const struct config_key config_keys[] = {
      .initial = "", .meaning = "address for that; empty: what bind says"},
 
     {"TLS for AMQP", .type = KEY_SECTION},
-    {"ssl_options.certfile", KEY_TEXT, 0, FIELD(tls[TLS_AMQP].certfile), .max = TLS_PATH_SIZE,
-     .initial = "", .meaning = "the server's certificate and those between it and a root, in PEM"},
-    {"ssl_options.keyfile", KEY_TEXT, 0, FIELD(tls[TLS_AMQP].keyfile), .max = TLS_PATH_SIZE,
-     .initial = "", .meaning = "its private key, in PEM"},
-    {"ssl_options.password", KEY_TEXT, KEY_SECRET, FIELD(tls[TLS_AMQP].password),
-     .max = ROOM(tls[0].password), .initial = "",
-     .meaning = "of the private keys, where they are encrypted"},
-    {"ssl_options.cacertfile", KEY_TEXT, 0, FIELD(tls[TLS_AMQP].cacertfile), .max = TLS_PATH_SIZE,
-     .initial = "", .meaning = "certificates of those who vouch for clients, in PEM"},
-    {"ssl_options.verify", KEY_CHOICE, 0, FIELD(tls[TLS_AMQP].verify_peer),
-     .choices = verifications, .initial = "verify_none",
-     .meaning = "whether clients are asked for a certificate"},
-    {"ssl_options.fail_if_no_peer_cert", KEY_BOOL, 0, FIELD(tls[TLS_AMQP].fail_if_no_peer_cert),
-     .initial = "false", .meaning = "refuses clients without one; with verify_peer"},
-    {"ssl_options.depth", KEY_UINT, 0, FIELD(tls[TLS_AMQP].depth), 0, 100, .initial = "1",
-     .meaning = "certificates between a client's and a trusted one, at most"},
-    {"ssl_options.versions.*", KEY_PAIRS, 0, FIELD(tls[TLS_AMQP].versions),
-     .max = ROOM(tls[0].versions), .initial = "", .meaning = "tlsv1.2 or tlsv1.3; none: both"},
-    {"ssl_options.ciphers.*", KEY_PAIRS, 0, FIELD(tls[TLS_AMQP].ciphers),
-     .max = ROOM(tls[0].ciphers), .initial = "",
-     .meaning = "a cipher's name in OpenSSL, the best one first; none: OpenSSL's list"},
-    {"ssl_options.honor_cipher_order", KEY_BOOL, 0, FIELD(tls[TLS_AMQP].honor_cipher_order),
-     .initial = "false", .meaning = "this order of ciphers counts, not the client's"},
-    {"ssl_options.sni.*", KEY_PAIRS, 0, FIELD(tls[TLS_AMQP].names), .max = ROOM(tls[0].names),
-     .initial = "",
-     .meaning = "NAME.certfile and NAME.keyfile: a certificate for those who ask for NAME, which "
-                "may begin with `*.`"},
-
+    TLS_KEYS("ssl_options.", TLS_AMQP),
     {"TLS for the management API", .type = KEY_SECTION},
-    {"management.ssl.certfile", KEY_TEXT, 0, FIELD(tls[TLS_MGMT].certfile), .max = TLS_PATH_SIZE,
-     .initial = "", .meaning = "the server's certificate and those between it and a root, in PEM"},
-    {"management.ssl.keyfile", KEY_TEXT, 0, FIELD(tls[TLS_MGMT].keyfile), .max = TLS_PATH_SIZE,
-     .initial = "", .meaning = "its private key, in PEM"},
-    {"management.ssl.password", KEY_TEXT, KEY_SECRET, FIELD(tls[TLS_MGMT].password),
-     .max = ROOM(tls[0].password), .initial = "",
-     .meaning = "of the private keys, where they are encrypted"},
-    {"management.ssl.cacertfile", KEY_TEXT, 0, FIELD(tls[TLS_MGMT].cacertfile),
-     .max = TLS_PATH_SIZE, .initial = "",
-     .meaning = "certificates of those who vouch for clients, in PEM"},
-    {"management.ssl.verify", KEY_CHOICE, 0, FIELD(tls[TLS_MGMT].verify_peer),
-     .choices = verifications, .initial = "verify_none",
-     .meaning = "whether clients are asked for a certificate"},
-    {"management.ssl.fail_if_no_peer_cert", KEY_BOOL, 0, FIELD(tls[TLS_MGMT].fail_if_no_peer_cert),
-     .initial = "false", .meaning = "refuses clients without one; with verify_peer"},
-    {"management.ssl.depth", KEY_UINT, 0, FIELD(tls[TLS_MGMT].depth), 0, 100, .initial = "1",
-     .meaning = "certificates between a client's and a trusted one, at most"},
-    {"management.ssl.versions.*", KEY_PAIRS, 0, FIELD(tls[TLS_MGMT].versions),
-     .max = ROOM(tls[0].versions), .initial = "", .meaning = "tlsv1.2 or tlsv1.3; none: both"},
-    {"management.ssl.ciphers.*", KEY_PAIRS, 0, FIELD(tls[TLS_MGMT].ciphers),
-     .max = ROOM(tls[0].ciphers), .initial = "",
-     .meaning = "a cipher's name in OpenSSL, the best one first; none: OpenSSL's list"},
-    {"management.ssl.honor_cipher_order", KEY_BOOL, 0, FIELD(tls[TLS_MGMT].honor_cipher_order),
-     .initial = "false", .meaning = "this order of ciphers counts, not the client's"},
-    {"management.ssl.sni.*", KEY_PAIRS, 0, FIELD(tls[TLS_MGMT].names), .max = ROOM(tls[0].names),
-     .initial = "",
-     .meaning = "NAME.certfile and NAME.keyfile: a certificate for those who ask for NAME, which "
-                "may begin with `*.`"},
+    TLS_KEYS("management.ssl.", TLS_MGMT),
+    {"TLS for metrics", .type = KEY_SECTION},
+    TLS_KEYS("prometheus.ssl.", TLS_PROMETHEUS),
 
     {"Statistics", .type = KEY_SECTION},
     {"prometheus", KEY_BOOL, 0, FIELD(has_prometheus), .initial = "true",
@@ -169,6 +196,11 @@ const struct config_key config_keys[] = {
      .meaning = "port for metrics; 0: any free one"},
     {"prometheus.tcp.ip", KEY_TEXT, 0, FIELD(prometheus_address), .max = ROOM(prometheus_address),
      .initial = "", .meaning = "address for metrics; empty: what bind says"},
+    {"prometheus.ssl.port", KEY_UINT, 0, FIELD(prometheus_ssl_port), 0, 65535, .initial = "15691",
+     .meaning = "port for metrics over TLS, once prometheus.ssl.certfile is set; 0: any free one"},
+    {"prometheus.ssl.ip", KEY_TEXT, 0, FIELD(prometheus_ssl_address),
+     .max = ROOM(prometheus_ssl_address), .initial = "",
+     .meaning = "address for that; empty: what bind says"},
     {"collect_statistics_interval", KEY_TIME, 0, FIELD(statistics_ms), 100, 600000, 1,
      .initial = "5000", .meaning = "between two samples of all counters, from which rates come"},
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "broker/core/config.h"
+#include "broker/core/tls.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/table.h"
 
@@ -34,8 +35,8 @@ uint16_t listeners_port(const char *id)
 /* As RabbitMQ calls it. */
 static const char *protocol_of(const char *id)
 {
-    if (!strcmp(id, "metrics"))
-        return "http/prometheus";
+    if (!strncmp(id, "metrics", 7))
+        return id[7] ? "https/prometheus" : "http/prometheus";
     if (!strncmp(id, "http", 4))
         return id;
     return !strncmp(id, "amqps", 5) ? "amqp/ssl" : "amqp";
@@ -112,34 +113,70 @@ static bool plan_paths(const struct planner *to, const char *at)
     return true;
 }
 
-/* Where only TLS was configured for management, there is only TLS, as RabbitMQ has it. */
-static bool has_plain_mgmt(const struct config *c)
+/* A listener for HTTP, and one for HTTPS once it has a certificate. */
+struct http_plans {
+    const char *id, *tls_id;
+    const char *key; /* whose "port" and "ip" are asked for plain HTTP */
+    uint64_t port, tls_port;
+    const char *address, *tls_address;
+    enum tls_service service;
+    bool is_metrics;
+};
+
+/* Where only TLS was configured there is only TLS, as RabbitMQ has it. */
+static bool has_plain(const struct http_plans *h)
 {
-    return !*c->tls[TLS_MGMT].certfile || config_is_set("management.tcp.port") ||
-           config_is_set("management.tcp.ip");
+    char port[64], ip[64];
+
+    snprintf(port, sizeof(port), "%s.port", h->key);
+    snprintf(ip, sizeof(ip), "%s.ip", h->key);
+    return !tls_settings_of(h->service) || config_is_set(port) || config_is_set(ip);
+}
+
+static bool plan_http(const struct planner *to, const struct http_plans *h)
+{
+    struct listener_plan p = {.port = (uint16_t)h->port, .is_metrics = h->is_metrics};
+
+    snprintf(p.id, sizeof(p.id), "%s", h->id);
+    snprintf(p.address, sizeof(p.address), "%s", config_address(h->address));
+    if (has_plain(h) && !to->fn(to->ctx, &p))
+        return false;
+    if (!tls_settings_of(h->service))
+        return true;
+    p.has_tls = true;
+    p.port = (uint16_t)h->tls_port;
+    snprintf(p.id, sizeof(p.id), "%s", h->tls_id);
+    snprintf(p.address, sizeof(p.address), "%s", config_address(h->tls_address));
+    return to->fn(to->ctx, &p);
 }
 
 static bool plan_metrics(const struct planner *to, const struct config *c)
 {
-    struct listener_plan p = {
-        .id = "metrics", .port = (uint16_t)c->prometheus_port, .is_metrics = true};
+    const struct http_plans metrics = {.id = "metrics",
+                                       .tls_id = "metrics-tls",
+                                       .key = "prometheus.tcp",
+                                       .port = c->prometheus_port,
+                                       .tls_port = c->prometheus_ssl_port,
+                                       .address = c->prometheus_address,
+                                       .tls_address = c->prometheus_ssl_address,
+                                       .service = TLS_PROMETHEUS,
+                                       .is_metrics = true};
 
-    snprintf(p.address, sizeof(p.address), "%s", config_address(c->prometheus_address));
-    return !c->has_prometheus || to->fn(to->ctx, &p);
+    return !c->has_prometheus || plan_http(to, &metrics);
 }
 
-static void plan_mgmt(const struct planner *to, const struct config *c)
+static bool plan_mgmt(const struct planner *to, const struct config *c)
 {
-    struct listener_plan p = {.id = "http", .port = (uint16_t)c->mgmt_port};
+    const struct http_plans mgmt = {.id = "http",
+                                    .tls_id = "https",
+                                    .key = "management.tcp",
+                                    .port = c->mgmt_port,
+                                    .tls_port = c->mgmt_ssl_port,
+                                    .address = c->mgmt_address,
+                                    .tls_address = c->mgmt_ssl_address,
+                                    .service = TLS_MGMT};
 
-    snprintf(p.address, sizeof(p.address), "%s", config_address(c->mgmt_address));
-    if (has_plain_mgmt(c) && !to->fn(to->ctx, &p))
-        return;
-    if (!*c->tls[TLS_MGMT].certfile)
-        return;
-    p = (struct listener_plan){.id = "https", .has_tls = true, .port = (uint16_t)c->mgmt_ssl_port};
-    snprintf(p.address, sizeof(p.address), "%s", config_address(c->mgmt_ssl_address));
-    (void)to->fn(to->ctx, &p); /* the last one */
+    return plan_http(to, &mgmt);
 }
 
 void listeners_each_plan(bool (*fn)(void *ctx, const struct listener_plan *plan), void *ctx)
@@ -149,5 +186,5 @@ void listeners_each_plan(bool (*fn)(void *ctx, const struct listener_plan *plan)
 
     if (plan_ports(&to, &c->tcp, false) && plan_ports(&to, &c->ssl, true) &&
         plan_paths(&to, c->unix_sockets) && plan_metrics(&to, c))
-        plan_mgmt(&to, c);
+        (void)plan_mgmt(&to, c); /* the last one */
 }

@@ -5,7 +5,7 @@
  *
  * A listener has an id: "amqp" and "amqps" are those named `default` in the configuration,
  * "amqp-NAME" and "amqps-NAME" the others, "unix" and "unix-NAME" likewise; "http", "https";
- * "metrics".
+ * "metrics", "metrics-tls".
  */
 #ifndef BROKER_CORE_LISTENERS_H
 #define BROKER_CORE_LISTENERS_H
@@ -16,7 +16,7 @@
 enum { LISTENER_ID_SIZE = 48 };
 
 struct listener_fact {
-    char protocol[16]; /* "amqp", "amqp/ssl", "http", "https", "http/prometheus" */
+    char protocol[24]; /* "amqp", "amqp/ssl", "http", "https", "http/prometheus"... */
     char address[256]; /* empty: all; of a Unix socket its path */
     uint16_t port;     /* 0: a Unix socket */
 };

@@ -56,11 +56,13 @@ struct certificates {
 static const char *const prefixes[TLS_SERVICES] = {
     [TLS_AMQP] = "ssl_options.",
     [TLS_MGMT] = "management.ssl.",
+    [TLS_PROMETHEUS] = "prometheus.ssl.",
 };
 
 static const char *const protocols[TLS_SERVICES] = {
     [TLS_AMQP] = "amqp/ssl",
     [TLS_MGMT] = "https",
+    [TLS_PROMETHEUS] = "https/prometheus",
 };
 
 static void shown_free(void *p)
@@ -138,6 +140,14 @@ const struct tls_settings *tls_settings_of(enum tls_service service)
     bool has = service == TLS_AMQP ? c->ssl.n > 0 : *c->tls[service].certfile != '\0';
 
     return has ? &c->tls[service] : NULL;
+}
+
+bool tls_is_used(void)
+{
+    for (unsigned i = 0; i < TLS_SERVICES; i++)
+        if (tls_settings_of((enum tls_service)i))
+            return true;
+    return false;
 }
 
 static int load_one(struct shown *s, enum tls_service service, char *ret_text, size_t size)

@@ -20,6 +20,9 @@ enum {
 /* What the configuration says; NULL: this service has no listener with TLS. */
 const struct tls_settings *tls_settings_of(enum tls_service service);
 
+/* Whether any of them has: then there is a process `certificates`. */
+bool tls_is_used(void);
+
 /* Before the tree starts: whether all files are right; else -errno and a line for the operator. */
 int tls_probe(char *ret_text, size_t size);
 

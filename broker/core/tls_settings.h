@@ -10,7 +10,7 @@
 enum { TLS_PATH_SIZE = 512 };
 
 /* Who has listeners with TLS; each has settings of its own. */
-enum tls_service { TLS_AMQP, TLS_MGMT, TLS_SERVICES };
+enum tls_service { TLS_AMQP, TLS_MGMT, TLS_PROMETHEUS, TLS_SERVICES };
 
 struct tls_settings {
     char cacertfile[TLS_PATH_SIZE]; /* whose certificates clients may have; empty: nobody's */

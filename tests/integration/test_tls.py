@@ -471,6 +471,26 @@ class Management(Tls):
         broker.proc.send_signal(signal.SIGHUP)
         wait_for(lambda: self.https(broker, "/api/whoami")[2] == "web2", "new certificate")
 
+    def test_metrics(self):
+        """Metrics over TLS have certificates and a port of their own."""
+        cert, key = CA.make("metrics")
+        broker = self.start("prometheus.ssl.port=0", "prometheus.ssl.certfile=" + cert,
+                            "prometheus.ssl.keyfile=" + key)
+
+        def found():
+            return [x["port"] for x in broker.get("/api/overview")["listeners"]
+                    if x["protocol"] == "https/prometheus"]
+        port, = wait_for(found, "listener")
+        conn = http.client.HTTPSConnection("localhost", port, timeout=DEADLINE,
+                                           context=client_context())
+        self.addCleanup(conn.close)
+        conn.request("GET", "/metrics")
+        self.assertEqual(dict(x[0] for x in conn.sock.getpeercert()["subject"])["commonName"],
+                         "metrics")
+        answer = conn.getresponse()
+        self.assertEqual(answer.status, 200)
+        self.assertIn(b"rabbitmq_build_info", answer.read())
+
     def test_shown(self):
         """What a connection and the health check tell of certificates."""
         broker = self.start(*settings(None, "ssl_options.verify=verify_peer"))
