@@ -26,7 +26,6 @@ void on_purge(struct queue *q, struct msg *m)
 
 static void step_purge(struct queue *q)
 {
-    struct msg_queue_reply *reply;
     struct entry *e;
 
     for (uint32_t n = 0; q->backlog.n_ready > 0; n++) {
@@ -44,9 +43,7 @@ static void step_purge(struct queue *q)
         q->purge.n++;
     }
     q->purge.is_on = false;
-    reply = queue_reply_new(q, 0);
-    reply->messages = q->purge.n;
-    proc_reply_to(q->purge.to, &reply->hdr);
+    sync_purge(q, q->purge.to, q->purge.n);
 }
 
 /* 0, or why a delete is refused. */

@@ -95,8 +95,10 @@ struct waiting_get { /* a basic.get whose message is being read back */
     bool no_ack;
 };
 
-struct waiting_sync {
+struct waiting_sync { /* a QUEUE_SYNC, or a purge that is done */
     struct reply_to to;
+    bool is_purge;
+    uint64_t n_purged;
     proc_ref ref; /* of the STORE_SYNC that will answer it; 0: not asked yet */
 };
 
@@ -363,6 +365,8 @@ void cold_ack_again(struct queue *q);
 
 /* queue_sync.c */
 void on_sync(struct queue *q, struct msg *m);
+/* Answers a purge, once it is durable. */
+void sync_purge(struct queue *q, struct reply_to to, uint64_t n);
 void sync_ask(struct queue *q);
 void sync_forget_store(struct queue *q);
 void on_store_synced(struct queue *q, struct msg *m);

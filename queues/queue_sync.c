@@ -1,5 +1,5 @@
 /*
- * QUEUE_SYNC: answered when every ack that was sent before is durable.
+ * QUEUE_SYNC and purges: answered when every ack that was sent before is durable.
  */
 #include <string.h>
 
@@ -18,6 +18,27 @@ void on_sync(struct queue *q, struct msg *m)
     ARRAY_ROOM(q->syncs, q->n_syncs, q->cap_syncs);
     q->syncs[q->n_syncs] = (struct waiting_sync){.to = proc_defer(m)};
     q->n_syncs++;
+}
+
+static void answer(struct queue *q, const struct waiting_sync *w)
+{
+    struct msg_queue_reply *reply = queue_reply_new(q, 0);
+
+    if (w->is_purge)
+        reply->messages = w->n_purged;
+    proc_reply_to(w->to, &reply->hdr);
+}
+
+void sync_purge(struct queue *q, struct reply_to to, uint64_t n)
+{
+    const struct waiting_sync w = {.to = to, .is_purge = true, .n_purged = n};
+
+    if (!q->is_durable || n == 0) {
+        answer(q, &w);
+        return;
+    }
+    ARRAY_ROOM(q->syncs, q->n_syncs, q->cap_syncs);
+    q->syncs[q->n_syncs++] = w;
 }
 
 /* One request for all that were not asked yet, behind all operations so far. */
@@ -52,7 +73,7 @@ void on_store_synced(struct queue *q, struct msg *m)
         return;
     for (uint32_t i = 0; i < q->n_syncs; i++) {
         if (q->syncs[i].ref == m->ref)
-            proc_reply_to(q->syncs[i].to, &queue_reply_new(q, 0)->hdr);
+            answer(q, &q->syncs[i]);
         else
             q->syncs[n++] = q->syncs[i];
     }

@@ -303,6 +303,34 @@ static void test_cold(void **state)
     kit_stop();
 }
 
+/* Nothing comes back of a purge that was answered; one that a store forgets is told to the next. */
+static void test_purge_is_durable(void **state)
+{
+    uint32_t n;
+
+    (void)state;
+    kit_start(12, CELL_DURABLE);
+    for (uint32_t round = 0; round < 2; round++) {
+        kit.commits = true;
+        kit_publish(0, 1 + 10 * round, 10, true);
+        assert_int_equal(on_disk(), 10);
+        kit.commits = false;
+        n = chans[0].n_replies;
+        (void)kit_ask(0, QUEUE_PURGE);
+        assert_int_equal(chans[0].n_replies, n);
+        assert_int_equal(on_disk(), 10);
+        if (round == 1) {
+            kit_kill(kit.store);
+            tw_do(spawn_store, NULL);
+        }
+        kit_commit();
+        assert_int_equal(chans[0].n_replies, n + 1);
+        assert_int_equal(chans[0].reply.messages, 10);
+        assert_int_equal(on_disk(), 0);
+    }
+    kit_stop();
+}
+
 static void test_many_recovered(void **state)
 {
     (void)state;
@@ -373,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_read_back),
         cmocka_unit_test(test_cold),
         cmocka_unit_test(test_dropped_got_stays_on_disk),
+        cmocka_unit_test(test_purge_is_durable),
         cmocka_unit_test(test_many_recovered),
         cmocka_unit_test(test_transient_restart),
     };
