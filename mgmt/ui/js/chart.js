@@ -198,6 +198,13 @@ export class History {
         while (this.points.length && this.points[0].t < t - this.keepMs) this.points.shift();
     }
 
+    /* From when on to show: a short past is not squeezed into a corner. */
+    from(now) {
+        const first = this.points.length ? this.points[0].t : now;
+
+        return Math.max(Math.min(first, now - 60000), now - this.keepMs);
+    }
+
     last() {
         return this.points[this.points.length - 1] || {};
     }
@@ -219,5 +226,13 @@ export function samples(byId, isRate) {
             at.set(s.timestamp, point);
         });
     }
+    return [...at.values()].sort((a, b) => a.t - b.t);
+}
+
+/* Points of the same times as one. */
+export function joined(points, more) {
+    const at = new Map(points.map((p) => [p.t, p]));
+
+    for (const p of more) at.set(p.t, { ...at.get(p.t), ...p });
     return [...at.values()].sort((a, b) => a.t - b.t);
 }

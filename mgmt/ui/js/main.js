@@ -259,16 +259,20 @@ async function show() {
 
     leave();
     closeMenu();
-    for (const a of parts.nav.querySelectorAll("a[data-page]"))
-        a.toggleAttribute("aria-current", a.dataset.page === (page.under || page.id));
-    context = new Context({ main: parts.main, names, search, onTotals });
+    for (const a of parts.nav.querySelectorAll("a[data-page]")) {
+        if (a.dataset.page === (page.under || page.id)) a.setAttribute("aria-current", "page");
+        else a.removeAttribute("aria-current");
+    }
+    const mine = new Context({ main: parts.main, names, search, onTotals });
+    context = mine; // another one, as soon as another page is asked for
     document.title = [...names.slice(-1), page.title, "Warren"].join(" · ");
     try {
         const made = await page.load();
-        if (levels[page.level]()) await made.show(context);
-        else context.fail("Your user has no right to see this page.");
+        if (mine.signal.aborted) return;
+        if (levels[page.level]()) await made.show(mine);
+        else mine.fail("Your user has no right to see this page.");
     } catch (e) {
-        if (context && e.name !== "AbortError") context.fail(e.message);
+        if (!mine.signal.aborted && e.name !== "AbortError") mine.fail(e.message);
     }
 }
 

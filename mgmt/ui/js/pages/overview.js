@@ -1,6 +1,6 @@
 /* The node at a glance: what is queued, how fast it flows, and what it costs. */
 import { getOr, query } from "../api.js";
-import { History, LineChart, samples } from "../chart.js";
+import { History, LineChart, joined, samples } from "../chart.js";
 import { h, say } from "../dom.js";
 import { bytes, count, rate, short, span } from "../format.js";
 import { link } from "../routes.js";
@@ -101,7 +101,7 @@ function showTiles(t, now, totals) {
     t.queues.show(count(o.queues), count(o.consumers) + " consumers");
     if (totals.memory) {
         t.memory.show(bytes(totals.memory.used), "alarm at " + bytes(totals.memory.limit));
-        t.disk.show(bytes(totals.disk.free), "alarm below " + bytes(totals.disk.limit));
+        t.disk.show(bytes(totals.disk.free), "alarm at " + bytes(totals.disk.limit));
     }
 }
 
@@ -134,10 +134,8 @@ function earlier(overview) {
         },
         true,
     );
-    const byTime = new Map(points.map((p) => [p.t, p]));
 
-    for (const r of rates) byTime.set(r.t, { ...byTime.get(r.t), ...r });
-    return [...byTime.values()].sort((a, b) => a.t - b.t);
+    return joined(points, rates);
 }
 
 function facts(overview, node) {
@@ -265,6 +263,6 @@ export async function show(ctx) {
         history.push(totals.time, gauges(totals), totals.message_stats);
         showTiles(t, history.last(), totals);
         for (const c of Object.values(charts))
-            c.update(history.points, totals.time - SHOWN_MS, totals.time);
+            c.update(history.points, history.from(totals.time), totals.time);
     });
 }

@@ -1,6 +1,6 @@
 /* One queue: what it holds, how it flows, why it does not, and its messages. */
 import { del, get, getOr, path, post, query } from "../api.js";
-import { History, LineChart, samples } from "../chart.js";
+import { History, LineChart, joined, samples } from "../chart.js";
 import { attempt, confirm, fields, form, pairs, toast } from "../dialog.js";
 import { fill, h, say } from "../dom.js";
 import { bytes, count, name as nameText, plural, rate, short, span } from "../format.js";
@@ -268,13 +268,23 @@ function headTools(ctx, vhost, name, now) {
 }
 
 function seed(history, q) {
-    const of = (from, id) => from && from[id + "_details"] && from[id + "_details"].samples;
+    const m = q.message_stats || {};
+    const of = (from, id) => from[id + "_details"] && from[id + "_details"].samples;
     const points = samples({
         ready: of(q, "messages_ready"),
         unacked: of(q, "messages_unacknowledged"),
     });
+    const rates = samples(
+        {
+            publish: of(m, "publish"),
+            deliver_get: of(m, "deliver_get"),
+            ack: of(m, "ack"),
+            redeliver: of(m, "redeliver"),
+        },
+        true,
+    );
 
-    history.seed(points);
+    history.seed(joined(points, rates));
 }
 
 export async function show(ctx) {
@@ -362,7 +372,7 @@ export async function show(ctx) {
                 q.message_stats,
             );
             for (const c of Object.values(plots))
-                c.update(history.points, q.time - SHOWN_MS, q.time);
+                c.update(history.points, history.from(q.time), q.time);
         },
         { vhost, queue: name },
     );
