@@ -183,7 +183,7 @@ static bool write_metric(struct request *r, const struct metric *m)
     if (!v->is_per_object)
         metric_value(&v->e, metric_sum(m, v->sums[m->object]));
     for (; v->object < n; v->object++) {
-        if (!request_may_go_on(v->object))
+        if (v->object > 0 && !request_may_go_on(v->object)) /* with its first sample it has begun */
             return false;
         write_object(r, m, v->object);
     }
@@ -276,8 +276,9 @@ static void go_on(struct request *r)
         if (!v->is_per_object)
             metric_values_of_node(v->sums[METRIC_CONNECTION], v->sums[METRIC_CHANNEL]);
     }
-    for (; v->metric < n_metrics; v->metric++) {
-        if (!write_metric(r, &metrics[v->metric])) {
+    while (v->metric < n_metrics) {
+        v->metric += write_metric(r, &metrics[v->metric]);
+        if (v->metric < n_metrics && proc_is_over_budget()) {
             proc_continue();
             return;
         }
