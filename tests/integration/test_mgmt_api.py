@@ -95,7 +95,6 @@ class Api(BrokerCase):
                         except OSError:
                             return True
                     wait_for(is_cut, "the end of the connection", step=0.05)
-            broker.get("/api/overview")
 
     def test_login_is_asked_for(self):
         answer, _ = ask(self.broker, "GET", "/api/overview", headers={"Authorization": "Bearer x"})
