@@ -309,7 +309,9 @@ static void finish(bool asks)
         is_done = true;
         for (int i = 0; i < ENDS; i++) {
             serve(&ends[i], true);
-            is_done = is_done && ends[i].is_up && (!asks || ends[i].waiting == 0);
+            /* The ack of the last reply may still be on its way out. */
+            is_done = is_done && ends[i].is_up && ends[i].peer.n_out == 0 &&
+                      (!asks || ends[i].waiting == 0);
         }
         credit_pump();
         if (sim_now_us() > until)
