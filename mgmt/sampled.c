@@ -212,11 +212,25 @@ static uint64_t sum_of(const uint64_t *now, uint64_t mask)
     return sum;
 }
 
-static void add_samples(json_t *to, uint64_t mask, const struct series *s,
-                        const struct series_range *range)
+/* Of what has not changed for so long that nothing is kept of it. */
+static size_t flat_points(uint64_t value, const struct series_range *range,
+                          struct series_point *ret, size_t max)
+{
+    int64_t at_ms = proc_wall_ms();
+    size_t n = (size_t)(range->age_s / range->incr_s) + 1;
+
+    for (size_t i = 0; i < n && i < max; i++)
+        ret[i] = (struct series_point){
+            .value = value, .at_ms = at_ms - (int64_t)i * (int64_t)range->incr_s * SECOND_MS};
+    return n < max ? n : max;
+}
+
+static void add_samples(json_t *to, const struct sampled_name *name, uint64_t value,
+                        const struct series *s, const struct series_range *range)
 {
     struct series_point point[MAX_POINTS];
-    size_t n = series_points(s, mask, range, point, MAX_POINTS);
+    size_t n = s ? series_points(s, name->mask, range, point, MAX_POINTS)
+                 : flat_points(value, range, point, MAX_POINTS);
     json_t *samples = json_array();
     double sum = 0, seconds;
 
@@ -237,23 +251,17 @@ static void add_samples(json_t *to, uint64_t mask, const struct series *s,
                            : 0));
 }
 
-static json_t *details_of(uint64_t mask, const struct series *s, const struct series_range *range)
+static void add_one(json_t *to, const struct sampled_name *n, uint64_t value,
+                    const struct series *s, const struct series_range *range)
 {
-    json_t *ret = json_object();
-
-    json_add(ret, "rate", json_real(series_rate(s, mask)));
-    if (s && range && range->incr_s)
-        add_samples(ret, mask, s, range);
-    return ret;
-}
-
-static void add_one(json_t *to, const struct sampled_name *n, const struct series *s,
-                    const struct series_range *range)
-{
+    json_t *details = json_object();
     char name[NAME_SIZE];
 
+    json_add(details, "rate", json_real(series_rate(s, n->mask)));
+    if (range && range->incr_s)
+        add_samples(details, n, value, s, range);
     snprintf(name, sizeof(name), "%s_details", n->name);
-    json_add(to, name, details_of(n->mask, s, range));
+    json_add(to, name, details);
 }
 
 void sampled_add(json_t *to, const struct sampled_name *names, const uint64_t *now,
@@ -261,7 +269,7 @@ void sampled_add(json_t *to, const struct sampled_name *names, const uint64_t *n
 {
     for (const struct sampled_name *n = names; n->name; n++) {
         json_add_count(to, n->name, sum_of(now, n->mask));
-        add_one(to, n, s, range);
+        add_one(to, n, sum_of(now, n->mask), s, range);
     }
 }
 
@@ -283,7 +291,7 @@ void sampled_add_lengths(json_t *to, const struct cell *c, const struct sampled_
     for (const struct sampled_name *n = queue_length_names; n->name; n++) {
         json_add_count(to, n->name, sum_of(now, n->mask));
         if (ranges)
-            add_one(to, n, sampled_series(&c->history), &ranges->lengths);
+            add_one(to, n, sum_of(now, n->mask), sampled_series(&c->history), &ranges->lengths);
     }
 }
 

@@ -42,6 +42,8 @@ static void add_program(json_t *to, const struct request *r)
     json_add_text(to, "management_version", WARREN_VERSION);
     /* The one whose behaviour tools may expect. */
     json_add_text(to, "rabbitmq_version", RABBITMQ_VERSION);
+    json_add_text(to, "erlang_version", ""); /* clients decode it; there is none here */
+    json_add_text(to, "erlang_full_version", "");
     json_add_text(to, "rates_mode", "basic");
     json_add(to, "sample_retention_policies", node_retention_json());
     json_add_text(to, "node", r->node);

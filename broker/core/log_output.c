@@ -187,15 +187,16 @@ static int write_event(struct log_output *o, const struct log_event *e)
 
 void log_output_skipped(struct log_output *o, uint64_t n, int64_t wall_ms)
 {
-    struct {
-        struct log_event e;
-        char room[160];
-    } note = {.e = {.wall_ms = wall_ms, .level = LOG_LEVEL_WARNING}};
+    enum { ROOM = 160 };
+    _Alignas(struct log_event) char bytes[sizeof(struct log_event) + ROOM] = {0};
+    struct log_event *note = (struct log_event *)(void *)bytes;
 
-    note.e.len = (uint32_t)snprintf(note.e.text, sizeof(note.room), "%llu lines were lost here%s%s",
-                                    (unsigned long long)n, o->error ? ": " : "",
-                                    o->error ? strerror(-o->error) : "");
-    (void)write_event(o, &note.e); /* the next line finds it out */
+    note->wall_ms = wall_ms;
+    note->level = LOG_LEVEL_WARNING;
+    note->len =
+        (uint32_t)snprintf(note->text, ROOM, "%llu lines were lost here%s%s", (unsigned long long)n,
+                           o->error ? ": " : "", o->error ? strerror(-o->error) : "");
+    (void)write_event(o, note); /* the next line finds it out */
 }
 
 void log_output_write(struct log_output *o, const struct log_event *e)
