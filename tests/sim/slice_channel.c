@@ -93,9 +93,18 @@ void channel_forget(struct chan_end *ch)
     *ch = (struct chan_end){.number = number};
 }
 
+static bool has_risky_publish(const struct chan_end *ch)
+{
+    for (uint32_t i = slice.first_open; i <= slice.n_messages; i++)
+        if (slice.message[i].channel == ch->uid && slice.message[i].is_risky)
+            return true;
+    return false;
+}
+
 /*
  * Its acks are durable by the word of the broker, unless what they named was in question, or they
- * came behind something that was never answered and may have failed the channel.
+ * came behind something that was never answered and may have failed the channel, of which a client
+ * that closes its connection is not told.
  */
 static void acked_for_good(struct chan_end *ch)
 {
@@ -109,14 +118,6 @@ static void on_close_ok(struct chan_end *ch)
 {
     acked_for_good(ch);
     channel_forget(ch); /* what was on its way to a consumer that acks by itself was dropped */
-}
-
-static bool has_risky_publish(const struct chan_end *ch)
-{
-    for (uint32_t i = slice.first_open; i <= slice.n_messages; i++)
-        if (slice.message[i].channel == ch->uid && slice.message[i].is_risky)
-            return true;
-    return false;
 }
 
 /* Whether this was the answer to the operation: what it asked for was not done. */
