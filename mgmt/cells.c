@@ -50,30 +50,3 @@ void cells_add_exchanges(struct cells *c, const char *vhost)
     vhost_tables_open(vhost, &tables);
     (void)table_each(tables.exchanges, add_cell, c); /* as above */
 }
-
-struct vhost_call {
-    void (*fn)(void *ctx, const char *vhost);
-    void *ctx;
-};
-
-static int call_vhost(void *ctx, const void *key, size_t len, void *value)
-{
-    const struct vhost_call *call = ctx;
-    char name[256];
-
-    (void)value;
-    if (len >= sizeof(name))
-        return 0;
-    memcpy(name, key, len);
-    name[len] = '\0';
-    call->fn(call->ctx, name);
-    return 0;
-}
-
-void cells_each_vhost(void (*fn)(void *ctx, const char *vhost), void *ctx)
-{
-    struct vhost_call call = {fn, ctx};
-
-    /* The table that access fills. */
-    (void)table_each(table_open("access/vhosts", NULL), call_vhost, &call); /* never stopped */
-}

@@ -22,7 +22,5 @@ void cells_add(struct cells *c, struct cell *cell);
 /* Adds the queues of a vhost, which there must be. */
 void cells_add_queues(struct cells *c, const char *vhost);
 void cells_add_exchanges(struct cells *c, const char *vhost);
-/* Calls fn with each vhost's name. */
-void cells_each_vhost(void (*fn)(void *ctx, const char *vhost), void *ctx);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "broker/core/alarms.h"
 #include "broker/core/stats.h"
+#include "broker/runtime/alloc.h"
 #include "broker/runtime/runtime.h"
 #include "broker/runtime/table.h"
 #include "mgmt/json.h"
@@ -278,9 +279,14 @@ const struct series *sampled_series(const struct stat_history *h)
     return atomic_load_explicit(&h->series, memory_order_acquire);
 }
 
+struct table *sampled_node_table(void)
+{
+    return table_open("mgmt/node_series", rt_free);
+}
+
 const struct series *sampled_node(void)
 {
-    return table_get(table_open("mgmt/node_series", NULL), "", 0);
+    return table_get(sampled_node_table(), "", 0);
 }
 
 void sampled_add_lengths(json_t *to, const struct cell *c, const struct sampled_ranges *ranges)

@@ -99,6 +99,8 @@ void sampled_add(json_t *to, const struct sampled_name *names, const uint64_t *n
                  const struct series *s, const struct series_range *range);
 /* What is known of an object over time; NULL: nothing. Valid as long as the object. */
 const struct series *sampled_series(const struct stat_history *h);
+/* Where the sampler keeps the node's, under an empty key. */
+struct table *sampled_node_table(void);
 /* The node's; NULL: not sampled yet. Valid until the handler returns. */
 const struct series *sampled_node(void);
 

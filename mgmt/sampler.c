@@ -182,7 +182,7 @@ static void sample_default(struct sampler *s)
 
 static struct series *node_series(struct sampler *s)
 {
-    struct table *t = table_open("mgmt/node_series", rt_free);
+    struct table *t = sampled_node_table();
     struct series *series = table_get(t, "", 0);
 
     if (!series) {
