@@ -227,7 +227,7 @@ static bool write_rows(struct request *r)
     struct list *l = r->foreign->list;
 
     for (; l->at < l->end; l->at++) {
-        if (proc_is_over_budget()) /* one takes long enough to ask for each */
+        if (proc_is_over_us(REQUEST_TURN_US)) /* one takes long enough to ask for each */
             return false;
         write_row(r, l->row[l->at].item);
     }
@@ -257,7 +257,7 @@ static bool sort_rows(struct request *r)
     struct list *l = r->foreign->list;
 
     while (!list_sort_step(&l->sort, &l->row, l->n, SORT_STEPS, compare_rows, l)) {
-        if (proc_is_over_budget())
+        if (proc_is_over_us(REQUEST_TURN_US))
             return false;
     }
     begin_phase(l, write_rows);
@@ -274,7 +274,7 @@ static bool make_keys(struct request *r)
     RUNTIME_REGION();
     struct list *l = r->foreign->list;
 
-    for (; l->at < l->n && !proc_is_over_budget(); l->at++) {
+    for (; l->at < l->n && !proc_is_over_us(REQUEST_TURN_US); l->at++) {
         json_t *json = l->ops->json(r, l->row[l->at].item);
 
         list_row_set_key(&l->row[l->at], columns_get(json, l->field));

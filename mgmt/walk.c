@@ -141,7 +141,7 @@ static bool step(struct walk *w)
 bool walk_go_on(struct walk *w)
 {
     while (step(w)) {
-        if (proc_is_over_budget()) {
+        if (proc_is_over_us(REQUEST_TURN_US)) {
             proc_continue();
             return false;
         }

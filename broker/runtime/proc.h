@@ -238,5 +238,7 @@ uint64_t proc_random(void);
 void proc_secret(void *p, size_t size_bytes);
 /* Whether this turn's budget is spent: a handler that loops should proc_continue() and return. */
 bool proc_is_over_budget(void);
+/* The same of a smaller budget, for long work behind others': whether this turn took so long. */
+bool proc_is_over_us(uint32_t us);
 
 #endif

@@ -58,7 +58,7 @@ static inline bool is_over(struct worker *w, struct turn *t)
     return w->tick - t->start_tick > TURN_US * rt.ticks_per_us;
 }
 
-bool proc_is_over_budget(void)
+bool proc_is_over_us(uint32_t us)
 {
     RUNTIME_REGION();
     struct turn *t = rt_me ? rt_me->turn : NULL;
@@ -67,7 +67,12 @@ bool proc_is_over_budget(void)
         return false;
     if (!t->start_tick)
         t->start_tick = rt_tick();
-    return t->n >= TURN_MSGS || rt_tick() - t->start_tick > TURN_US * rt.ticks_per_us;
+    return t->n >= TURN_MSGS || rt_tick() - t->start_tick > us * rt.ticks_per_us;
+}
+
+bool proc_is_over_budget(void)
+{
+    return proc_is_over_us(TURN_US);
 }
 
 static void crash_if_asked(struct proc *p)
