@@ -162,7 +162,7 @@ void request_ask_processes(struct request *r);
 /* Whether m is the listing, which is kept. Answers with 503 when it is known not to come. */
 bool request_has_listing(struct request *r, struct msg *m);
 
-/* A request's turn: shorter than others', because each message on its way waits for some of them. */
+/* A request's turn: shorter than others', because messages on their way wait for some of them. */
 enum { REQUEST_TURN_US = 40 };
 
 /*
