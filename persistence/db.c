@@ -92,15 +92,12 @@ static int meta_put(struct db *db, const char *name, uint64_t value)
     return r < 0 ? r : sql_run(db->sql, SQL_META_PUT);
 }
 
-/* The directory's own name must last, too, so its parent is synced. */
-static int make_dir(const char *dir)
+int db_sync_parent(const char *dir)
 {
     char parent[4096];
     char *slash;
     int fd, r = 0;
 
-    if (mkdir(dir, 0700) < 0)
-        return errno == EEXIST ? 0 : -errno;
     snprintf(parent, sizeof(parent), "%s", dir);
     slash = strrchr(parent, '/');
     if (slash)
@@ -112,6 +109,13 @@ static int make_dir(const char *dir)
         r = -errno;
     (void)close(fd); /* nothing was written through it */
     return r;
+}
+
+static int make_dir(const char *dir)
+{
+    if (mkdir(dir, 0700) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    return db_sync_parent(dir);
 }
 
 static int check_with(struct db *db, const char *pragma, char *why, size_t why_size)

@@ -166,6 +166,8 @@ struct db {
 
 /* Memory of the index: db->config's functions, or the program's. */
 void *db_realloc(struct db *db, void *p, size_t size);
+/* Syncs the directory that holds `dir`, for a name that was made or removed. 0 or -errno. */
+int db_sync_parent(const char *dir);
 void db_free(struct db *db, void *p);
 
 /* Makes room for size bytes, keeping what is there. */

@@ -2,7 +2,6 @@
  * remove.c - a store's end: its files and its directory.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -28,23 +27,9 @@ static int remove_file(sqlite3_vfs *vfs, const char *path)
 /* What else lies in it is not ours to remove, and keeps the directory. */
 static int remove_dir(const char *dir)
 {
-    char parent[PATH_SIZE];
-    char *slash;
-    int fd, r = 0;
-
     if (rmdir(dir) < 0)
         return errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST ? 0 : -errno;
-    snprintf(parent, sizeof(parent), "%s", dir);
-    slash = strrchr(parent, '/');
-    if (slash)
-        *slash = '\0';
-    fd = open(!slash ? "." : parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    if (fsync(fd) < 0)
-        r = -errno;
-    (void)close(fd); /* nothing was written through it */
-    return r;
+    return db_sync_parent(dir);
 }
 
 int store_remove(const char *dir, const char *vfs)
