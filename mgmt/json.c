@@ -179,3 +179,18 @@ json_t *json_ftable(struct amqp_bytes table)
 
     return table_json(table, 0);
 }
+
+bool json_has_text(const json_t *object, const char *key, const char *value)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text && strcmp(text, value) == 0;
+}
+
+json_t *json_keep(json_t *object, bool is_wanted)
+{
+    if (is_wanted)
+        return object;
+    json_decref(object);
+    return NULL;
+}

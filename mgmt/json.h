@@ -24,6 +24,11 @@ void json_add_count(json_t *object, const char *key, uint64_t n);
 /* "2026-11-22T21:32:41.123+00:00" */
 void json_add_time(json_t *object, const char *key, int64_t wall_ms);
 void json_add_bool(json_t *object, const char *key, bool b);
+
+/* Whether a member is this string. */
+bool json_has_text(const json_t *object, const char *key, const char *value);
+/* The object, moved; or NULL and it is given back. */
+json_t *json_keep(json_t *object, bool is_wanted);
 /* Adds an element to an array; likewise. */
 void json_append(json_t *array, json_t *value);
 

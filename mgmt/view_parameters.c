@@ -12,25 +12,10 @@
 
 static const char limits[] = "vhost-limits";
 
-static bool has_text(const json_t *object, const char *key, const char *value)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text && strcmp(text, value) == 0;
-}
-
-static json_t *keep(json_t *object, bool is_wanted)
-{
-    if (is_wanted)
-        return object;
-    json_decref(object);
-    return NULL;
-}
-
 /* Limits of a vhost of which none is left. */
 static bool is_ended(const json_t *object)
 {
-    return has_text(object, "component", limits) &&
+    return json_has_text(object, "component", limits) &&
            json_object_size(json_object_get(object, "value")) == 0;
 }
 
@@ -42,9 +27,10 @@ static json_t *show(struct request *r, json_t *object)
 {
     const struct path *p = &r->path;
 
-    return keep(object, !is_ended(object) &&
-                            (p->n < 3 || has_text(object, "component", p->segment[2].p)) &&
-                            (p->n < 4 || has_text(object, "vhost", p->segment[3].p)));
+    return json_keep(object,
+                     !is_ended(object) &&
+                         (p->n < 3 || json_has_text(object, "component", p->segment[2].p)) &&
+                         (p->n < 4 || json_has_text(object, "vhost", p->segment[3].p)));
 }
 
 static void check_access(struct request *r)
@@ -138,8 +124,8 @@ static json_t *show_limits(struct request *r, json_t *object)
 {
     json_t *ret = NULL;
 
-    if (has_text(object, "component", limits) && !is_ended(object) &&
-        (!r->vhost || has_text(object, "vhost", r->vhost))) {
+    if (json_has_text(object, "component", limits) && !is_ended(object) &&
+        (!r->vhost || json_has_text(object, "vhost", r->vhost))) {
         ret = json_object();
         json_add(ret, "vhost", json_incref(json_object_get(object, "vhost")));
         json_add(ret, "value", json_incref(json_object_get(object, "value")));
@@ -207,8 +193,8 @@ static void put_vhost_limit(struct request *r)
 static json_t *show_user_limits(struct request *r, json_t *object)
 {
     json_t *own = json_object_get(object, "limits"), *ret = NULL;
-    bool is_wanted = r->path.n < 3 || has_text(object, "name", r->path.segment[2].p);
-    bool may_see = request_has_tag(r, VIEW_ADMINISTRATOR) || has_text(object, "name", r->user);
+    bool is_wanted = r->path.n < 3 || json_has_text(object, "name", r->path.segment[2].p);
+    bool may_see = request_has_tag(r, VIEW_ADMINISTRATOR) || json_has_text(object, "name", r->user);
 
     if (is_wanted && may_see && json_object_size(own) > 0) {
         ret = json_object();

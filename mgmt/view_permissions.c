@@ -17,32 +17,18 @@ static json_t *show(struct request *r, json_t *object)
     return object;
 }
 
-static bool has_text(const json_t *object, const char *key, const char *value)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text && strcmp(text, value) == 0;
-}
-
-static json_t *keep(json_t *object, bool is_wanted)
-{
-    if (is_wanted)
-        return object;
-    json_decref(object);
-    return NULL;
-}
-
 static json_t *show_of_vhost(struct request *r, json_t *object)
 {
-    return keep(object, has_text(object, "vhost", r->path.segment[2].p));
+    return json_keep(object, json_has_text(object, "vhost", r->path.segment[2].p));
 }
 
 /* Of api/topic-permissions/VHOST/USER and what may follow. */
 static json_t *show_of_pair(struct request *r, json_t *object)
 {
-    return keep(object, has_text(object, "vhost", r->path.segment[2].p) &&
-                            has_text(object, "user", r->path.segment[3].p) &&
-                            (r->path.n < 5 || has_text(object, "exchange", r->path.segment[4].p)));
+    return json_keep(
+        object, json_has_text(object, "vhost", r->path.segment[2].p) &&
+                    json_has_text(object, "user", r->path.segment[3].p) &&
+                    (r->path.n < 5 || json_has_text(object, "exchange", r->path.segment[4].p)));
 }
 
 static void check_vhost(struct request *r)
