@@ -29,41 +29,19 @@ static void unref(void *item)
 
 static const struct list_ops ops = {id_of, show, unref};
 
-static void add(struct walk *w, struct cell *c)
-{
-    list_add(w->request, cell_ref(c));
-}
-
 static void add_default(struct walk *w, const char *vhost)
 {
     list_add(w->request, ask_default_exchange(vhost));
 }
 
-static void go_on(struct request *r)
-{
-    if (walk_go_on(r->state))
-        list_run(r);
-}
-
-static void on_continue(struct request *r, struct msg *m)
-{
-    CHECK(m->type == MSG_CONTINUE);
-    go_on(r);
-}
-
 /* Of all vhosts, or of the one that the path names. */
 static void start_list(struct request *r)
 {
-    struct walk *w = proc_alloc(sizeof(*w));
+    struct walk *w = walk_list_begin(r, &ops);
 
-    list_begin(r, &ops);
-    walk_init(w, r, NULL);
     w->on_vhost = add_default;
-    w->on_exchange = add;
-    if (r->vhost)
-        walk_only(w, r->vhost);
-    r->state = w;
-    go_on(r);
+    w->on_exchange = walk_list_add;
+    walk_list_go_on(r);
 }
 
 static void start_one(struct request *r)
@@ -128,8 +106,8 @@ static void start_delete(struct request *r)
 }
 
 const struct view views_exchanges[] = {
-    {"api/exchanges", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, on_continue},
-    {"api/exchanges/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_list, on_continue},
+    {"api/exchanges", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, walk_list_continue},
+    {"api/exchanges/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_list, walk_list_continue},
     {"api/exchanges/x/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_one, NULL},
     {"api/exchanges/x/x", HTTP_PUT, VIEW_MANAGEMENT, VIEW_VHOST, start_declare, ask_finish},
     {"api/exchanges/x/x", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_delete, ask_finish},

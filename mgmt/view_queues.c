@@ -16,35 +16,13 @@
 #include "queues/route.h"
 #include "queues/stats.h"
 
-static void add(struct walk *w, struct cell *c)
-{
-    list_add(w->request, cell_ref(c));
-}
-
-static void go_on(struct request *r)
-{
-    if (walk_go_on(r->state))
-        list_run(r);
-}
-
-static void on_continue(struct request *r, struct msg *m)
-{
-    CHECK(m->type == MSG_CONTINUE);
-    go_on(r);
-}
-
 /* Of all vhosts, or of the one that the path names. */
 static void start_list(struct request *r)
 {
-    struct walk *w = proc_alloc(sizeof(*w));
+    struct walk *w = walk_list_begin(r, &list_of_queues);
 
-    list_begin(r, &list_of_queues);
-    walk_init(w, r, NULL);
-    w->on_queue = add;
-    if (r->vhost)
-        walk_only(w, r->vhost);
-    r->state = w;
-    go_on(r);
+    w->on_queue = walk_list_add;
+    walk_list_go_on(r);
 }
 
 static bool is_its_consumer(struct request *r, const struct stat_slot *s)
@@ -168,9 +146,9 @@ static void start_action(struct request *r)
 }
 
 const struct view views_queues[] = {
-    {"api/queues", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, on_continue},
-    {"api/queues/detailed", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, on_continue},
-    {"api/queues/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_list, on_continue},
+    {"api/queues", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, walk_list_continue},
+    {"api/queues/detailed", HTTP_GET, VIEW_MANAGEMENT, 0, start_list, walk_list_continue},
+    {"api/queues/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_list, walk_list_continue},
     {"api/queues/x/x", HTTP_GET, VIEW_MANAGEMENT, VIEW_VHOST, start_one, slot_list_handle},
     {"api/queues/x/x", HTTP_PUT, VIEW_MANAGEMENT, VIEW_VHOST, start_declare, ask_finish},
     {"api/queues/x/x", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_delete, ask_finish},

@@ -8,6 +8,7 @@
 #include "broker/core/access.h"
 #include "broker/runtime/region.h"
 #include "broker/runtime/table.h"
+#include "mgmt/list.h"
 #include "mgmt/request.h"
 #include "queues/cell.h"
 
@@ -147,4 +148,33 @@ bool walk_go_on(struct walk *w)
         }
     }
     return true;
+}
+
+struct walk *walk_list_begin(struct request *r, const struct list_ops *ops)
+{
+    struct walk *w = proc_alloc(sizeof(*w));
+
+    list_begin(r, ops);
+    walk_init(w, r, NULL);
+    if (r->vhost)
+        walk_only(w, r->vhost);
+    r->state = w;
+    return w;
+}
+
+void walk_list_add(struct walk *w, struct cell *c)
+{
+    list_add(w->request, cell_ref(c));
+}
+
+void walk_list_go_on(struct request *r)
+{
+    if (walk_go_on(r->state))
+        list_run(r);
+}
+
+void walk_list_continue(struct request *r, struct msg *m)
+{
+    CHECK(m->type == MSG_CONTINUE);
+    walk_list_go_on(r);
 }

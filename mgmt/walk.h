@@ -14,6 +14,8 @@
 #include "queues/route.h"
 
 struct cell;
+struct list_ops;
+struct msg;
 struct request;
 
 struct walk { /* in a request's process */
@@ -41,5 +43,16 @@ void walk_add_kind(struct walk *w, enum stat_kind kind);
 void walk_only(struct walk *w, const char *vhost);
 /* Goes on; false: it has asked for MSG_CONTINUE, true: all is done. */
 bool walk_go_on(struct walk *w);
+
+/*
+ * The list of a view, gathered by a walk through all vhosts, or the one that the path names.
+ * walk_list_begin gives the walk; the caller says what it goes through and calls walk_list_go_on.
+ */
+struct walk *walk_list_begin(struct request *r, const struct list_ops *ops);
+/* For on_queue and on_exchange: the cell is in the list. */
+void walk_list_add(struct walk *w, struct cell *c);
+void walk_list_go_on(struct request *r);
+/* The view's handle. */
+void walk_list_continue(struct request *r, struct msg *m);
 
 #endif
