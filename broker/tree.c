@@ -106,7 +106,7 @@ static bool add_http(void *ctx, const struct listener_plan *plan)
 {
     struct http_arg arg = {.plan = *plan};
     struct child_spec spec = {
-        .ops = &mgmt_http_ops, .shutdown_ms = 1000, .own_budget = true, .scheduler = SCHED_ANY};
+        .ops = &mgmt_http_ops, .shutdown_ms = 1000, .own_budget = true, .scheduler = SCHED_ASIDE};
     char id[LISTENER_ID_SIZE + 8];
 
     (void)ctx;
@@ -126,7 +126,7 @@ static void build_mgmt(const void *ctx)
                                  .ops = &sampler_ops,
                                  .shutdown_ms = 1000,
                                  .own_budget = true,
-                                 .scheduler = SCHED_ANY};
+                                 .scheduler = SCHED_ASIDE};
 
     (void)ctx;
     listeners_each_plan(add_http, NULL);

@@ -69,7 +69,7 @@ static uint32_t run_queue(void)
     struct rt_sched_info info;
     uint32_t n = 0;
 
-    for (unsigned i = 0; i < rt_schedulers(); i++) {
+    for (unsigned i = 0; i <= rt_scheduler_aside(); i++) {
         rt_sched_info(i, &info);
         n += info.ready;
     }
@@ -306,9 +306,10 @@ static void by_kind(struct exposition *e, const struct kinds *k, const char *nam
 
 static void scheduler_sample(struct exposition *e, unsigned number, double value)
 {
-    char text[16];
+    char text[16] = "aside";
 
-    snprintf(text, sizeof(text), "%u", number);
+    if (number < rt_schedulers())
+        snprintf(text, sizeof(text), "%u", number);
     sample_begin(e, "");
     sample_label_str(e, "scheduler", text);
     sample_end_real(e, value);
@@ -320,13 +321,13 @@ static void schedulers(struct exposition *e)
 
     metric_begin(e, warren, "scheduler_slept_seconds_total", "counter",
                  "Time in which a scheduler had nothing to do");
-    for (unsigned i = 0; i < rt_schedulers(); i++) {
+    for (unsigned i = 0; i <= rt_scheduler_aside(); i++) {
         rt_sched_info(i, &info);
         scheduler_sample(e, i, (double)info.slept_us / 1e6);
     }
     metric_begin(e, warren, "scheduler_run_queue", "gauge",
                  "Processes that wait for their turn on a scheduler");
-    for (unsigned i = 0; i < rt_schedulers(); i++) {
+    for (unsigned i = 0; i <= rt_scheduler_aside(); i++) {
         rt_sched_info(i, &info);
         scheduler_sample(e, i, info.ready);
     }

@@ -39,15 +39,23 @@ static void passer_handle(void *state, struct msg *m)
 static const struct proc_ops passer_ops = {
     .kind = "passer", .init = passer_init, .handle = passer_handle};
 
+/* The root's, and those of all schedulers with the one aside. */
+static unsigned all_answers(void)
+{
+    return rt_schedulers() + 2;
+}
+
 static void begin(struct life *l)
 {
-    unsigned n = rt_schedulers();
+    struct spawn passer = {.ops = &passer_ops, .flags = PROC_MONITOR, .scheduler = SCHED_ASIDE};
 
     (void)rt_inspect(proc_parent(), PROC_NO_TIMEOUT);
-    for (unsigned i = 0; i < n; i++)
-        (void)proc_spawn(
-            &(struct spawn){.ops = &passer_ops, .flags = PROC_MONITOR, .scheduler = (int)i});
-    l->n_awaited = n + 1;
+    (void)proc_spawn(&passer);
+    for (unsigned i = 0; i < rt_schedulers(); i++) {
+        passer.scheduler = (int)i;
+        (void)proc_spawn(&passer);
+    }
+    l->n_awaited = all_answers();
 }
 
 static void on_timer(struct life *l)
@@ -58,7 +66,7 @@ static void on_timer(struct life *l)
         begin(l);
     } else if (!l->is_late) {
         l->is_late = true;
-        log_warn("no sign of life: %u of %u have not answered", l->n_awaited, rt_schedulers() + 1);
+        log_warn("no sign of life: %u of %u have not answered", l->n_awaited, all_answers());
     }
 }
 

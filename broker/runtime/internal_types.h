@@ -317,6 +317,7 @@ struct rt {
     struct world world;
     uint64_t number; /* rt_run */
     unsigned n_scheds, n_workers, n_pool;
+    unsigned n_even; /* schedulers but the one aside, over which SCHED_ANY goes round */
     struct sched *scheds;
     struct pool *pool;
     struct worker **workers;

@@ -81,9 +81,11 @@ static struct home *choose_home(struct worker *w, const struct spawn *spec)
         return pool_home();
     if (spec->scheduler == SCHED_SAME && w->home)
         return w->home;
+    if (spec->scheduler == SCHED_ASIDE)
+        return &rt.scheds[rt_scheduler_aside()].home;
     /* A process of the pool has no scheduler of its own: SAME means any. */
-    n = spec->scheduler < 0 ? w->next_any++ % rt.n_scheds : (unsigned)spec->scheduler;
-    return &rt.scheds[n % rt.n_scheds].home;
+    n = spec->scheduler < 0 ? w->next_any++ : (unsigned)spec->scheduler;
+    return &rt.scheds[n % rt.n_even].home;
 }
 
 /* What both sides must know of a link or monitor is written down before the child can run. */
@@ -274,7 +276,12 @@ const struct world *world(void)
 
 unsigned rt_schedulers(void)
 {
-    return rt.n_scheds;
+    return rt.n_even;
+}
+
+unsigned rt_scheduler_aside(void)
+{
+    return rt.n_scheds - 1;
 }
 
 uint64_t rt_live_procs(void)

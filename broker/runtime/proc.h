@@ -102,14 +102,18 @@ enum {
 
 #define PROC_WAIT UINT32_MAX
 
-enum { SCHED_SAME = -1, SCHED_ANY = -2 }; /* where a process is placed; or a scheduler's number */
+/*
+ * Where a process is placed; or a scheduler's number. ASIDE: on a scheduler beside those for all
+ * others, for long work that can wait: it takes the machine's time, and no neighbour's.
+ */
+enum { SCHED_SAME = -1, SCHED_ANY = -2, SCHED_ASIDE = -3 };
 
 struct spawn {
     const struct proc_ops *ops;
     const char *name;        /* for reports and listings, copied; NULL: ops->kind */
     struct blob *arg;        /* moved; NULL: none */
     unsigned flags;          /* PROC_* */
-    int scheduler;           /* SCHED_SAME, SCHED_ANY or a number; ignored for blocking processes */
+    int scheduler;           /* SCHED_* or a number; ignored for blocking processes */
     uint32_t restarts;       /* for listings: how often the supervisor started it again */
     size_t heap_limit_bytes; /* 0: the default fuse (4 GiB) */
     uint32_t shutdown_ms;    /* with PROC_AWAITED; PROC_WAIT: as long as it takes */

@@ -64,7 +64,10 @@ void rt_step_others(unsigned n);
 /* Simulation: the program dies now. Everything is dropped, nothing is told; rt_start may follow. */
 void rt_kill_all(void);
 
+/* Those of SCHED_ANY: their numbers begin with 0. */
 unsigned rt_schedulers(void);
+/* The number of SCHED_ASIDE's: behind all others; in the simulation the only one. */
+unsigned rt_scheduler_aside(void);
 /* Tells this run of the program from all others: another number after each rt_start, never 0. */
 uint64_t rt_run(void);
 /* Processes alive, messages alive: for tests that nothing leaks. */
@@ -77,7 +80,7 @@ struct rt_sched_info {
     uint32_t ready; /* processes that wait for their turn */
 };
 
-/* Of one scheduler, as of its last round. Any thread; number < rt_schedulers(). */
+/* Of one scheduler, as of its last round. Any thread; number <= rt_scheduler_aside(). */
 void rt_sched_info(unsigned number, struct rt_sched_info *ret);
 
 /* One row of a listing of processes. Strings are lent by the listing. */

@@ -167,9 +167,10 @@ static void config_take(const struct rt_config *config)
         rt.config.watchdog_us = RT_SANITIZED ? 20000000 : 1000000;
     if (!rt.config.pool_watchdog_us)
         rt.config.pool_watchdog_us = 60 * rt.config.watchdog_us;
-    rt.n_scheds = rt.simulated ? 1 : config->schedulers ? config->schedulers : cores();
-    if (rt.n_scheds > MAX_SCHEDS)
-        rt.n_scheds = MAX_SCHEDS;
+    rt.n_even = rt.simulated ? 1 : config->schedulers ? config->schedulers : cores();
+    if (rt.n_even > MAX_SCHEDS)
+        rt.n_even = MAX_SCHEDS;
+    rt.n_scheds = rt.n_even + !rt.simulated;
     rt.n_pool = rt.simulated ? 0 : config->pool_threads ? config->pool_threads : 64;
     rt.n_workers = rt.n_scheds + rt.n_pool;
     rt.ticks_per_us = measure_ticks();

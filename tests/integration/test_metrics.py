@@ -137,7 +137,8 @@ class Prometheus(BrokerCase):
         self.assertTrue({"rabbitmq_version", "erlang_version"} < set(dict(info)))
         kinds = {dict(k)["kind"] for k in metrics["warren_processes"]}
         self.assertLessEqual({"supervisor", "store", "registry", "exchange"}, kinds)
-        self.assertIn("warren_scheduler_run_queue", metrics)
+        schedulers = [dict(k)["scheduler"] for k in metrics["warren_scheduler_run_queue"]]
+        self.assertEqual(schedulers, [str(i) for i in range(len(schedulers) - 1)] + ["aside"])
 
     def test_counts(self):
         queue, conn = fresh("metrics"), self.connect()

@@ -3,6 +3,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -354,6 +355,73 @@ static void every_call_has_exactly_one_answer(void **state)
     run(&ops, 3, 2);
 }
 
+/* Aside: work that goes on there until a neighbour of all others has run. */
+
+static _Atomic bool is_long_at_work, has_other_run;
+
+static void long_init(void *state, const void *arg)
+{
+    struct timespec moment = {.tv_nsec = 1000000};
+
+    (void)state;
+    (void)arg;
+    CHECK(proc_scheduler(proc_self()) == rt_scheduler_aside());
+    atomic_store(&is_long_at_work, true);
+    while (!atomic_load(&has_other_run))
+        nanosleep(&moment, NULL);
+}
+
+static void other_init(void *state, const void *arg)
+{
+    (void)state;
+    (void)arg;
+    atomic_store(&has_other_run, true);
+    CHECK(proc_scheduler(proc_self()) < rt_schedulers());
+}
+
+static const struct proc_ops long_ops = {.kind = "long", .init = long_init};
+static const struct proc_ops other_ops = {.kind = "other", .init = other_init};
+
+static void aside_init(void *state, const void *arg)
+{
+    struct spawn spec = {
+        .ops = &long_ops, .flags = PROC_LINK | PROC_NOTIFY, .scheduler = SCHED_ASIDE};
+
+    (void)state;
+    (void)arg;
+    (void)proc_spawn(&spec);
+    proc_continue();
+}
+
+static void aside_handle(void *state, struct msg *m)
+{
+    struct spawn spec = {.ops = &other_ops, .scheduler = SCHED_ANY};
+
+    (void)state;
+    if (m->type == MSG_STARTED)
+        proc_exit(EXIT_NORMAL, 0, "the long work is done");
+    if (!atomic_load(&is_long_at_work)) {
+        proc_continue();
+        return;
+    }
+    for (unsigned i = 0; i < 2 * rt_schedulers(); i++)
+        (void)proc_spawn(&spec);
+}
+
+static void work_aside_holds_up_nobody(void **state)
+{
+    static const struct proc_ops ops = {.kind = "root", .init = aside_init, .handle = aside_handle};
+
+    (void)state;
+    for (unsigned n = 1; n <= 2; n++) {
+        atomic_store(&is_long_at_work, false);
+        atomic_store(&has_other_run, false);
+        run(&ops, n, 1);
+        assert_true(atomic_load(&has_other_run));
+    }
+    assert_int_equal(n_crashes, 0);
+}
+
 /* The end: whatever is alive and under way goes with the root. */
 
 static void chatter_handle(void *state, struct msg *m)
@@ -401,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_one_sends_to_another_arrives_in_order),
         cmocka_unit_test(every_call_has_exactly_one_answer),
+        cmocka_unit_test(work_aside_holds_up_nobody),
         cmocka_unit_test(end_of_the_root_takes_all_with_it),
     };
     const char *given = getenv("WARREN_SEED");
