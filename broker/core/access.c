@@ -111,6 +111,7 @@ static void on_sweep(struct access *a, struct msg *m)
     if (n > 0)
         log_info("access: %u facts were no longer true", n);
     a->logins.has_slow_user = facts_have_slow_user();
+    logins_on_told(&a->logins);
     proc_reply(m, msg_new(ACCESS_SWEPT, sizeof(struct msg), NULL));
 }
 
@@ -120,7 +121,7 @@ static void access_init(void *state, const void *arg)
 
     (void)arg;
     a->mark = (uint32_t)proc_random(); /* another than what a run before may have left */
-    logins_init(&a->logins);
+    logins_init(&a->logins, facts_have_users());
     a->logins.has_slow_user = facts_have_slow_user();
     CHECK(proc_register("access") == 0);
 }

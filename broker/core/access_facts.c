@@ -408,6 +408,11 @@ unsigned facts_sweep(uint32_t mark)
     return s.n;
 }
 
+bool facts_have_users(void)
+{
+    return table_count(table_of(ACCESS_FACT_USER)) > 0;
+}
+
 static int is_slow(void *ctx, const void *key, size_t len, void *value)
 {
     (void)ctx, (void)key, (void)len;

@@ -25,6 +25,7 @@ const struct access_user *facts_user(const char *user, size_t len);
 int facts_set(const struct access_fact *f, uint32_t mark, char *ret_text, size_t size);
 /* Takes out all that has another mark; returns how many. */
 unsigned facts_sweep(uint32_t mark);
+bool facts_have_users(void);
 /* Whether there is a user whose password is checked slowly; looks at all of them. */
 bool facts_have_slow_user(void);
 
@@ -40,10 +41,14 @@ struct logins {
     struct u64map by_ref;  /* timer or call to struct attempt */
     uint32_t n_tries;      /* all of them, wherever they wait */
     uint64_t n_right, n_wrong, n_refused;
+    proc_ref hold; /* timer; while it is set nobody gets a slot. 0: node has told all, or is late */
     bool has_slow_user;
 };
 
-void logins_init(struct logins *l);
+/* is_told: the tables have users already, from a run before. */
+void logins_init(struct logins *l, bool is_told);
+/* All that there is has been told: who waited for that gets slots. */
+void logins_on_told(struct logins *l);
 /* ACCESS_LOGIN. */
 void logins_on_ask(struct logins *l, struct msg *m);
 /* A timer or the answer of access_hash; false: it is none of theirs. */

@@ -8,6 +8,9 @@
  * as soon as it is known; a wrong one only when WRONG_US have passed since it got its slot, which
  * it holds so long: so a refusal tells nothing by its time, and guessing is slow.
  *
+ * At a start clients come before node has told who there is: none of them gets a slot until it has,
+ * or has taken too long.
+ *
  * Invariants
  * 1. A try is in its origin's queue, or has a slot and is in by_ref; n_tries counts both.
  * 2. An origin is in the map as long as it has a try.
@@ -27,6 +30,7 @@ enum {
     TRIES_MAX = 16384,
     WRONG_US = 250 * 1000,
     HASH_US = 8 * 1000 * 1000,
+    HOLD_US = 8 * 1000 * 1000, /* less than clients wait for an answer */
     PASSWORD_MAX = 4096,
     MAC_LEN = 32,
 };
@@ -53,12 +57,13 @@ static void *value_of(uint64_t v)
     return (void *)(uintptr_t)v;
 }
 
-void logins_init(struct logins *l)
+void logins_init(struct logins *l, bool is_told)
 {
     proc_secret(l->key, sizeof(l->key));
     u64map_init(&l->known, proc_realloc, proc_free);
     u64map_init(&l->origins, proc_realloc, proc_free);
     u64map_init(&l->by_ref, proc_realloc, proc_free);
+    l->hold = is_told ? 0 : proc_timer(HOLD_US);
 }
 
 static void mac_of(const struct logins *l, const void *bytes, size_t len, uint8_t ret[MAC_LEN])
@@ -257,7 +262,7 @@ static bool begin(struct logins *l, struct attempt *t)
 /* Gives slots to those that wait, and forgets the origin once nobody does. */
 static void pump(struct logins *l, struct origin *o)
 {
-    while (o->first && o->n_busy < SLOTS) {
+    while (!l->hold && o->first && o->n_busy < SLOTS) {
         struct attempt *t = o->first;
 
         o->first = t->next;
@@ -289,7 +294,7 @@ void logins_on_ask(struct logins *l, struct msg *m)
         return;
     }
     o = origin_of(l, in->origin);
-    if (o->n_waiting >= WAITING_MAX || l->n_tries >= TRIES_MAX) {
+    if ((o->n_waiting >= WAITING_MAX && !l->hold) || l->n_tries >= TRIES_MAX) {
         l->n_refused++;
         answer(l, m, false);
         pump(l, o);
@@ -305,12 +310,38 @@ void logins_on_ask(struct logins *l, struct msg *m)
     pump(l, o);
 }
 
+/* Keys first: an origin whose tries are all answered at once leaves the map. */
+static void end_hold(struct logins *l)
+{
+    uint64_t *keys = proc_alloc((l->origins.n + 1) * sizeof(*keys)), value;
+    uint32_t at = 0, n = 0;
+
+    l->hold = 0;
+    while (u64map_next(&l->origins, &at, &keys[n], &value))
+        n++;
+    for (uint32_t i = 0; i < n; i++)
+        pump(l, value_of(*u64map_get(&l->origins, keys[i])));
+    proc_free(keys);
+}
+
+void logins_on_told(struct logins *l)
+{
+    if (!l->hold)
+        return;
+    proc_cancel(l->hold);
+    end_hold(l);
+}
+
 bool logins_on_answer(struct logins *l, struct msg *m)
 {
     struct origin *o;
     uint64_t found;
     struct attempt *t;
 
+    if (m->ref == l->hold) {
+        end_hold(l);
+        return true;
+    }
     if (!u64map_del(&l->by_ref, m->ref, &found))
         return false;
     t = value_of(found);

@@ -294,6 +294,19 @@ class Systemd(OwnBrokers):
         sock.listen()
         return sock
 
+    def test_early_login(self):
+        """Who has sent its name and password before the broker started is let in, once it is known
+        who there is."""
+        amqp = self.listening()
+        conns = [Raw(amqp.getsockname()) for _ in range(3)]
+        for conn in conns:
+            self.addCleanup(conn.kill)
+            conn.cast(0, C.StartOk({}, "PLAIN", "\0guest\0guest", "en_US"))
+        self.launch(sockets=[amqp], LISTEN_FDS="1", LISTEN_FDNAMES="amqp")
+        for conn in conns:
+            conn.expect(0, C.Start)
+            conn.expect(0, C.Tune)
+
     def test_activation(self):
         """Sockets that are there before the broker serve by their names, whatever the
         configuration says of addresses, and outlive the processes that accept on them."""

@@ -119,8 +119,8 @@ static void test_pattern(void **state)
 
 static struct {
     proc_id asker;
-    proc_ref ref[64];
-    int answer[64]; /* 1: right, 0: refused, -1: none yet */
+    proc_ref ref[320];
+    int answer[320]; /* 1: right, 0: refused, -1: none yet */
     struct access_fact fact;
     const char *user, *password;
     uint64_t origin;
@@ -332,11 +332,58 @@ static int ask(const char *user, const char *password)
     return t.n - 1;
 }
 
-static void start_with_asker(void)
+static void start_untold(void)
 {
     start_access();
     to_start = &asker_ops;
     tw_do(start_one, NULL);
+}
+
+static void start_with_asker(void)
+{
+    start_untold();
+    tw_do(send_sweep, NULL);
+}
+
+/* Who comes before it is known who there is waits for that, and is not refused. */
+static void test_login_at_start(void **state)
+{
+    enum { MANY = 300 }; /* more than may wait later on */
+    int right[MANY], wrong;
+
+    (void)state;
+    start_untold();
+    for (int i = 0; i < MANY; i++) {
+        t.origin = 1 + (unsigned)i % 2;
+        right[i] = ask("u", "geheim");
+    }
+    wrong = ask("u", "falsch");
+    put_user("u", "geheim", false);
+    tw_run_us(1000000);
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(logged(right[i]), -1);
+    tw_do(send_sweep, NULL);
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(logged(right[i]), 1);
+    tw_run_us(250000);
+    assert_int_equal(logged(wrong), 0);
+    stop_access();
+}
+
+/* Where nobody ever tells, they hear of it. */
+static void test_login_never_told(void **state)
+{
+    int n;
+
+    (void)state;
+    start_untold();
+    t.origin = 1;
+    n = ask("u", "geheim");
+    tw_run_us(7000000);
+    assert_int_equal(logged(n), -1);
+    tw_run_us(2000000);
+    assert_int_equal(logged(n), 0);
+    stop_access();
 }
 
 static void test_login(void **state)
@@ -437,10 +484,15 @@ static void test_origin(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_password), cmocka_unit_test(test_slow_password),
-        cmocka_unit_test(test_pattern),  cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_login),    cmocka_unit_test(test_login_pace),
+        cmocka_unit_test(test_password),
+        cmocka_unit_test(test_slow_password),
+        cmocka_unit_test(test_pattern),
+        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_login),
+        cmocka_unit_test(test_login_pace),
         cmocka_unit_test(test_origin),
+        cmocka_unit_test(test_login_at_start),
+        cmocka_unit_test(test_login_never_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
