@@ -145,6 +145,7 @@ static void on_tick(evutil_socket_t fd, short events, void *arg)
         else if (is_late(c))
             shut(c);
     }
+    g->ops->on_tick(g->ctx);
 }
 
 struct guard *guard_new(struct event_base *base, struct evhttp *http, const struct guard_ops *ops,

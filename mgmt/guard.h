@@ -20,6 +20,8 @@ struct guard_ops {
     struct bufferevent *(*make)(void *ctx, struct event_base *base);
     /* There are as many as may be, or no longer. */
     void (*on_full)(void *ctx, bool is_full);
+    /* Each 250 ms. */
+    void (*on_tick)(void *ctx);
 };
 
 /* Watches every connection that the server takes from now on. NULL: no memory. */

@@ -15,6 +15,7 @@
  * 1. A job exists from the spawn of its process until that process's DOWN.
  * 2. Each request is answered once: by its process's response, else 503 when its time is over, else
  *    500 at DOWN; or 503 at once while there are MAX_JOBS. An answer in parts ends at DOWN.
+ *    One whose client has left, and which changes nothing, is ended.
  * 3. The HTTP server goes with the process, however that ends: it is registered at exit.
  */
 #include "mgmt/http.h"
@@ -153,10 +154,10 @@ static void on_part(struct http *h, struct msg_http_stream *m)
 }
 
 /* NULL: it has ended. */
-static struct job *find_stream(struct http *h, uint64_t request)
+static struct job *find_request(struct http *h, uint64_t request)
 {
     for (unsigned i = 0; i < h->n_jobs; i++) {
-        if (h->job[i].request == request && h->job[i].is_stream)
+        if (h->job[i].request == request)
             return &h->job[i];
     }
     return NULL;
@@ -164,7 +165,7 @@ static struct job *find_stream(struct http *h, uint64_t request)
 
 static void on_taken(struct http *h, struct msg_http_about *m)
 {
-    const struct job *j = find_stream(h, m->id);
+    const struct job *j = find_request(h, m->id);
 
     if (j)
         PROC_SEND(j->worker, m);
@@ -172,10 +173,14 @@ static void on_taken(struct http *h, struct msg_http_about *m)
 
 static void on_gone(struct http *h, const struct msg_http_about *m)
 {
-    const struct job *j = find_stream(h, m->id);
+    struct job *j = find_request(h, m->id);
 
-    if (j)
-        proc_signal(j->worker, EXIT_SHUTDOWN, 0, "its client has left");
+    if (!j || j->is_answered)
+        return;
+    j->is_answered = true;
+    if (!j->is_stream)
+        answer_error(h, m->id, 503, "the request took too long for its client");
+    proc_signal(j->worker, EXIT_SHUTDOWN, 0, "its client has left");
 }
 
 static void end_stream(struct http *h, const struct job *j)

@@ -17,7 +17,7 @@ enum {
     HTTP_RESPONSE,        /* from that process, its last message */
     HTTP_STREAM,          /* from that process instead: a part of an answer that goes on */
     HTTP_TAKEN,           /* from the event loop, sent on to that process: all was taken */
-    HTTP_GONE,            /* from the event loop to the listener: the client of a stream has left */
+    HTTP_GONE,            /* from the event loop to the listener: the client has left */
 };
 
 enum http_method {

@@ -5,9 +5,10 @@
  *   event "totals"   what is queued, what was counted, who is there, memory, disk and alarms
  *   event "queue"    the same of the queue that the query names
  *
- * Each comes at once and then every so many seconds. Nobody is asked: all is read in place. Who may
- * not see the whole node gets the sums of the vhosts that he may open. A stream ends by itself
- * after a while, so that a login that has become void is noticed: browsers ask again.
+ * Each comes at once and then every so many seconds. Nobody is asked: all is read in place, a part
+ * in each turn. Who may not see the whole node gets the sums of the vhosts that he may open. A
+ * stream ends by itself after a while, so that a login that has become void is noticed: browsers
+ * ask again.
  */
 #include <string.h>
 
@@ -18,6 +19,7 @@
 #include "broker/runtime/table.h"
 #include "mgmt/json.h"
 #include "mgmt/views.h"
+#include "mgmt/walk.h"
 #include "queues/route.h"
 
 enum {
@@ -37,6 +39,8 @@ struct live {
     uint64_t every_us, began_us;
     const char *vhost, *queue; /* queue NULL: none was named */
     size_t queue_len;
+    /* Of the round that is under way. */
+    struct walk walk;
     uint64_t n_exchanges;
     struct sums sums;
 };
@@ -56,28 +60,19 @@ static void add_cell(struct sums *to, const struct cell *c)
     to->redeliver += stat_get(&s->redelivered);
 }
 
-static int on_cell(void *ctx, const void *key, size_t len, void *value)
+static void on_queue(struct walk *w, struct cell *c)
 {
-    const struct cell *c = value;
+    struct live *v = w->ctx;
 
-    (void)key;
-    (void)len;
-    if (cell_at(c)->state != CELL_DELETED)
-        add_cell(ctx, c);
-    return 0;
+    add_cell(&v->sums, c);
 }
 
-static void on_vhost(void *ctx, const char *vhost)
+static void on_vhost(struct walk *w, const char *vhost)
 {
-    struct request *r = ctx;
-    struct live *v = r->state;
-    struct vhost_tables tables;
+    struct live *v = w->ctx;
 
-    if (!request_may_see(r, vhost))
-        return;
-    vhost_tables_open(vhost, &tables);
-    v->n_exchanges += table_count(tables.exchanges);
-    (void)table_each(tables.queues, on_cell, &v->sums); /* on_cell never stops it */
+    (void)vhost;
+    v->n_exchanges += table_count(w->tables.exchanges);
 }
 
 /* The node's own counters stay when queues are deleted. */
@@ -234,14 +229,11 @@ static void add_totals(struct request *r)
 }
 
 /* Sends what is now, and sleeps. */
-static void do_round(struct request *r)
+static void end_round(struct request *r)
 {
     struct live *v = r->state;
     uint64_t rest_us;
 
-    v->sums = (struct sums){0};
-    v->n_exchanges = 0;
-    access_each_vhost(on_vhost, r);
     if (request_has_tag(r, VIEW_MONITORING))
         count_node(&v->sums);
     add_totals(r);
@@ -250,6 +242,24 @@ static void do_round(struct request *r)
     request_stream(r, "text/event-stream");
     rest_us = v->sums.queues * QUEUE_US;
     (void)proc_timer(rest_us > v->every_us ? rest_us : v->every_us);
+}
+
+static void go_on(struct request *r)
+{
+    struct live *v = r->state;
+
+    if (walk_go_on(&v->walk))
+        end_round(r);
+}
+
+static void begin_round(struct request *r)
+{
+    struct live *v = r->state;
+
+    v->sums = (struct sums){0};
+    v->n_exchanges = 0;
+    walk_again(&v->walk);
+    go_on(r);
 }
 
 static void start_events(struct request *r)
@@ -268,7 +278,10 @@ static void start_events(struct request *r)
         request_fail_not_found(r);
     if (v->queue)
         v->queue_len = strlen(v->queue);
-    do_round(r);
+    walk_init(&v->walk, r, v);
+    v->walk.on_vhost = on_vhost;
+    v->walk.on_queue = on_queue;
+    begin_round(r);
 }
 
 /* Whether who asked may still ask, and has not asked for too long. */
@@ -284,12 +297,14 @@ static void handle_events(struct request *r, struct msg *m)
 {
     const struct live *v = r->state;
 
+    if (m->type == MSG_CONTINUE)
+        go_on(r);
     if (m->type != MSG_TIMEOUT)
         return; /* HTTP_TAKEN: the next round looks for itself */
     if (is_over(r))
         proc_exit(EXIT_NORMAL, 0, "the stream has lasted long enough");
     if (request_stream_has_room(r))
-        do_round(r);
+        begin_round(r);
     else
         (void)proc_timer(v->every_us);
 }

@@ -48,6 +48,12 @@ void walk_only(struct walk *w, const char *vhost)
         add_vhost(w, vhost);
 }
 
+void walk_again(struct walk *w)
+{
+    w->has_vhosts = false;
+    w->n_vhosts = w->vhost_at = 0;
+}
+
 static enum stat_kind first_kind(const struct walk *w)
 {
     enum stat_kind kind = 0;

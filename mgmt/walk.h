@@ -41,6 +41,8 @@ void walk_init(struct walk *w, struct request *r, void *ctx);
 void walk_add_kind(struct walk *w, enum stat_kind kind);
 /* One vhost instead of all; "" for none at all. */
 void walk_only(struct walk *w, const char *vhost);
+/* After its end: from the begin, through all that is there now. Slots do not come again. */
+void walk_again(struct walk *w);
 /* Goes on; false: it has asked for MSG_CONTINUE, true: all is done. */
 bool walk_go_on(struct walk *w);
 

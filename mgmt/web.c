@@ -17,7 +17,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "broker/core/config.h"
 #include "broker/runtime/alloc.h"
@@ -27,7 +30,12 @@
 #include "mgmt/guard.h"
 #include "mgmt/http_msg.h"
 
-enum { MAX_HEADERS = 16 * 1024, TIMEOUT_S = 30, MAX_SOCKETS = 2 };
+enum {
+    MAX_HEADERS = 16 * 1024,
+    TIMEOUT_S = 30,
+    MAX_SOCKETS = 2,
+    LONG_TICKS = 4, /* after so long it is looked whether who asked is still there */
+};
 
 struct open_request {
     LIST_ENTRY(open_request) link;
@@ -35,14 +43,16 @@ struct open_request {
     struct evhttp_request *req; /* the connection's, until it is answered */
     struct evhttp_connection *conn;
     struct web *web;
+    bool is_get;
     bool is_stream;
     uint64_t unsent; /* of a stream */
+    uint64_t since;  /* in ticks */
 };
 
 struct web {
     struct evhttp *http;
     proc_id owner;
-    uint64_t last_id;
+    uint64_t last_id, ticks;
     LIST_HEAD(, open_request) open;
     struct guard *guard;
     bool is_full;         /* the guard takes no more connections */
@@ -93,6 +103,33 @@ static void on_connection_closed(struct evhttp_connection *conn, void *arg)
         if (o->is_stream)
             tell(o, HTTP_GONE, 0);
         give_up(o);
+    }
+}
+
+/*
+ * The server does not look at a connection while its request is worked on. A client may have said
+ * all that it will ever say and wait (its connection is half closed), but not for long.
+ */
+static bool has_left(const struct open_request *o)
+{
+    int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(o->conn));
+    struct tcp_info info;
+    socklen_t size = sizeof(info);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           info.tcpi_state != TCP_ESTABLISHED;
+}
+
+/* What nobody waits for need not go on, unless it changes something. */
+static void on_tick(void *arg)
+{
+    struct web *w = arg;
+    struct open_request *o;
+
+    w->ticks++;
+    LIST_FOREACH(o, &w->open, link) {
+        if (o->is_get && w->ticks - o->since > LONG_TICKS && has_left(o))
+            tell(o, HTTP_GONE, 0);
     }
 }
 
@@ -218,6 +255,8 @@ static void on_request(struct evhttp_request *req, void *arg)
     o->req = req;
     o->conn = conn;
     o->web = w;
+    o->since = w->ticks;
+    o->is_get = m->method == HTTP_GET;
     guard_answers(w->guard, evhttp_connection_get_bufferevent(conn));
     evhttp_request_set_on_complete_cb(req, on_complete, w);
     LIST_INSERT_HEAD(&w->open, o, link);
@@ -280,7 +319,8 @@ static struct bufferevent *make_bufferevent(void *ctx, struct event_base *base)
     return bev;
 }
 
-static const struct guard_ops guard_ops = {.make = make_bufferevent, .on_full = on_full};
+static const struct guard_ops guard_ops = {
+    .make = make_bufferevent, .on_full = on_full, .on_tick = on_tick};
 
 void web_set_tls(struct web *w, SSL_CTX *tls)
 {

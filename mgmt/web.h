@@ -35,14 +35,12 @@ int web_listen(struct web *w, int fd);
 
 /*
  * Answers the request with this id; nothing happens when it is gone, because its client is. The
- * response is lent, its body taken out of it.
+ * response is lent, its body taken out of it. Of a GET that takes long, whose client has left
+ * meanwhile, HTTP_GONE tells the owner: it is answered like any other.
  */
 void web_answer(struct web *w, uint64_t id, struct msg_http_response *response);
 
-/*
- * The same with a part of an answer, the first one or more; HTTP_TAKEN and, when the client leaves,
- * HTTP_GONE go to the owner.
- */
+/* The same with a part of an answer, the first one or more; HTTP_TAKEN goes to the owner. */
 void web_stream(struct web *w, uint64_t id, struct msg_http_stream *part);
 /* The answer that was given in parts is complete. */
 void web_end(struct web *w, uint64_t id);

@@ -147,6 +147,27 @@ class Api(BrokerCase):
             return [p for p in self.broker.get("/api/processes") if p["kind"] == "mgmt_request"]
         wait_for(lambda: len(requests()) == 1, "all requests but this one to end")
 
+    def test_client_that_leaves_a_long_answer(self):
+        """What nobody waits for any more is not gone on with: it would take minutes."""
+        vhost = fresh("left")
+        self.assertEqual(self.broker.http("PUT", "/api/vhosts/" + vhost)[0], 201)
+        conn = self.broker.raw(vhost=vhost)
+        conn.channel(1)
+        for i in range(20000):
+            conn.cast(1, spec.Queue.Declare(queue="q%d" % i, nowait=True))
+        conn.rpc(1, spec.Queue.Declare(queue="last"))
+        request = "GET /api/queues/%s HTTP/1.1\r\nAuthorization: %s\r\n\r\n" % (vhost, LOGIN)
+        for _ in range(150):
+            with socket.create_connection(self.broker.mgmt, timeout=DEADLINE) as sock:
+                sock.sendall(request.encode())
+
+
+        def jobs():
+            return self.broker.get("/api/processes/mgmt_http")["inspect"]["jobs"]
+        wait_for(lambda: jobs() == 1, "all requests but this one to end")
+        conn.close()
+        self.assertEqual(self.broker.http("DELETE", "/api/vhosts/" + vhost)[0], 204)
+
     def test_queue_paths(self):
         conn, name = self.opened(), fresh("a/b %ü")
         conn.rpc(1, spec.Queue.Declare(queue=name, arguments={"x-a": [1, {"b": None}], "x-ü": "é"}))

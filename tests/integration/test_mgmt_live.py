@@ -60,6 +60,20 @@ class Live(BrokerCase):
             queue = data if kind == "queue" else queue
         self.assertEqual(queue["message_stats"]["publish"], 3)
 
+    def test_totals_of_many_queues(self):
+        """They are counted in many turns, and anew each time."""
+        conn, prefix = self.opened(), fresh("counted")
+        for i in range(3000):
+            conn.cast(1, spec.Queue.Declare(queue=prefix + str(i), nowait=True))
+        conn.rpc(1, spec.Queue.Declare(queue=prefix))
+        expected = self.broker.get("/api/overview")["object_totals"]
+        self.assertGreater(expected["queues"], 3000)
+        stream = self.stream("/api/warren/events?every=1")
+        for _ in range(3):
+            _, totals = next(stream)
+            for key in ("queues", "exchanges"):
+                self.assertEqual(totals["object_totals"][key], expected[key], key)
+
     def test_why_a_queue_does_not_move(self):
         conn, name = self.opened(), fresh("why")
         path = "/api/queues/%%2F/%s/why" % name
