@@ -202,13 +202,11 @@ struct crash_order {
 static enum rt_fault fault_of(const char *how)
 {
     static const char *const name[] = {
-        [RT_FAULT_CHECK] = "check",
-        [RT_FAULT_SEGV] = "segv",
-        [RT_FAULT_LOOP] = "loop",
-        [RT_FAULT_STACK] = "stack",
+        [RT_FAULT_CHECK] = "check", [RT_FAULT_SEGV] = "segv", [RT_FAULT_LOOP] = "loop",
+        [RT_FAULT_STACK] = "stack", [RT_FAULT_HANG] = "hang",
     };
 
-    for (int i = RT_FAULT_CHECK; how && i <= RT_FAULT_STACK; i++) {
+    for (int i = RT_FAULT_CHECK; how && i <= RT_FAULT_HANG; i++) {
         if (!strcmp(how, name[i]))
             return (enum rt_fault)i;
     }
@@ -237,7 +235,7 @@ static void start_crash(struct request *r)
     if (!read_order(r->m->body, order))
         request_fail(r, 400,
                      "the body is {\"process\": name or pid, \"how\": "
-                     "check, segv, loop or stack}");
+                     "check, segv, loop, stack or hang}");
     r->state = order;
     request_ask_processes(r);
 }

@@ -37,6 +37,12 @@ static void loop_for_ever(void)
         sink++;
 }
 
+static void hang_for_ever(void)
+{
+    for (;;)
+        (void)pause(); /* returns at signals */
+}
+
 /* The frame is read after the call, so that it cannot become a loop. */
 static __attribute__((noinline)) uint64_t overflow(uint64_t depth)
 {
@@ -63,6 +69,9 @@ void inject_fault(enum rt_fault how)
         break;
     case RT_FAULT_STACK:
         sink = overflow(0);
+        break;
+    case RT_FAULT_HANG:
+        hang_for_ever();
         break;
     }
     turn_leave(rt_me);

@@ -116,10 +116,16 @@ proc_ref rt_inspect(proc_id pid, uint64_t timeout_us);
 void rt_suspend(proc_id pid, bool on);
 
 /*
- * Fault injection for tests: the process named fails a CHECK, takes a SIGSEGV, loops, or overflows
- * its stack at its next turn. `init_kind`: every process of this kind crashes in init from now on.
+ * Fault injection for tests: the process named fails a CHECK, takes a SIGSEGV, loops, overflows
+ * its stack, or hangs its scheduler for ever, at its next turn. `init_kind`: every process of this kind crashes in init from now on.
  */
-enum rt_fault { RT_FAULT_CHECK = 1, RT_FAULT_SEGV, RT_FAULT_LOOP, RT_FAULT_STACK };
+enum rt_fault {
+    RT_FAULT_CHECK = 1,
+    RT_FAULT_SEGV,
+    RT_FAULT_LOOP,
+    RT_FAULT_STACK,
+    RT_FAULT_HANG, /* in the kernel, where no guard of CPU time sees it */
+};
 void rt_inject(proc_id pid, enum rt_fault how);
 void rt_inject_init(const char *init_kind);
 

@@ -287,6 +287,38 @@ class Systemd(OwnBrokers):
         self.notify.settimeout(3 * DEADLINE)
         self.expect("WATCHDOG=1")
 
+    def test_hangs(self):
+        """One scheduler hangs in the kernel, where nothing costs it CPU time, or the root
+        supervisor is not well: there are no more signs of life, and SIGABRT, which systemd sends
+        then, ends the broker."""
+        for who in ("connection", "root"):
+            with self.subTest(who):
+                broker = self.launch(["--set", "debug.crash=true"], WATCHDOG_USEC="300000")
+                self.expect("READY=1")
+                conn = broker.raw()
+                name = "%s:%d -> %s:%d" % (conn.sock.getsockname() + broker.addr)
+                if who == "root":
+                    name, = {x["name"] or x["pid"] for x in broker.get("/api/processes")
+                             if not x["parent"]}
+                self.expect("WATCHDOG=1")
+                self.hang(broker, name)
+                os.kill(broker.proc.pid, signal.SIGABRT)
+                self.assertEqual(broker.proc.wait(3 * DEADLINE), -signal.SIGABRT)
+                broker.proc.stdout.close()
+
+    def hang(self, broker, name):
+        """Returns when there was no sign of life for as long as none of the living takes."""
+        try:
+            broker.http("POST", "/api/debug/crash", {"process": name, "how": "hang"})
+        except OSError:
+            pass  # who would have answered hangs, too
+        self.notify.settimeout(2)
+        deadline = time.monotonic() + 3 * DEADLINE
+        with self.assertRaises(TimeoutError):
+            while time.monotonic() < deadline:
+                self.notify.recv(4096)
+        self.notify.settimeout(3 * DEADLINE)
+
     def listening(self, family=socket.AF_INET, at=("127.0.0.1", 0)):
         sock = socket.socket(family)
         self.addCleanup(sock.close)
