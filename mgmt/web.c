@@ -12,7 +12,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
+#include <event2/http_struct.h>
 #include <event2/listener.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +28,7 @@
 #include "broker/runtime/runtime.h"
 #include "mgmt/auth.h"
 #include "mgmt/guard.h"
+#include "mgmt/http_head.h"
 #include "mgmt/http_msg.h"
 
 enum {
@@ -221,21 +222,9 @@ static void on_complete(struct evhttp_request *req, void *arg)
         guard_answered(w->guard, evhttp_connection_get_bufferevent(conn));
 }
 
-/* RFC 9112, section 6.3: where a body ends must not depend on who reads it. */
-static bool is_length_unclear(const struct evkeyvalq *headers)
+static bool is_1_1(const struct evhttp_request *req)
 {
-    const struct evkeyval *h;
-    bool is_other = false;
-    int n = 0;
-
-    TAILQ_FOREACH(h, headers, next) {
-        n += strcasecmp(h->key, "Content-Length") == 0;
-        if (strcasecmp(h->key, "Transfer-Encoding") == 0) {
-            n++;
-            is_other |= strcasecmp(h->value, "chunked") != 0;
-        }
-    }
-    return n > 1 || is_other;
+    return req->major == 1 && req->minor >= 1;
 }
 
 static void on_request(struct evhttp_request *req, void *arg)
@@ -245,7 +234,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     struct open_request *o;
     struct msg_http_request *m;
 
-    if (is_length_unclear(evhttp_request_get_input_headers(req))) {
+    if (!http_head_is_clear(evhttp_request_get_input_headers(req), is_1_1(req))) {
         evhttp_send_error(req, 400, NULL);
         return;
     }
