@@ -73,7 +73,7 @@ struct cell *ask_default_exchange(const char *vhost)
                                         .vhost_len = (uint8_t)strlen(vhost)});
 }
 
-const struct cell_at *ask_running(struct request *r, const struct cell *queue)
+const struct cell_at *ask_running(struct request *r, struct cell *queue)
 {
     const struct cell_at *at = cell_at(queue);
     char text[512];
@@ -86,9 +86,45 @@ const struct cell_at *ask_running(struct request *r, const struct cell *queue)
     }
     if (at->state == CELL_UP)
         return at;
+    if (at->state == CELL_RESTARTING)
+        again_by_queue(r, queue, 0);
     snprintf(text, sizeof(text), "queue '%s' in vhost '%s' is %s%s", cell_name(queue), r->vhost,
              at->state == CELL_PARKED ? "down: " : "being restarted", at->reason);
     request_fail(r, 503, text);
+}
+
+static void name_store(const struct request *r, char out[300])
+{
+    snprintf(out, 300, "store:%s", r->vhost);
+}
+
+proc_id ask_store(const struct request *r)
+{
+    char name[300];
+
+    name_store(r, name);
+    return proc_whereis(name);
+}
+
+struct msg *ask_store_reply(struct request *r, struct msg *m, uint32_t type)
+{
+    char name[300];
+
+    CHECK(m->ref == r->asked);
+    if (m->type == type)
+        return m;
+    name_store(r, name);
+    again_by_name(r, name);
+    request_fail(r, 503, "the vhost's store is being restarted");
+}
+
+struct msg *ask_queue_reply(struct request *r, struct msg *m, uint32_t type)
+{
+    CHECK(m->ref == r->asked);
+    if (m->type == type)
+        return m;
+    again_by_queue(r, ask_queue(r, 3), m->from);
+    request_fail(r, 503, "the queue is being restarted");
 }
 
 static __attribute__((noreturn)) void refuse(struct request *r, enum access_resource kind,
@@ -188,8 +224,13 @@ const struct msg_registry_reply *ask_registry_reply(struct request *r, struct ms
     const struct msg_registry_reply *reply = (const struct msg_registry_reply *)(const void *)m;
 
     CHECK(m->ref == r->asked);
-    if (m->type != REGISTRY_REPLY)
+    if (m->type != REGISTRY_REPLY) {
+        again_note(r, m);
+        if (!r->m->again.status)
+            r->m->again.status = (int)r->at;
+        again_by_registry(r);
         request_fail(r, 503, "the vhost is being restarted");
+    }
     if (reply->code)
         request_fail_amqp(r, reply->code, reply->text);
     return reply;
@@ -198,5 +239,5 @@ const struct msg_registry_reply *ask_registry_reply(struct request *r, struct ms
 void ask_finish(struct request *r, struct msg *m)
 {
     (void)ask_registry_reply(r, m);
-    request_finish_status(r, (int)r->at);
+    request_finish_status(r, r->m->again.status ? r->m->again.status : (int)r->at);
 }

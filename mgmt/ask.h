@@ -26,8 +26,22 @@ struct cell *ask_queue(struct request *r, unsigned segment);
 struct cell *ask_exchange(struct request *r, unsigned segment);
 /* What stands for the default exchange of a vhost, which has no process. The caller's reference. */
 struct cell *ask_default_exchange(const char *vhost);
-/* Of a queue, where it runs; 503 where it does not. Exclusive ones of others: 400, as by AMQP. */
-const struct cell_at *ask_running(struct request *r, const struct cell *queue);
+/*
+ * Of a queue, where it runs. One that is being restarted is awaited, by beginning anew (again.h):
+ * nothing may have been changed before. 503 where it is down; exclusive ones of others: 400, as by
+ * AMQP.
+ */
+const struct cell_at *ask_running(struct request *r, struct cell *queue);
+/*
+ * The answer of a queue's run, m, to r->asked, when it is of this type. Else the run has ended, and
+ * the request begins anew as above.
+ */
+struct msg *ask_queue_reply(struct request *r, struct msg *m, uint32_t type);
+/* The same of a store. */
+struct msg *ask_store_reply(struct request *r, struct msg *m, uint32_t type);
+
+/* The store of r->vhost; 0: it is being restarted. */
+proc_id ask_store(const struct request *r);
 
 /* Answers with 401 where who asks has no such right in r->vhost. */
 void ask_right(struct request *r, enum access_resource kind, struct amqp_bytes name,

@@ -5,14 +5,16 @@
  * temporary process for each request and answers with what that sends. It looks at no request
  * itself, so that a request that does harm harms one process.
  *
- * In:  HTTP_REQUEST, HTTP_TAKEN and HTTP_GONE (event loop), HTTP_RESPONSE or HTTP_STREAM, DOWN and
- *      TIMEOUT of request processes; TLS_CHANGED, or DOWN and NAMED, of certificates.
+ * In:  HTTP_REQUEST, HTTP_TAKEN and HTTP_GONE (event loop); HTTP_RESPONSE, HTTP_STREAM or
+ *      HTTP_AGAIN, DOWN and TIMEOUT of request processes; TLS_CHANGED, or DOWN and NAMED, of
+ *      certificates.
  * Out: HTTP_REQUEST and HTTP_TAKEN to the process of the request; SHUTDOWN when its client leaves;
  *      TLS_WATCH.
  * Monitors its request processes; no links but its supervisor's.
  *
  * Invariants:
- * 1. A job exists from the spawn of its process until that process's DOWN.
+ * 1. A job exists from the spawn of its process until that process's DOWN, or that of the last one
+ *    of those that began it anew.
  * 2. Each request is answered once: by its process's response, else 503 when its time is over, else
  *    500 at DOWN; or 503 at once while there are MAX_JOBS. An answer in parts ends at DOWN.
  *    One whose client has left, and which changes nothing, is ended.
@@ -43,7 +45,8 @@ struct job {
     uint64_t request; /* web.h: its id */
     proc_ref timer;   /* of its time; 0: over */
     bool is_answered;
-    bool is_stream; /* answered in parts, the last of which its DOWN is */
+    bool is_stream;                 /* answered in parts, the last of which its DOWN is */
+    struct msg_http_request *again; /* kept; not NULL: to be begun anew at DOWN */
 };
 
 struct http {
@@ -89,6 +92,16 @@ static void stop_timer(struct job *j)
     j->timer = 0;
 }
 
+static void start_worker(struct job *j, struct msg_http_request *m)
+{
+    j->worker = proc_spawn(&(struct spawn){.ops = &request_ops,
+                                           .name = "mgmt_request",
+                                           .flags = PROC_MONITOR,
+                                           .scheduler = SCHED_SAME});
+    m->hdr.type = HTTP_REQUEST;
+    PROC_SEND(j->worker, m);
+}
+
 static void on_request(struct http *h, struct msg_http_request *m)
 {
     struct job *j;
@@ -100,14 +113,28 @@ static void on_request(struct http *h, struct msg_http_request *m)
     }
     j = &h->job[h->n_jobs];
     *j = (struct job){.request = m->id};
-    j->worker = proc_spawn(&(struct spawn){.ops = &request_ops,
-                                           .name = "mgmt_request",
-                                           .flags = PROC_MONITOR,
-                                           .scheduler = SCHED_SAME});
     j->timer = proc_timer_coarse(JOB_US);
     m->is_metrics = h->is_metrics;
     h->n_jobs++;
-    PROC_SEND(j->worker, m);
+    start_worker(j, m);
+}
+
+/* What its process held goes with that, before the next one begins. */
+static void on_again(struct http *h, struct msg_http_request *m)
+{
+    struct job *j = find_job(h, m->hdr.from);
+
+    CHECK(j && !j->again && !j->is_stream); /* its DOWN comes later: invariant 1 */
+    proc_keep(&m->hdr);
+    j->again = m;
+}
+
+static void begin_anew(struct job *j)
+{
+    struct msg_http_request *m = j->again;
+
+    j->again = NULL;
+    start_worker(j, m);
 }
 
 static void on_response(struct http *h, struct msg_http_response *m)
@@ -196,6 +223,12 @@ static void on_down(struct http *h, const struct msg *m)
     struct job *j = find_job(h, m->from);
 
     CHECK(j); /* invariant 1 */
+    if (j->again && !j->is_answered) {
+        begin_anew(j);
+        return;
+    }
+    if (j->again)
+        msg_drop(&j->again->hdr); /* its time is over */
     stop_timer(j);
     if (j->is_stream)
         end_stream(h, j);
@@ -343,6 +376,9 @@ static void http_handle(void *state, struct msg *m)
         break;
     case HTTP_RESPONSE:
         on_response(h, MSG_OF(struct msg_http_response, m));
+        break;
+    case HTTP_AGAIN:
+        on_again(h, MSG_OF(struct msg_http_request, m));
         break;
     case HTTP_STREAM:
         on_part(h, MSG_OF(struct msg_http_stream, m));

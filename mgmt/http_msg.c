@@ -7,6 +7,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "mgmt/json.h"
+#include "queues/cell.h"
 
 static void request_drop(struct msg *m)
 {
@@ -20,6 +21,7 @@ static void request_drop(struct msg *m)
     rt_free(r->content_type);
     rt_free(r->reason);
     blob_unref(r->body);
+    cell_unref(r->again.queue);
     msg_free(m);
 }
 

@@ -11,12 +11,15 @@
 #include "mgmt/text.h"
 
 struct blob;
+struct cell;
 
 enum {
     HTTP_REQUEST = 0x400, /* from the event loop to the listener, which sends it on to a process */
     HTTP_RESPONSE,        /* from that process, its last message */
     HTTP_STREAM,          /* from that process instead: a part of an answer that goes on */
     HTTP_TAKEN,           /* from the event loop, sent on to that process: all was taken */
+    HTTP_AGAIN,           /* a HTTP_REQUEST sent back by its process, whose last message it is, to
+                             be begun anew by another one */
     HTTP_GONE,            /* from the event loop to the listener: the client has left */
 };
 
@@ -27,6 +30,16 @@ enum http_method {
     HTTP_DELETE = 1 << 3,
     HTTP_OPTIONS = 1 << 4,
     HTTP_OTHER = 1 << 5,
+};
+
+struct http_again {     /* of a request that begins anew: again.h. All zero: it is the first time */
+    char name[300];     /* what is awaited before: this name, or the next run of */
+    struct cell *queue; /* this queue (a reference), which is not */
+    proc_id dead;       /* this one */
+    uint64_t until_us;  /* how long it may go on so; 0: it has not yet */
+    unsigned tries;
+    bool may_have_acted; /* a change was asked for, and its outcome never heard */
+    int status;          /* that its success would have had; 0: not known */
 };
 
 struct msg_http_request { /* drop frees the strings and the body */
@@ -41,6 +54,7 @@ struct msg_http_request { /* drop frees the strings and the body */
     char *authorization; /* NULL: none; so the others */
     char *origin, *if_none_match, *content_type, *reason; /* reason: of X-Reason */
     struct blob *body;                                    /* NULL: empty */
+    struct http_again again;
 };
 
 struct msg_http_response { /* drop frees the body and the strings */

@@ -58,8 +58,11 @@ void node_ask_remove(struct request *r, const char *section, const char *a, cons
 const struct msg_node_changed *node_answer(struct request *r, struct msg *m)
 {
     CHECK(m->ref == r->asked);
-    if (m->type != NODE_CHANGED)
+    if (m->type != NODE_CHANGED) {
+        again_note(r, m);
+        again_by_name(r, "node");
         request_fail(r, 503, "the node's own process is being restarted: see what became of it");
+    }
     return MSG_OF(struct msg_node_changed, m);
 }
 

@@ -10,15 +10,34 @@
 #include "amqp/codec/props.h"
 #include "amqp/codec/record.h"
 #include "amqp/codec/table.h"
+#include "mgmt/again.h"
 #include "mgmt/ask.h"
 #include "mgmt/request.h"
+#include "persistence/store.h"
 #include "queues/queue.h"
 #include "queues/route.h"
 #include "queues/strip.h"
 
+enum part_state {
+    PART_WAITS, /* for the queue's next run, to be sent to that */
+    PART_SENT,
+    PART_SYNCS, /* its run has ended, but the store had it before: when that has written it */
+    PART_DONE,
+};
+
 struct publish_part {
-    uint64_t queue_id, epoch;
-    proc_ref monitor; /* 0: confirmed */
+    struct cell *queue; /* a reference */
+    enum part_state state;
+    bool is_taken; /* QUEUE_TAKEN has come */
+    uint64_t epoch;
+    proc_id run;
+    proc_ref ref; /* SENT: of the monitor; SYNCS: of the call */
+    struct await_queue wait;
+};
+
+struct publish_parts { /* goes with the process */
+    uint32_t n;
+    struct publish_part part[];
 };
 
 static void check_props(struct request *r, const struct record *record)
@@ -37,10 +56,10 @@ static void check_props(struct request *r, const struct record *record)
 }
 
 /* NULL: the default exchange. */
-static const struct cell *find_exchange(struct request *r, const struct vhost_tables *t,
-                                        struct amqp_bytes name)
+static struct cell *find_exchange(struct request *r, const struct vhost_tables *t,
+                                  struct amqp_bytes name)
 {
-    const struct cell *x;
+    struct cell *x;
     char text[640];
 
     if (name.len == 0)
@@ -70,93 +89,230 @@ static void check_more_keys(struct request *r, struct amqp_bytes exchange,
     }
 }
 
-/* No queue is given a message while one of them cannot take it. */
-static void check_running(struct request *r, const struct cell *queue)
+/* No queue is given a message while one of them is down. */
+static void check_not_down(struct request *r, const struct cell *queue)
 {
     const struct cell_at *at = cell_at(queue);
     char text[512];
 
-    if (at->state == CELL_UP || at->state == CELL_DELETED)
+    if (at->state != CELL_PARKED)
         return;
-    snprintf(text, sizeof(text), "queue '%s' in vhost '%s' %s%s", cell_name(queue), r->vhost,
-             at->state == CELL_PARKED ? "is down: " : "is being restarted", at->reason);
+    snprintf(text, sizeof(text), "queue '%s' in vhost '%s' is down: %s", cell_name(queue), r->vhost,
+             at->reason);
     request_fail(r, 503, text);
 }
 
-static void send_to(struct publish *p, const struct cell *queue, struct record *record)
+static void end_part(struct publish *p, struct publish_part *part)
 {
-    const struct cell_at *at = cell_at(queue);
-    struct publish_part *part = &p->part[p->n];
+    part->state = PART_DONE;
+    part->ref = 0;
+    if (--p->waits == 0 && p->timer) {
+        proc_cancel(p->timer);
+        p->timer = 0;
+    }
+}
+
+/* Not for longer than requests wait at all. */
+static void limit_wait(struct publish *p)
+{
+    if (!p->timer)
+        p->timer = proc_timer(AGAIN_US);
+}
+
+/* To the run that is there, or to the next one. */
+static void send_part(struct request *r, struct publish *p, struct publish_part *part)
+{
+    const struct cell_at *at = cell_at(part->queue);
     struct msg_queue_publish *m;
 
-    if (at->state != CELL_UP)
-        return; /* deleted: it counts as one that has taken it */
+    check_not_down(r, part->queue);
+    if (at->state == CELL_DELETED) { /* it counts as one that has taken it */
+        end_part(p, part);
+        return;
+    }
+    if (at->state != CELL_UP || at->pid == part->run) {
+        part->state = PART_WAITS;
+        limit_wait(p);
+        await_queue_begin(&part->wait, part->queue, part->run);
+        return;
+    }
     m = queue_publish_new(at->epoch, 1);
-    m->item[0] = (struct publish_item){.record = record_ref(record), .tag = 1};
+    m->wants_taken = true;
+    m->item[0] = (struct publish_item){.record = record_ref(r->foreign->record), .tag = p->tag};
     m->n = 1;
-    *part = (struct publish_part){queue->id, at->epoch, proc_monitor(at->pid)};
-    proc_send(at->pid, &m->hdr);
+    part->state = PART_SENT;
+    part->epoch = at->epoch;
+    part->run = at->pid;
+    part->ref = proc_monitor(at->pid);
+    PROC_SEND(at->pid, m);
+}
+
+static void free_parts(void *arg)
+{
+    const struct publish_parts *parts = arg;
+
+    for (uint32_t i = 0; i < parts->n; i++)
+        cell_unref(parts->part[i].queue);
+}
+
+/* Of so many queues, which are added by add_part. */
+static void make_parts(struct publish *p, uint32_t n)
+{
+    if (p->parts)
+        proc_free_owned(p->parts);
+    p->parts = proc_alloc_owned(sizeof(*p->parts) + n * sizeof(p->parts->part[0]), free_parts);
+    p->n = p->waits = 0;
+    p->tag++;
+}
+
+static void add_part(struct publish *p, struct cell *queue)
+{
+    p->parts->part[p->parts->n] = (struct publish_part){.queue = cell_ref(queue)};
+    p->parts->n++;
     p->n++;
     p->waits++;
 }
 
-static void send_all(struct request *r, struct publish *p, const struct routed *to,
-                     struct record *record)
+static void send_all(struct request *r, struct publish *p)
 {
-    p->n = p->waits = 0;
-    p->part = proc_realloc(p->part, (to->queues.n + 1) * sizeof(*p->part));
-    for (uint32_t i = 0; i < to->queues.n; i++)
-        check_running(r, routed_queue(to, i));
-    for (uint32_t i = 0; i < to->queues.n; i++)
-        send_to(p, routed_queue(to, i), record);
+    p->store = ask_store(r);
+    for (uint32_t i = 0; i < p->n; i++)
+        check_not_down(r, p->parts->part[i].queue);
+    for (uint32_t i = 0; i < p->n; i++)
+        send_part(r, p, &p->parts->part[i]);
 }
 
-void publish_route(struct request *r, struct publish *p, struct record *record)
+static void count(_Atomic uint64_t *to, uint64_t n)
 {
+    atomic_fetch_add_explicit(to, n, memory_order_relaxed);
+}
+
+/* As a channel in confirm mode counts what is published with it, mandatory. */
+static void count_publish(const struct vhost_tables *t, struct cell *exchange,
+                          const struct record *record, uint32_t n_queues)
+{
+    struct default_exchange *none = exchange ? NULL : vhost_default_exchange(t);
+    struct exchange_stats *to = exchange ? &exchange->exchange_stats : none ? &none->stats : NULL;
+    struct node_stats *node = node_stats();
+
+    if (to) {
+        count(&to->publish_in, 1);
+        count(&to->publish_out, n_queues);
+    }
+    stat_add(&node->messages.n[MESSAGES_RECEIVED], 1);
+    stat_add(&node->messages.n[MESSAGES_RECEIVED_CONFIRM], 1);
+    stat_add(&node->messages.n[MESSAGES_CONFIRMED], 1);
+    stat_add(&node->messages.n[n_queues > 0 ? MESSAGES_ROUTED : MESSAGES_RETURNED], 1);
+    node_stats_size(node, record_body_len(record));
+}
+
+void publish_route(struct request *r, struct publish *p)
+{
+    struct record *record = r->foreign->record;
     struct amqp_bytes exchange = record_exchange(record);
     struct route_query q = {.key = record_key(record), .headers = record_headers(record)};
     struct vhost_tables tables;
-    struct record *stripped = NULL;
+    struct cell *x;
     struct routed to;
     bool has_bcc = false;
 
     vhost_tables_open(r->vhost, &tables);
     ask_right(r, ACCESS_EXCHANGE, exchange, ACCESS_WRITE);
-    q.exchange = find_exchange(r, &tables, exchange);
+    q.exchange = x = find_exchange(r, &tables, exchange);
     check_props(r, record);
     if (route_more_keys(q.headers, q.more_keys, &has_bcc))
         request_fail(r, 400, "the headers CC and BCC are arrays");
     ask_topic_right(r, exchange, q.key, ACCESS_WRITE);
     check_more_keys(r, exchange, &q);
     route(&tables, &q, &to, proc_realloc, proc_free);
-    if (has_bcc)
-        stripped = record_strip(record, "BCC");
-    send_all(r, p, &to, stripped ? stripped : record);
-    record_unref(stripped);
+    make_parts(p, to.queues.n);
+    for (uint32_t i = 0; i < to.queues.n; i++)
+        add_part(p, routed_queue(&to, i));
     routed_fini(&to);
+    count_publish(&tables, x, record, p->n);
+    if (has_bcc) {
+        r->foreign->record = record_strip(record, "BCC");
+        record_unref(record);
+    }
+    send_all(r, p);
 }
 
-void publish_to(struct request *r, struct publish *p, struct cell *queue, struct record *record)
+void publish_to(struct request *r, struct publish *p, struct cell *queue)
 {
-    check_running(r, queue);
-    p->n = p->waits = 0;
-    p->part = proc_realloc(p->part, sizeof(*p->part));
-    send_to(p, queue, record);
+    make_parts(p, 1);
+    add_part(p, queue);
+    send_all(r, p);
 }
 
-static void take_confirm(struct request *r, struct publish *p, const struct msg_queue_confirm *m)
+static struct publish_part *find_part(const struct publish *p, uint64_t queue_id, uint64_t epoch)
 {
     for (uint32_t i = 0; i < p->n; i++) {
-        struct publish_part *part = &p->part[i];
+        struct publish_part *part = &p->parts->part[i];
 
-        if (part->queue_id != m->queue_id || part->epoch != m->epoch || !part->monitor)
-            continue;
-        if (m->nack)
-            request_fail(r, 503, "a queue refused the message");
-        proc_cancel(part->monitor);
-        part->monitor = 0;
-        p->waits--;
+        if (part->state == PART_SENT && part->queue->id == queue_id && part->epoch == epoch)
+            return part;
     }
+    return NULL;
+}
+
+/* One that is of an earlier message of this request has another tag. */
+static void take_confirm(struct request *r, struct publish *p, const struct msg_queue_confirm *m)
+{
+    struct publish_part *part = find_part(p, m->queue_id, m->epoch);
+
+    if (!part || m->range[0].first != p->tag)
+        return;
+    if (m->nack)
+        request_fail(r, 503, "a queue refused the message");
+    proc_cancel(part->ref);
+    end_part(p, part);
+}
+
+static void note_taken(const struct publish *p, const struct msg_queue_taken *m)
+{
+    struct publish_part *part = find_part(p, m->queue_id, m->epoch);
+
+    if (part && m->tag == p->tag)
+        part->is_taken = true;
+}
+
+/*
+ * The queue's run has ended without a confirm. What it had taken in is with the store, as long as
+ * that is the same one; what it had not, nobody has: the next run gets it.
+ */
+static void on_run_ended(struct request *r, struct publish *p, struct publish_part *part)
+{
+    limit_wait(p);
+    if (!part->is_taken) {
+        send_part(r, p, part);
+        return;
+    }
+    part->state = PART_SYNCS;
+    part->ref = proc_call(p->store, MSG_NEW(STORE_SYNC, struct msg), PROC_NO_TIMEOUT);
+}
+
+/* Whether it is this part's. */
+static bool handle_part(struct request *r, struct publish *p, struct publish_part *part,
+                        struct msg *m)
+{
+    bool is_over;
+
+    if (part->state == PART_WAITS) {
+        if (!await_queue_handle(&part->wait, m, &is_over))
+            return false;
+        if (is_over)
+            send_part(r, p, part);
+        return true;
+    }
+    if (part->state == PART_DONE || m->ref != part->ref)
+        return false;
+    if (part->state == PART_SENT)
+        on_run_ended(r, p, part);
+    else if (m->type == STORE_SYNCED)
+        end_part(p, part);
+    else
+        request_fail(r, 503, "a queue and its store ended before they confirmed the message");
+    return true;
 }
 
 bool publish_handle(struct request *r, struct publish *p, struct msg *m)
@@ -167,9 +323,15 @@ bool publish_handle(struct request *r, struct publish *p, struct msg *m)
         take_confirm(r, p, MSG_OF(struct msg_queue_confirm, m));
         return true;
     }
-    for (uint32_t i = 0; m->type == MSG_DOWN && i < p->n; i++) {
-        if (m->ref && p->part[i].monitor == m->ref)
-            request_fail(r, 503, "a queue ended before it confirmed the message");
+    if (m->type == QUEUE_TAKEN) {
+        note_taken(p, MSG_OF(struct msg_queue_taken, m));
+        return true;
+    }
+    if (p->timer && m->ref == p->timer)
+        request_fail(r, 503, "a queue was away for too long: it may have the message or not");
+    for (uint32_t i = 0; m->ref && i < p->n; i++) {
+        if (handle_part(r, p, &p->parts->part[i], m))
+            return true;
     }
     return false;
 }

@@ -4,7 +4,8 @@
  * Duties: checks who asks, finds the view, and sends its answer to the HTTP listener, its parent.
  * In:  HTTP_REQUEST, ACCESS_LOGGED, HTTP_TAKEN, and what the views ask for.
  * Out: ACCESS_LOGIN, what the views ask; HTTP_RESPONSE, once, as its last message, or HTTP_STREAM.
- * Its parent monitors it; it links to nobody.
+ * Its parent monitors it; it links to nobody. One that meets what is being restarted sends its
+ * request back as HTTP_AGAIN instead, and its successor waits first (again.h).
  *
  * Invariants:
  * 1. Nobody learns whether a resource of the API exists before the login; what is open to all is
@@ -31,6 +32,7 @@
 #include "mgmt/files.h"
 #include "mgmt/list.h"
 #include "mgmt/views.h"
+#include "queues/cell.h"
 
 enum {
     LIST_US = 5 * 1000 * 1000,
@@ -101,6 +103,8 @@ void request_fail_named(struct request *r, int status, const char *name, const c
 
 void request_fail_not_found(struct request *r)
 {
+    if (again_may_have_deleted(r))
+        request_finish_empty(r);
     request_fail(r, 404, "Not Found");
 }
 
@@ -115,6 +119,8 @@ void request_fail_amqp(struct request *r, uint16_t code, const char *text)
     case 403:
         request_fail_right(r, text);
     case 404:
+        if (again_may_have_deleted(r))
+            request_finish_empty(r);
         request_fail_named(r, 404, "not_found", text);
     case 541:
         request_fail(r, 503, text);
@@ -127,6 +133,7 @@ void request_stream(struct request *r, const char *content_type)
 {
     struct msg_http_stream *s = http_stream_new(content_type, &r->foreign->out);
 
+    r->is_answering = true;
     r->stream_waits += text_len(&s->bytes);
     PROC_SEND(proc_parent(), s);
 }
@@ -171,6 +178,7 @@ static void free_foreign(void *arg)
     json_decref(f->body);
     json_decref(f->value);
     record_unref(f->record);
+    cell_unref(f->queue);
     json_decref(f->consumers);
     json_decref(f->parked);
     rt_free(f);
@@ -238,14 +246,12 @@ static void serve_metrics(struct request *r)
     r->view->start(r);
 }
 
-static void on_request(struct request *r, struct msg_http_request *m)
+static void begin(struct request *r)
 {
+    struct msg_http_request *m = r->m;
     unsigned allow = 0;
     const struct view *v;
 
-    proc_keep(&m->hdr);
-    r->m = m;
-    name_node(r->node, sizeof(r->node));
     if (m->is_metrics) {
         serve_metrics(r);
         return;
@@ -263,6 +269,15 @@ static void on_request(struct request *r, struct msg_http_request *m)
     }
     r->view = v;
     v->start(r);
+}
+
+static void on_request(struct request *r, struct msg_http_request *m)
+{
+    proc_keep(&m->hdr);
+    r->m = m;
+    name_node(r->node, sizeof(r->node));
+    if (!again_waits(r))
+        begin(r);
 }
 
 static const char *tag_refusal(unsigned needed)
@@ -294,6 +309,10 @@ static void on_logged(struct request *r, const struct msg *m)
     unsigned allow = 0;
 
     r->login = 0;
+    if (m->type == MSG_DOWN) {
+        again_by_name(r, "access");
+        request_fail(r, 503, "who asks could not be looked up: access is being restarted");
+    }
     if (m->type != ACCESS_LOGGED || !((const struct msg_access_logged *)(const void *)m)->is_right)
         request_fail(r, 401, "Login failed");
     if (!(r->tags & VIEW_MANAGEMENT))
@@ -342,7 +361,13 @@ static void give_to_view(struct request *r, struct msg *m)
 static void request_handle(void *state, struct msg *m)
 {
     struct request *r = state;
+    bool is_over;
 
+    if (again_handle(r, m, &is_over)) {
+        if (is_over)
+            begin(r);
+        return;
+    }
     if (r->login && m->ref == r->login) {
         on_logged(r, m);
         return;

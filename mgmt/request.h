@@ -11,6 +11,7 @@
 #include "broker/core/access.h"
 #include "broker/core/stats.h"
 #include "broker/runtime/proc.h"
+#include "mgmt/again.h"
 #include "mgmt/cells.h"
 #include "mgmt/http_msg.h"
 #include "mgmt/path.h"
@@ -63,6 +64,7 @@ struct foreign { /* what is no process memory; given back when the process ends 
     json_t *value;         /* that is shown: request_finish_json */
     json_t *body;          /* request_body */
     struct record *record; /* a message that is published */
+    struct cell *queue;    /* view_browse: of which messages are taken; a reference */
     json_t *consumers;     /* view_queues: those of one queue */
     json_t *parked;        /* view_processes: supervisor's pid text to its parked children */
 };
@@ -71,18 +73,21 @@ struct request {
     struct msg_http_request *m; /* kept */
     const struct view *view;
     struct foreign *foreign;
-    struct proc_listing *listing; /* kept; NULL: not asked for, or not yet here */
-    proc_ref login;               /* an answer of access that is awaited */
-    char user[256];               /* who asks */
-    unsigned tags;                /* of who asks; true of him once he is logged in */
-    const char *vhost;            /* VIEW_VHOST; in path */
-    proc_ref asked;               /* the call that is under way */
-    struct sampled_ranges ranges; /* of statistics that the query asks for */
-    size_t at;                    /* a view's place in what it walks */
-    void *state;                  /* a view's own, process memory */
-    uint64_t stream_waits;        /* bytes sent that the socket has not taken */
-    bool is_listing;              /* list.h has taken over */
-    char node[80];                /* this node's name */
+    struct proc_listing *listing;      /* kept; NULL: not asked for, or not yet here */
+    struct await_queue again_queue;    /* what it waits for before it begins: again.h */
+    proc_ref again_named, again_timer; /* 0: not for a name; it does not wait */
+    bool is_answering;                 /* a part of an answer that goes on was sent */
+    proc_ref login;                    /* an answer of access that is awaited */
+    char user[256];                    /* who asks */
+    unsigned tags;                     /* of who asks; true of him once he is logged in */
+    const char *vhost;                 /* VIEW_VHOST; in path */
+    proc_ref asked;                    /* the call that is under way */
+    struct sampled_ranges ranges;      /* of statistics that the query asks for */
+    size_t at;                         /* a view's place in what it walks */
+    void *state;                       /* a view's own, process memory */
+    uint64_t stream_waits;             /* bytes sent that the socket has not taken */
+    bool is_listing;                   /* list.h has taken over */
+    char node[80];                     /* this node's name */
     struct path path;
 };
 

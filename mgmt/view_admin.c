@@ -80,6 +80,8 @@ static void on_done(struct request *r, struct msg *m)
     const struct msg_config_done *done = MSG_OF(struct msg_config_done, m);
 
     CHECK(m->ref == r->asked);
+    if (m->type == MSG_DOWN) /* the same twice is the same once */
+        again_by_name(r, "config");
     if (m->type != CONFIG_DONE)
         request_fail(r, 503, "the process that has the configuration did not answer");
     if (done->error < 0)

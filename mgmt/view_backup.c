@@ -74,8 +74,12 @@ static void handle_begin(struct request *r, struct msg *m)
     const struct msg_backup_started *started = MSG_OF(struct msg_backup_started, m);
 
     CHECK(m->ref == r->asked);
-    if (m->type == MSG_DOWN)
+    if (m->type == MSG_DOWN) {
+        again_note(r, m);
+        if (!r->m->again.may_have_acted)
+            again_by_name(r, "backup");
         request_fail(r, 503, "the process that makes backups is down");
+    }
     if (started->error < 0)
         request_fail(r, 400, started->why);
     request_finish_empty(r);

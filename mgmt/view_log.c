@@ -68,6 +68,8 @@ static json_t *last_json(const struct msg_log_tail_lines *m)
 static void handle_last(struct request *r, struct msg *m)
 {
     CHECK(m->ref == r->asked);
+    if (m->type == MSG_DOWN)
+        again_by_name(r, "log_tail");
     if (m->type != LOG_TAIL_LINES)
         request_fail(r, 503, "the process that keeps the last lines is down");
     request_finish_json(r, last_json(MSG_OF(const struct msg_log_tail_lines, m)));
@@ -166,6 +168,8 @@ static json_t *crashes_json(const struct msg_log_tail_lines *m, const char *name
 static void handle_crashes(struct request *r, struct msg *m)
 {
     CHECK(m->ref == r->asked);
+    if (m->type == MSG_DOWN)
+        again_by_name(r, "log_tail");
     if (m->type != LOG_TAIL_LINES)
         request_fail(r, 503, "the process that keeps crash reports is down");
     request_finish_json(r, crashes_json(MSG_OF(const struct msg_log_tail_lines, m), r->state));

@@ -81,7 +81,7 @@ static int encode_props(const json_t *object, struct record_parts *parts, struct
 }
 
 /* The record that the body describes, which goes with the process. */
-static struct record *make_record(struct request *r)
+static void make_record(struct request *r)
 {
     const char *key = need_text(r, "routing_key");
     const json_t *props = json_object_get(request_body(r), "properties");
@@ -102,7 +102,6 @@ static struct record *make_record(struct request *r)
     CHECK(r->foreign->record); /* no part is too long: a body of HTTP is shorter than one of AMQP */
     if (payload.len > 0)
         memcpy(body, payload.p, payload.len);
-    return r->foreign->record;
 }
 
 static void finish_publish(struct request *r)
@@ -118,7 +117,8 @@ static void start_publish(struct request *r)
     struct publish *p = proc_zalloc(sizeof(*p));
 
     r->state = p;
-    publish_route(r, p, make_record(r));
+    make_record(r);
+    publish_route(r, p);
     if (p->waits == 0)
         finish_publish(r);
 }
@@ -139,6 +139,7 @@ struct get {           /* process memory */
     uint64_t left; /* to be got */
     uint32_t n, cap;
     uint64_t *seq; /* of those got */
+    bool is_settled;
 };
 
 static enum settle_how read_ackmode(struct request *r)
@@ -190,11 +191,11 @@ static void ask_next(struct request *r)
     r->asked = proc_call(g->at.pid, &m->hdr, PROC_NO_TIMEOUT);
 }
 
-static void settle(struct request *r, const struct get *g)
+static void settle(struct get *g)
 {
     struct msg_queue_settle *m = queue_settle_new(g->at.epoch, g->how, g->n);
 
-    (void)r;
+    g->is_settled = true;
     memcpy(m->seq, g->seq, g->n * sizeof(*g->seq));
     m->n = g->n;
     proc_send(g->at.pid, &m->hdr);
@@ -208,7 +209,7 @@ static void end_get(struct request *r)
     text_add_str(&r->foreign->out, "]");
     if (g->n == 0)
         request_finish(r);
-    settle(r, g);
+    settle(g);
     r->asked = proc_call(g->at.pid, &queue_ask_new(QUEUE_SYNC, g->at.epoch)->hdr, PROC_NO_TIMEOUT);
 }
 
@@ -260,8 +261,24 @@ static void on_got(struct request *r, struct msg_queue_got *got)
         ask_next(r);
 }
 
+/*
+ * The queue's run has ended. What it had given stands in its place again, unless it was settled:
+ * that is in the answer, and as with AMQP's acks what was not durable yet comes once more.
+ */
+static __attribute__((noreturn)) void on_end(struct request *r, struct msg *m)
+{
+    const struct get *g = r->state;
+
+    if (g->is_settled)
+        request_finish(r);
+    again_by_queue(r, ask_queue(r, 3), m->from);
+    request_fail(r, 503, "the queue ended");
+}
+
 static void handle_get(struct request *r, struct msg *m)
 {
+    if (m->type == QUEUE_SETTLED)
+        return; /* SYNC says more */
     CHECK(m->ref == r->asked);
     switch (m->type) {
     case QUEUE_GOT:
@@ -270,7 +287,7 @@ static void handle_get(struct request *r, struct msg *m)
     case QUEUE_REPLY: /* to SYNC */
         request_finish(r);
     default:
-        request_fail(r, 503, "the queue ended");
+        on_end(r, m);
     }
 }
 

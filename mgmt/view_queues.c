@@ -114,7 +114,7 @@ static void start_delete(struct request *r)
 
 static void start_purge(struct request *r)
 {
-    const struct cell *c = ask_queue(r, 3);
+    struct cell *c = ask_queue(r, 3);
     const struct cell_at *at;
 
     ask_right(r, ACCESS_QUEUE, amqp_bytes(cell_name(c), c->name_len), ACCESS_READ);
@@ -124,11 +124,9 @@ static void start_purge(struct request *r)
 
 static void handle_purge(struct request *r, struct msg *m)
 {
-    const struct msg_queue_reply *reply = (const struct msg_queue_reply *)(const void *)m;
+    const struct msg_queue_reply *reply =
+        MSG_OF(const struct msg_queue_reply, ask_queue_reply(r, m, QUEUE_REPLY));
 
-    CHECK(m->ref == r->asked);
-    if (m->type != QUEUE_REPLY)
-        request_fail(r, 503, "the queue is being restarted");
     if (reply->code)
         request_fail_amqp(r, reply->code, reply->text);
     request_finish_empty(r);

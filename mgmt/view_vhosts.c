@@ -101,6 +101,8 @@ static void start_put(struct request *r)
     const char *name = request_segment(r, 2);
 
     check_types(r, body);
+    if (!r->m->again.status)
+        r->m->again.status = settings_get("vhosts", name, NULL, NULL) ? 204 : 201;
     node_set_text(body, "name", name);
     node_ask_put(r, "vhosts", body);
 }
@@ -120,6 +122,12 @@ static json_t *full_permission(const struct request *r, const char *vhost)
     return ret;
 }
 
+/* By this request, whose answer from node was lost: it has begun anew (again.h). */
+static bool was_made_before(const struct request *r, const struct msg_node_changed *done)
+{
+    return done->result == NODE_UPDATED && r->m->again.may_have_acted && r->m->again.status == 201;
+}
+
 /* The vhost first, then its maker's permission; what is answered is what became of the vhost. */
 static void handle_put(struct request *r, struct msg *m)
 {
@@ -128,11 +136,12 @@ static void handle_put(struct request *r, struct msg *m)
 
     if (r->at == IS_MADE)
         request_finish_status(r, 201);
-    if (done->result != NODE_CREATED) {
+    if (done->result != NODE_CREATED && !was_made_before(r, done)) {
         node_answered(r, m);
         return;
     }
     r->at = IS_MADE;
+    r->m->again.may_have_acted = true; /* should node end before the permission is there */
     permission = full_permission(r, request_segment(r, 2));
     node_ask_put(r, "permissions", permission);
     json_decref(permission);

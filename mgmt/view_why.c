@@ -168,9 +168,8 @@ static void handle_why(struct request *r, struct msg *m)
     CHECK(m->ref == r->asked);
     if (m->type == MSG_TIMEOUT)
         request_fail(r, 503, "the queue does not answer in time");
-    if (m->type == MSG_DOWN)
-        request_fail(r, 503, "the queue has just ended; ask again");
-    write_standing(r, MSG_OF(const struct msg_queue_standing, m));
+    write_standing(r,
+                   MSG_OF(const struct msg_queue_standing, ask_queue_reply(r, m, QUEUE_STANDING)));
     request_finish(r);
 }
 

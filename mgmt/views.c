@@ -22,6 +22,7 @@ static const struct view *const groups[] = {
     views_live,
     views_log,
     views_messages,
+    views_move,
     views_metrics,
     views_nodes,
     views_node_facts,

@@ -21,6 +21,7 @@ extern const struct view views_health[];
 extern const struct view views_live[];
 extern const struct view views_log[];
 extern const struct view views_messages[];
+extern const struct view views_move[];
 extern const struct view views_node_facts[];
 extern const struct view views_metrics[];
 extern const struct view views_nodes[];

@@ -156,7 +156,8 @@ void queue_postpone(struct queue *q, struct msg *m)
 /* Whether m has to wait for the end of the present phase or of a purge. */
 static bool must_wait(const struct queue *q, uint32_t type)
 {
-    bool takes = type == QUEUE_CONSUME || type == QUEUE_GET || type == QUEUE_PURGE;
+    bool takes =
+        type == QUEUE_CONSUME || type == QUEUE_GET || type == QUEUE_PURGE || type == QUEUE_TAKE;
     bool asks = takes || type == QUEUE_CANCEL || type == QUEUE_STAT || type == QUEUE_SYNC ||
                 type == QUEUE_ATTACH || type == QUEUE_DELETE;
     bool is_tx = type == QUEUE_TX || type == QUEUE_TX_END;
@@ -382,6 +383,8 @@ void queue_flush(struct queue *q)
     }
     page_out(q);
     store_send(q);
+    if (q->n_takens > 0)
+        intake_tell_taken(q);
     if (q->n_syncs > 0)
         sync_ask(q);
     write_stats(q);

@@ -49,6 +49,7 @@ enum {
     QUEUE_TAKE,            /* call: as GET, of the message with that seq; empty: it is not ready */
     QUEUE_WHY,             /* call: what it waits for; answered in every phase */
     QUEUE_STANDING,        /* reply to it */
+    QUEUE_TAKEN,           /* cast, queue to who publishes: what wants_taken asked for */
 };
 
 /*
@@ -70,8 +71,18 @@ struct publish_item {
 struct msg_queue_publish { /* what one turn of the channel routed to this queue */
     struct msg hdr;
     uint64_t epoch;
+    bool wants_taken; /* QUEUE_TAKEN says when it was taken in */
     uint32_t n, cap;
     struct publish_item item[];
+};
+
+/*
+ * All up to this tag was taken in, and what of it lasts is with the store: should the queue end
+ * without a confirm, a STORE_SYNC that is called from now on answers when it is durable.
+ */
+struct msg_queue_taken {
+    struct msg hdr;
+    uint64_t queue_id, epoch, tag;
 };
 
 struct tag_range {

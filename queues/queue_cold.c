@@ -55,6 +55,7 @@ void cold_ask_again(struct queue *q)
         ask_run(q);
     if (q->finding)
         ask_found(q);
+    take_ask_store(q);
 }
 
 /* The place of the first hole that is not below seq. */
@@ -174,20 +175,43 @@ bool cold_find(struct queue *q, struct msg *m)
     return true;
 }
 
+bool cold_may_have(const struct queue *q, uint64_t seq)
+{
+    return backlog_is_in_cold(&q->backlog, seq) && !is_hole(q, seq);
+}
+
+proc_ref cold_ask(const struct queue *q, uint64_t seq)
+{
+    struct msg_store_find *m = store_find_new(q->cell->id, 1);
+
+    m->seq[0] = seq;
+    m->n = 1;
+    return proc_call(q->store, &m->hdr, PROC_NO_TIMEOUT);
+}
+
+struct entry *cold_take_out(struct queue *q, const struct store_entry *found)
+{
+    struct entry *e;
+
+    if (!cold_may_have(q, found->seq) || backlog_find(&q->backlog, found->seq))
+        return backlog_find(&q->backlog, found->seq);
+    e = warm(q, found->seq, NULL, found->place.len);
+    add_hole(q, found->seq);
+    return e;
+}
+
 void on_store_found(struct queue *q, struct msg *m)
 {
     const struct msg_store_entries *in = MSG_OF(struct msg_store_entries, m);
     struct msg *attach = q->finding;
 
-    q->find_ref = 0;
-    for (uint32_t i = 0; i < in->n; i++) {
-        uint64_t seq = in->entry[i].seq;
-
-        if (!backlog_is_in_cold(&q->backlog, seq) || backlog_find(&q->backlog, seq))
-            continue; /* a run has brought it since */
-        (void)warm(q, seq, NULL, in->entry[i].place.len);
-        add_hole(q, seq);
+    if (m->ref != q->find_ref) {
+        take_found(q, m);
+        return;
     }
+    q->find_ref = 0;
+    for (uint32_t i = 0; i < in->n; i++)
+        (void)cold_take_out(q, &in->entry[i]);
     q->finding = NULL;
     attach_now(q, attach);
     msg_drop(attach);

@@ -1,6 +1,7 @@
 /*
- * basic.get: one message as the reply of a call. A reply that is dropped gives its message back; so
- * it is in the asker's hands until he settles it, also where its client need not.
+ * basic.get, and taking one message out of its order: one message as the reply of a call. A reply
+ * that is dropped gives its message back; so it is in the asker's hands until he settles it, also
+ * where its client need not.
  */
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +67,12 @@ static void answer(struct queue *q, struct reply_to to, bool no_ack)
     answer_with(q, to, no_ack, backlog_head(&q->backlog));
 }
 
+/* Only what is ready can be taken. */
+static void answer_take(struct queue *q, struct reply_to to, struct entry *e)
+{
+    answer_with(q, to, false, e && e->state == ENTRY_READY ? e : NULL);
+}
+
 void on_take(struct queue *q, struct msg *m)
 {
     const struct msg_queue_take *in = MSG_OF(struct msg_queue_take, m);
@@ -75,7 +82,55 @@ void on_take(struct queue *q, struct msg *m)
         return;
     (void)peer_get(q, m->from); /* its end must be known, to give back what it gets */
     e = backlog_find(&q->backlog, in->seq);
-    answer_with(q, proc_defer(m), false, e && e->state == ENTRY_READY ? e : NULL);
+    if (e || !cold_may_have(q, in->seq)) {
+        answer_take(q, proc_defer(m), e);
+        return;
+    }
+    ARRAY_ROOM(q->takes, q->n_takes, q->cap_takes);
+    q->takes[q->n_takes++] = (struct waiting_take){.to = proc_defer(m), .seq = in->seq};
+    take_ask_store(q);
+}
+
+void take_ask_store(struct queue *q)
+{
+    if (!q->store_ready)
+        return;
+    for (uint32_t i = 0; i < q->n_takes; i++) {
+        if (!q->takes[i].ref)
+            q->takes[i].ref = cold_ask(q, q->takes[i].seq);
+    }
+}
+
+bool take_owns_ref(const struct queue *q, proc_ref ref)
+{
+    for (uint32_t i = 0; i < q->n_takes; i++) {
+        if (q->takes[i].ref == ref)
+            return true;
+    }
+    return false;
+}
+
+void take_forget_store(struct queue *q)
+{
+    for (uint32_t i = 0; i < q->n_takes; i++)
+        q->takes[i].ref = 0;
+}
+
+void take_found(struct queue *q, const struct msg *m)
+{
+    const struct msg_store_entries *in = MSG_OF(const struct msg_store_entries, m);
+    struct waiting_take take;
+    uint32_t i = 0;
+
+    while (i < q->n_takes && q->takes[i].ref != m->ref)
+        i++;
+    if (i == q->n_takes)
+        return; /* its asker has gone */
+    take = q->takes[i];
+    q->takes[i] = q->takes[--q->n_takes];
+    /* Where the store does not have it, it is not anywhere: a run would have brought it. */
+    answer_take(q, take.to,
+                in->n > 0 ? cold_take_out(q, &in->entry[0]) : backlog_find(&q->backlog, take.seq));
 }
 
 /* Whether the head's bytes must be read back first. */
@@ -140,6 +195,14 @@ void get_forget(struct queue *q, proc_id asker)
             q->gets[n++] = q->gets[i];
     }
     q->n_gets = n;
+    n = 0;
+    for (uint32_t i = 0; i < q->n_takes; i++) {
+        if (q->takes[i].to.pid == asker)
+            proc_refuse(q->takes[i].to);
+        else
+            q->takes[n++] = q->takes[i];
+    }
+    q->n_takes = n;
 }
 
 /* No client saw it; but if later ones were handed out since, it comes out of its order. */

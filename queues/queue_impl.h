@@ -95,11 +95,22 @@ struct waiting_get { /* a basic.get whose message is being read back */
     bool no_ack;
 };
 
+struct waiting_take { /* a QUEUE_TAKE of a message that is cold: the store is asked for it */
+    struct reply_to to;
+    uint64_t seq;
+    proc_ref ref; /* of the STORE_FIND; 0: to be asked */
+};
+
 struct waiting_sync { /* a QUEUE_SYNC, or a purge that is done */
     struct reply_to to;
     bool is_purge;
     uint64_t n_purged;
     proc_ref ref; /* of the STORE_SYNC that will answer it; 0: not asked yet */
+};
+
+struct wants_taken { /* a publish whose channel is told when it is with the store */
+    proc_id pid;
+    uint64_t tag;
 };
 
 struct store_mark { /* the publishes up to seq, counted since the store was opened */
@@ -200,7 +211,11 @@ struct queue {
     uint64_t ack_time_us;           /* smoothed */
 
     struct waiting_get *gets;
+    struct waiting_take *takes;
+    uint32_t n_takes, cap_takes;
     struct waiting_sync *syncs;
+    struct wants_taken *takens; /* of this turn */
+    uint32_t n_takens, cap_takens;
     struct msg **postponed; /* kept; handled again when the phase or job that they wait for ends */
     uint32_t n_gets, cap_gets, n_syncs, cap_syncs, n_postponed, cap_postponed;
     struct job purge, deletion;
@@ -253,6 +268,8 @@ static inline struct taker *taker_of(struct consumer *c)
 void on_publish(struct queue *q, struct msg *m);
 void intake_raise_credit(struct queue *q, struct peer *p);
 void intake_raise_all(struct queue *q);
+/* In the flush of a turn, behind what goes to the store: answers those that want to know. */
+void intake_tell_taken(struct queue *q);
 
 /* queue_deliver.c */
 void deliver_pump(struct queue *q); /* hands out what can be handed out now */
@@ -273,6 +290,10 @@ void share_leave(struct queue *q, struct peer *p);
 void share_flush(struct queue *q);
 
 /* queue_get.c */
+bool take_owns_ref(const struct queue *q, proc_ref ref);
+void take_forget_store(struct queue *q); /* it died: what was asked is to be asked again */
+void take_ask_store(struct queue *q);
+void take_found(struct queue *q, const struct msg *m); /* STORE_FOUND */
 void on_take(struct queue *q, struct msg *m);
 void on_peek(struct queue *q, struct msg *m); /* queue_peek.c */
 void on_get(struct queue *q, struct msg *m);
@@ -356,6 +377,11 @@ static inline void hand_out(struct queue *q, struct entry *e)
 void cold_ask_again(struct queue *q); /* what the last store did not answer */
 void on_store_run(struct queue *q, struct msg *m);
 /* Looks for what the attach holds and is cold; whether there is such, and m waits for it. */
+/* Whether a message that has no entry may be among what is cold; asks for it, and, with the answer,
+ * gives it an entry. NULL: it is gone. */
+bool cold_may_have(const struct queue *q, uint64_t seq);
+proc_ref cold_ask(const struct queue *q, uint64_t seq);
+struct entry *cold_take_out(struct queue *q, const struct store_entry *found);
 bool cold_find(struct queue *q, struct msg *m);
 void on_store_found(struct queue *q, struct msg *m);
 /* Settles all that is cold. */

@@ -76,8 +76,26 @@ void on_publish(struct queue *q, struct msg *m)
     q->published += in->n;
     /* At once, because a later incarnation takes its first seq from it (attach_begin). */
     atomic_store_explicit(&q->cell->stats.published, q->published, memory_order_relaxed);
+    if (in->wants_taken && in->n > 0) {
+        ARRAY_ROOM(q->takens, q->n_takens, q->cap_takens);
+        q->takens[q->n_takens++] = (struct wants_taken){m->from, in->item[in->n - 1].tag};
+    }
     for (uint32_t i = 0; i < in->n; i++)
         take_in(q, p, &in->item[i]);
+}
+
+void intake_tell_taken(struct queue *q)
+{
+    proc_flush(); /* what is asked of the store because of this comes behind what went to it */
+    for (uint32_t i = 0; i < q->n_takens; i++) {
+        struct msg_queue_taken *m = MSG_NEW(QUEUE_TAKEN, struct msg_queue_taken);
+
+        m->queue_id = q->cell->id;
+        m->epoch = q->epoch;
+        m->tag = q->takens[i].tag;
+        proc_send(q->takens[i].pid, &m->hdr);
+    }
+    q->n_takens = 0;
 }
 
 void intake_raise_credit(struct queue *q, struct peer *p)

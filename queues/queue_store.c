@@ -342,7 +342,7 @@ bool store_owns_ref(const struct queue *q, proc_ref ref)
         if (q->syncs[i].ref == ref)
             return true;
     }
-    return false;
+    return take_owns_ref(q, ref);
 }
 
 void on_store_down(struct queue *q, struct msg *m)
@@ -365,6 +365,7 @@ void on_store_down(struct queue *q, struct msg *m)
     q->store_monitor = q->open_ref = q->read_ref = q->run_ref = q->find_ref = 0;
     q->pager.ref = 0;
     sync_forget_store(q);
+    take_forget_store(q);
     if (q->is_durable)
         tx_store_down(q); /* others hear of it by their calls */
     store_start(q);

@@ -148,6 +148,7 @@ static void access_handle(void *state, struct msg *m)
         break;
     case ACCESS_HASHED:
     case MSG_DOWN:
+    case MSG_NAMED:
     case MSG_TIMEOUT:
         (void)logins_on_answer(&a->logins, m); /* of one that is over: nobody waits */
         break;

@@ -1,8 +1,8 @@
 /*
  * The process that checks passwords whose hash is slow by intent, on a blocking thread.
  *
- * Messages in: ACCESS_HASH from access. Out: ACCESS_HASHED. It has no state: a call that dies with
- * it is a refusal, and the client may try again.
+ * Messages in: ACCESS_HASH from access. Out: ACCESS_HASHED. It has no state: access awaits its next
+ * run and asks again.
  */
 #include "broker/core/access_impl.h"
 

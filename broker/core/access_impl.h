@@ -51,7 +51,7 @@ void logins_init(struct logins *l, bool is_told);
 void logins_on_told(struct logins *l);
 /* ACCESS_LOGIN. */
 void logins_on_ask(struct logins *l, struct msg *m);
-/* A timer or the answer of access_hash; false: it is none of theirs. */
+/* A timer, the answer of access_hash, or its name; false: it is none of theirs. */
 bool logins_on_answer(struct logins *l, struct msg *m);
 
 struct msg_access_login { /* ACCESS_LOGIN, and ACCESS_HASH with a password to be held against */

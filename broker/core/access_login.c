@@ -32,6 +32,7 @@ enum {
     HASH_US = 8 * 1000 * 1000,
     HOLD_US = 8 * 1000 * 1000, /* less than clients wait for an answer */
     PASSWORD_MAX = 4096,
+    DEATHS_MAX = 3, /* of access_hash under one password: it may be the password's doing */
     MAC_LEN = 32,
 };
 
@@ -40,6 +41,7 @@ struct attempt {
     struct origin *origin;
     struct msg *m;     /* kept */
     uint64_t wrong_us; /* when a refusal is due */
+    unsigned n_deaths; /* of access_hash, which had the password */
 };
 
 struct origin {
@@ -348,6 +350,14 @@ bool logins_on_answer(struct logins *l, struct msg *m)
     o = t->origin;
     if (m->type == ACCESS_HASHED && !conclude(l, t, MSG_OF(struct msg_access_hashed, m)->is_right))
         return true;
+    if (m->type == MSG_DOWN && t->n_deaths++ < DEATHS_MAX) {
+        wait_for(l, t, proc_await("access_hash"));
+        return true;
+    }
+    if (m->type == MSG_NAMED) {
+        give_to_hash(l, t, user_of(MSG_OF(struct msg_access_login, t->m)));
+        return true;
+    }
     if (m->type == MSG_DOWN && !conclude(l, t, false)) /* nobody can say */
         return true;
     if (m->type == MSG_TIMEOUT)

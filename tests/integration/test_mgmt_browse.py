@@ -104,6 +104,17 @@ class Browse(BrokerCase):
         for count in (0, -1, 10001, "x"):
             self.ask("POST", name + "/move", {"queue": to, "count": count}, 400)
 
+    def test_get_and_move_more_than_the_queue_tells_of(self):
+        """The queue says now and then how many settlements it has handled."""
+        name, to = self.queue(150), self.queue()
+        self.assertEqual(self.ask("POST", name + "/move", {"queue": to, "count": 70}),
+                         {"moved": 70})
+        for mode in ("ack_requeue_true", "ack_requeue_false"):
+            got = self.ask("POST", name + "/get",
+                           {"count": 80, "ackmode": mode, "encoding": "auto"})
+            self.assertEqual(len(got), 80)
+        self.assertEqual((self.payloads(name), len(self.payloads(to))), ([], 70))
+
     def test_after_a_restart(self):
         """What only the store has is read from there."""
         name, to = self.queue(10), self.queue()
@@ -118,6 +129,40 @@ class Browse(BrokerCase):
         self.assertEqual(self.ask("POST", name + "/move", {"queue": to, "count": 3}),
                          {"moved": 3})
         self.assertEqual((len(self.payloads(name)), self.payloads(to)), (7, ["0", "1", "2"]))
+
+    def restart(self, *queues):
+        self.broker.stop()
+        self.broker.start()
+        for queue in queues:
+            wait_for(lambda queue=queue: self.ask("GET", queue)["state"] == "running", "it to run")
+
+    def test_single_ones_that_are_cold(self):
+        """What only the store knows of is taken out of its midst; the others keep their order."""
+        name, to = self.queue(300), self.queue()
+        first = self.look(name, "count=1")[0]["seq"]
+        self.restart(name, to)
+
+        def one(i):
+            return "%s/messages/%d" % (name, first + i)
+
+        self.ask("DELETE", one(250), None, 204)
+        self.ask("DELETE", one(250), None, 404)
+        self.assertEqual(self.ask("POST", one(251) + "/move", {"queue": to}), {"routed": True})
+        self.assertEqual(self.ask("POST", one(252) + "/republish", {"queue": to}),
+                         {"routed": True})
+        self.ask("POST", one(251) + "/republish", {"queue": to}, 404)
+        self.ask("POST", one(250) + "/move", {"queue": to}, 404)
+        self.ask("POST", one(253) + "/move", {"exchange": "no-such"}, 400)
+        self.assertEqual(self.payloads(to), ["251", "252"])
+        self.assertEqual(self.ask("GET", name)["messages"], 298)
+        left = [str(i) for i in range(300) if i not in (250, 251)]
+        self.restart(name, to)
+        self.ask("DELETE", one(0), None, 204)
+        self.ask("DELETE", one(299), None, 204)
+        got = self.ask("POST", name + "/get",
+                       {"count": 1000, "ackmode": "ack_requeue_false", "encoding": "auto"})
+        self.assertEqual([m["payload"] for m in got], left[1:-1])
+        self.assertEqual(self.payloads(to), ["251", "252"])
 
 
 if __name__ == "__main__":
