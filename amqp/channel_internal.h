@@ -95,7 +95,8 @@ struct channel_tx { /* see channel_tx.c */
     bool is_committed, is_given_up; /* what the queues that have answered know */
     uint64_t number;                /* of the commit under way */
     uint32_t n_parts, n_waiting;    /* queues that have part; that have not answered */
-    uint32_t n_lost;                /* that went down over it */
+    uint32_t n_lost, n_gone;        /* that went down over it; that were deleted */
+    uint32_t n_unsure;              /* that can't know what a store had done of it */
     uint64_t n, bytes;              /* gathered so far */
     uint64_t n_settled, n_dropped;  /* of n; publishes that reach nobody */
     uint64_t settled_to;            /* up to this tag all is settled or marked */

@@ -4,7 +4,8 @@
  * Publishes are checked and routed when they come and gathered for each queue; acks, nacks and
  * rejects only mark their tags. tx.commit gives each queue its part, and the store makes all parts
  * durable together or none. The client hears commit-ok when one queue has said so, for then it is
- * true of all; if none can say it any more, the channel is closed and says why.
+ * true of all; if none can say it any more, the channel is closed and says why. A queue that is
+ * deleted meanwhile takes its own part with it, and the others theirs.
  */
 #include <stdio.h>
 
@@ -261,7 +262,7 @@ enum method_result tx_commit(struct channel *ch, const struct amqp_method *m)
         return finish(ch);
     ch->tx.number = queue_tx_next();
     ch->tx.n_parts = ch->tx.n_waiting = n;
-    ch->tx.n_lost = 0;
+    ch->tx.n_lost = ch->tx.n_gone = ch->tx.n_unsure = 0;
     ch->tx.is_committed = ch->tx.is_given_up = false;
     for (struct link *l = ch->links; l; l = l->next) {
         if (l->tx_first)
@@ -285,24 +286,36 @@ static void tell_others(struct channel *ch, bool committed)
     }
 }
 
-/* Whether this answer says that the transaction is durable. */
-static bool says_committed(const struct channel *ch, const struct link *l, const struct msg *m)
+/*
+ * The queue was deleted before it had its part, which goes with it, as what is published a moment
+ * earlier does. One that has its part answers before it is deleted.
+ */
+static void on_deleted(struct channel *ch, const struct link *gone)
 {
-    if (m->type == QUEUE_TX_DONE)
-        return ((const struct msg_queue_tx_end *)(const void *)m)->committed;
-    /* What went only to a queue that is deleted has gone with it. */
-    return ch->tx.n_parts == 1 && cell_at(l->cell)->state == CELL_DELETED;
+    ch->tx.n_gone++;
+    for (struct link *l = ch->links; l; l = l->next) {
+        struct msg_queue_tx_gone *m;
+
+        if (l->tx_ref == 0 || l->state != LINK_UP)
+            continue;
+        m = queue_tx_gone_new(ch->tx.number, gone->cell->id);
+        PROC_SEND(l->pid, m);
+    }
 }
 
 /* The first to know is passed on; that it was committed also when it had been given up for lost. */
 static void on_answer(struct channel *ch, const struct link *l, const struct msg *m)
 {
     struct channel_tx *tx = &ch->tx;
+    const struct msg_queue_tx_end *done =
+        m->type == QUEUE_TX_DONE ? (const struct msg_queue_tx_end *)(const void *)m : NULL;
+    bool committed = done && done->committed;
 
-    tx->n_lost += m->type == MSG_DOWN;
-    if (m->type == MSG_DOWN || (tx->n_lost == 0 && !says_committed(ch, l, m)))
+    tx->n_lost += !done;
+    tx->n_unsure += done && done->is_unsure;
+    if (!done || (tx->n_lost == 0 && !committed))
         snprintf(tx->lost, sizeof(tx->lost), "%s", cell_name(l->cell));
-    if (says_committed(ch, l, m)) {
+    if (committed) {
         if (!tx->is_committed)
             tell_others(ch, true);
         tx->is_committed = true;
@@ -313,10 +326,10 @@ static void on_answer(struct channel *ch, const struct link *l, const struct msg
     }
 }
 
-/* Whether one of the queues that have part in it lives and says that it was not committed. */
+/* Whether one of the queues that have part in it lives and knows that it was not committed. */
 static bool tx_is_known(const struct channel *ch)
 {
-    return ch->tx.n_lost < ch->tx.n_parts;
+    return ch->tx.n_lost + ch->tx.n_gone + ch->tx.n_unsure < ch->tx.n_parts;
 }
 
 bool tx_take(struct channel *ch, struct msg *m)
@@ -328,10 +341,13 @@ bool tx_take(struct channel *ch, struct msg *m)
     if (!l)
         return false;
     l->tx_ref = 0;
-    on_answer(ch, l, m);
+    if (m->type == MSG_DOWN && cell_at(l->cell)->state == CELL_DELETED)
+        on_deleted(ch, l);
+    else
+        on_answer(ch, l, m);
     if (--ch->tx.n_waiting > 0)
         return true;
-    if (!ch->tx.is_committed)
+    if (!ch->tx.is_committed && ch->tx.n_gone < ch->tx.n_parts)
         channel_fail(
             ch, AMQP_CODE_INTERNAL_ERROR, AMQP_TX_COMMIT,
             "transaction is %s: queue '%s' in vhost '%s' went down before it was committed",

@@ -283,6 +283,9 @@ static void on_handle(void *state, struct msg *m)
     case STORE_TX_END:
         store_on_tx_end(st, m);
         break;
+    case STORE_TX_GONE:
+        store_on_tx_gone(st, m);
+        break;
     default:
         proc_exit(EXIT_CRASH, 0, "message %u is none of the store's", m->type);
     }

@@ -60,6 +60,7 @@ enum {
     STORE_BACKED_UP,          /* reply */
     STORE_TX,                 /* call: a part of a transaction is complete */
     STORE_TX_END,  /* cast: it is not to be, unless it has been already; or it has been */
+    STORE_TX_GONE, /* cast: the part of a queue does not come, for the queue is deleted */
     STORE_TX_DONE, /* reply, once it is durable or given up */
 };
 
@@ -161,12 +162,12 @@ struct msg_store_bodies { /* STORE_BODIES, in the order asked; drop unrefs what 
     struct store_body body[];
 };
 
-struct msg_store_tx { /* STORE_TX, STORE_TX_END */
+struct msg_store_tx { /* STORE_TX, STORE_TX_END, STORE_TX_GONE */
     struct msg hdr;
-    bool committed; /* END: by an earlier run of the store, as it turned out */
-    uint64_t queue_id, epoch;
-    uint64_t tx;      /* never used again while the program runs */
-    uint32_t n_parts; /* TX: so many such calls make it whole */
+    bool committed;           /* END: by an earlier run of the store, as it turned out */
+    uint64_t queue_id, epoch; /* GONE: the id of the deleted one */
+    uint64_t tx;              /* never used again while the program runs */
+    uint32_t n_parts;         /* TX: so many such calls make it whole */
 };
 
 struct msg_store_tx_done { /* STORE_TX_DONE */

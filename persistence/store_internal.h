@@ -142,6 +142,7 @@ void store_release(void *ctx, void *token);
 void store_tx_keep(struct store *st, struct msg_store_ops *ops);
 void store_on_tx(struct store *st, struct msg *m);
 void store_on_tx_end(struct store *st, struct msg *m);
+void store_on_tx_gone(struct store *st, struct msg *m);
 /* Answers a STORE_TX. */
 void store_tx_answer(struct msg *request, bool committed);
 /* A new run of the queue is there: what an earlier one had part in cannot become whole. */

@@ -4,9 +4,10 @@
  * A transaction is forgotten once it is whole: its operations are in the group then, and its
  * requests wait for the commit like any others. What is not whole stands in st->txs, and ends by
  * STORE_TX_END, or when a queue that had part in it is opened anew. A queue that knows that an
- * earlier run has committed it does not come again: the others are told so in the same way. Nothing
- * is kept of one that has ended, because each queue whose part may still come ends it as well,
- * behind that part.
+ * earlier run has committed it does not come again: the others are told so in the same way. One
+ * that was deleted before it had its part does not come either; STORE_TX_GONE counts for it.
+ * Nothing is kept of one that has ended, because each queue whose part may still come ends it as
+ * well, behind that part.
  */
 #include "persistence/store_internal.h"
 
@@ -14,8 +15,10 @@ struct store_tx {
     uint64_t number;
     struct msg_store_ops **ops; /* kept, in the order in which they came */
     struct msg **call;          /* kept STORE_TX, one for each part that is in */
+    uint64_t *gone;             /* queues whose part does not come */
     uint32_t n_ops, cap_ops;
     uint32_t n_calls, cap_calls;
+    uint32_t n_gone, cap_gone;
 };
 
 static struct store_tx *find(const struct store *st, uint64_t number)
@@ -42,6 +45,7 @@ static void forget(struct store *st, struct store_tx *tx)
     (void)u64map_del(&st->txs, tx->number, NULL); /* it was found there */
     proc_free(tx->ops);
     proc_free(tx->call);
+    proc_free(tx->gone);
     proc_free(tx);
 }
 
@@ -93,6 +97,12 @@ void store_tx_keep(struct store *st, struct msg_store_ops *ops)
     tx->ops[tx->n_ops++] = ops;
 }
 
+static void take_in_if_whole(struct store *st, struct store_tx *tx)
+{
+    if (tx->n_calls + tx->n_gone == MSG_OF(struct msg_store_tx, tx->call[0])->n_parts)
+        take_in(st, tx);
+}
+
 void store_on_tx(struct store *st, struct msg *m)
 {
     const struct msg_store_tx *in = MSG_OF(struct msg_store_tx, m);
@@ -110,8 +120,36 @@ void store_on_tx(struct store *st, struct msg *m)
     }
     proc_keep(m);
     tx->call[tx->n_calls++] = m;
-    if (tx->n_calls == in->n_parts)
-        take_in(st, tx);
+    take_in_if_whole(st, tx);
+}
+
+/* Each queue that has asked says it. */
+static bool is_counted(const struct store_tx *tx, uint64_t queue_id)
+{
+    for (uint32_t i = 0; i < tx->n_gone; i++) {
+        if (tx->gone[i] == queue_id)
+            return true;
+    }
+    for (uint32_t i = 0; i < tx->n_calls; i++) {
+        if (MSG_OF(struct msg_store_tx, tx->call[i])->queue_id == queue_id)
+            return true;
+    }
+    return false;
+}
+
+void store_on_tx_gone(struct store *st, struct msg *m)
+{
+    const struct msg_store_tx *in = MSG_OF(struct msg_store_tx, m);
+    struct store_tx *tx = find(st, in->tx);
+
+    if (!tx || tx->n_calls == 0 || is_counted(tx, in->queue_id))
+        return; /* who says it has asked before: it has been decided, or this is known */
+    if (tx->n_gone == tx->cap_gone) {
+        tx->cap_gone = tx->cap_gone ? 2 * tx->cap_gone : 4;
+        tx->gone = proc_realloc(tx->gone, tx->cap_gone * sizeof(uint64_t));
+    }
+    tx->gone[tx->n_gone++] = in->queue_id;
+    take_in_if_whole(st, tx);
 }
 
 void store_on_tx_end(struct store *st, struct msg *m)

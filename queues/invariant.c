@@ -24,6 +24,7 @@ bool queue_plant_set(const char *name)
         [PLANT_LOSE_ON_DOWN] = "lose-on-down",
         [PLANT_DOUBLE_READY] = "double-ready",
         [PLANT_TX_UNASKED] = "tx-unasked",
+        [PLANT_TX_GONE_UNSAID] = "tx-gone-unsaid",
         [PLANT_TX_SPLIT] = "tx-split",
         [PLANT_TX_KEEP_ABORTED] = "tx-keep-aborted",
         [PLANT_KEEP_BINDINGS] = "keep-bindings",

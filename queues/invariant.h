@@ -16,6 +16,7 @@ enum queue_plant {
     PLANT_LOSE_ON_DOWN,      /* what a dead channel held is dropped */
     PLANT_DOUBLE_READY,      /* what is delivered stays ready */
     PLANT_TX_UNASKED,        /* a part is carried out without regard to the others */
+    PLANT_TX_GONE_UNSAID,    /* the store waits for the part of a queue that is deleted */
     PLANT_TX_SPLIT,          /* the store is not told that its operations are of a transaction */
     PLANT_TX_KEEP_ABORTED,   /* what a transaction that was given up published stays */
     PLANT_KEEP_BINDINGS,     /* exchanges are not told that a queue has gone */

@@ -157,6 +157,15 @@ struct msg_queue_tx_end *queue_tx_end_new(uint32_t type, uint64_t tx, bool commi
     return e;
 }
 
+struct msg_queue_tx_gone *queue_tx_gone_new(uint64_t tx, uint64_t queue_id)
+{
+    struct msg_queue_tx_gone *g = MSG_NEW(QUEUE_TX_GONE, struct msg_queue_tx_gone);
+
+    g->tx = tx;
+    g->queue_id = queue_id;
+    return g;
+}
+
 uint64_t queue_tx_next(void)
 {
     static _Atomic uint64_t last;

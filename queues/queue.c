@@ -160,7 +160,7 @@ static bool must_wait(const struct queue *q, uint32_t type)
         type == QUEUE_CONSUME || type == QUEUE_GET || type == QUEUE_PURGE || type == QUEUE_TAKE;
     bool asks = takes || type == QUEUE_CANCEL || type == QUEUE_STAT || type == QUEUE_SYNC ||
                 type == QUEUE_ATTACH || type == QUEUE_DELETE;
-    bool is_tx = type == QUEUE_TX || type == QUEUE_TX_END;
+    bool is_tx = type == QUEUE_TX || type == QUEUE_TX_END || type == QUEUE_TX_GONE;
 
     if (q->phase == PHASE_OPENING || q->finding)
         return asks || is_tx || type == QUEUE_PUBLISH || type == QUEUE_SETTLE ||
@@ -280,6 +280,9 @@ static void on_channel_message(struct queue *q, struct msg *m)
         break;
     case QUEUE_TX_END:
         on_tx_end(q, m);
+        break;
+    case QUEUE_TX_GONE:
+        on_tx_gone(q, m);
         break;
     default:
         on_look(q, m);

@@ -44,6 +44,7 @@ enum {
     QUEUE_TX,              /* channel to queue: a piece of a transaction; the last one is a call */
     QUEUE_TX_DONE,         /* reply to it: the transaction is durable, or given up */
     QUEUE_TX_END,          /* cast, channel to queue: what has become of it elsewhere */
+    QUEUE_TX_GONE,         /* cast, channel to queue: another of its queues is deleted */
     QUEUE_PEEK,            /* call: what is ready, from a seq on, without touching it */
     QUEUE_PEEKED,          /* reply */
     QUEUE_TAKE,            /* call: as GET, of the message with that seq; empty: it is not ready */
@@ -261,6 +262,13 @@ struct msg_queue_tx_end { /* QUEUE_TX_DONE, QUEUE_TX_END */
     struct msg hdr;
     uint64_t tx;
     bool committed;
+    bool is_unsure; /* DONE: the store died over it, and nothing here shows what it had done */
+};
+
+struct msg_queue_tx_gone {
+    struct msg hdr;
+    uint64_t tx;
+    uint64_t queue_id; /* that had part in it, and was deleted before it had given its part on */
 };
 
 struct msg_queue_ask { /* PURGE, STAT, SYNC, DETACH */
@@ -336,6 +344,7 @@ struct msg_queue_ask *queue_ask_new(uint32_t type, uint64_t epoch);
 struct msg_queue_peeked *queue_peeked_new(uint64_t queue_id);
 struct msg_queue_tx *queue_tx_new(uint64_t epoch, uint64_t tx, uint32_t cap);
 struct msg_queue_tx_end *queue_tx_end_new(uint32_t type, uint64_t tx, bool committed);
+struct msg_queue_tx_gone *queue_tx_gone_new(uint64_t tx, uint64_t queue_id);
 /* A transaction's number: never 0, never used again while the program runs. */
 uint64_t queue_tx_next(void);
 

@@ -153,6 +153,8 @@ struct tx_part { /* what a transaction does here; see queue_tx.c */
     uint32_t n_written; /* of those that last */
     uint32_t n_done;    /* carried out */
     uint32_t n_parts;   /* 0: more is to come */
+    uint64_t *gone;     /* ids of queues that were deleted with their parts */
+    uint32_t n_gone, cap_gone;
     /* After the store's death: what its next run must not have, and has, once it is committed. */
     uint32_t n_settled_durable, n_found_settled, n_found_published;
     proc_id store; /* that was asked */
@@ -160,6 +162,7 @@ struct tx_part { /* what a transaction does here; see queue_tx.c */
     uint8_t fate;  /* enum tx_fate */
     bool was_asked;
     bool store_knows; /* its present run said what the fate is */
+    bool is_unsure;   /* a store that was asked has died, and its next run shows nothing of it */
     bool is_orphan;   /* nobody waits for it */
     bool is_void;     /* something that it settles has gone to others */
 };
@@ -400,6 +403,7 @@ void on_store_synced(struct queue *q, struct msg *m);
 /* queue_tx.c */
 void on_tx(struct queue *q, struct msg *m);
 void on_tx_end(struct queue *q, struct msg *m);
+void on_tx_gone(struct queue *q, struct msg *m);
 void on_store_tx_done(struct queue *q, struct msg *m);
 void tx_step(struct queue *q);                    /* carries out what is decided */
 void tx_forget(struct queue *q, proc_id channel); /* the channel has ended */

@@ -11,10 +11,13 @@
  *      what its next run has of it: as much as one message of the part, or that one which it
  *      settles is gone, says that all of the transaction was committed.
  *   2. A part of which the next store knows nothing is given to it again. If the transaction was
- *      committed after all, another queue knows it, and the channel tells (QUEUE_TX_END).
+ *      committed after all, another queue knows it, and the channel tells (QUEUE_TX_END). Where
+ *      nothing of the part would show it, what this queue says of the end is not sure.
  *   3. A part that nobody waits for any more (its channel has ended, or said that another queue is
  *      gone) is given up, unless the store has it already.
- *   4. A part that settles what is no longer in its channel's hands is given up.
+ *   4. A queue that is deleted before it has its part takes that part with it. The others are told
+ *      (QUEUE_TX_GONE), and each tells the store that it asks, so that it is not waited for.
+ *   5. A part that settles what is no longer in its channel's hands is given up.
  */
 #include <stdio.h>
 
@@ -71,7 +74,7 @@ static void take_publish(struct queue *q, struct tx_part *t, struct tx_item *ite
 /*
  * Out of the consumer's hands, so that nothing that befalls it gives the message to others. If it
  * has gone to others already, since the queue was restarted, then what was made of it is not to be
- * published either: rule 4.
+ * published either: rule 5.
  */
 static void take_settle(struct queue *q, struct tx_part *t, const struct peer *p,
                         const struct tx_item *item)
@@ -154,6 +157,14 @@ static void end_part(struct queue *q, struct tx_part *t, enum tx_fate fate)
     q->n_tx_ending++;
 }
 
+static void say_gone(const struct queue *q, const struct tx_part *t, uint64_t queue_id)
+{
+    struct msg_store_tx *m = store_tx_new(q, t, STORE_TX_GONE);
+
+    m->queue_id = queue_id;
+    PROC_SEND(t->store, m);
+}
+
 /* The part is complete: the store is asked to make it last. */
 static void ask(struct queue *q, struct tx_part *t)
 {
@@ -171,6 +182,8 @@ static void ask(struct queue *q, struct tx_part *t)
     }
     t->was_asked = true;
     t->ref = proc_call(t->store, &store_tx_new(q, t, STORE_TX)->hdr, PROC_NO_TIMEOUT);
+    for (uint32_t i = 0; i < t->n_gone; i++)
+        say_gone(q, t, t->gone[i]);
 }
 
 static void give(struct queue *q, struct tx_part *t)
@@ -242,6 +255,19 @@ void on_tx_end(struct queue *q, struct msg *m)
     end_at_store(q, t, t->store);
 }
 
+void on_tx_gone(struct queue *q, struct msg *m)
+{
+    const struct msg_queue_tx_gone *in = MSG_OF(struct msg_queue_tx_gone, m);
+    struct tx_part *t = part_find(q, in->tx);
+
+    if (!t || t->fate != TX_OPEN || queue_plant == PLANT_TX_GONE_UNSAID)
+        return;
+    ARRAY_ROOM(t->gone, t->n_gone, t->cap_gone);
+    t->gone[t->n_gone++] = in->queue_id;
+    if (t->ref != 0)
+        say_gone(q, t, in->queue_id);
+}
+
 void on_store_tx_done(struct queue *q, struct msg *m)
 {
     for (struct tx_part *t = q->txs; t; t = t->next) {
@@ -262,10 +288,20 @@ void tx_forget(struct queue *q, proc_id channel)
     }
 }
 
+/* Whether the store's next run must have something of it that it committed. */
+static bool leaves_traces(struct queue *q, const struct tx_part *t)
+{
+    for (uint32_t i = t->n_done; i < t->n_given; i++) {
+        if (t->op[i].what == OP_PUBLISH && is_written(q, &t->op[i]))
+            return true;
+    }
+    return t->n_settled_durable > 0;
+}
+
 /* Counts what the store's next run must have if it does not have the transaction. */
 static void expect(struct queue *q, struct tx_part *t)
 {
-    t->n_given = t->n_written = 0;
+    t->n_written = 0;
     t->n_settled_durable = t->n_found_published = t->n_found_settled = 0;
     for (uint32_t i = t->n_done; i < t->n_ops; i++) {
         const struct entry *e = backlog_find(&q->backlog, t->op[i].seq);
@@ -273,6 +309,8 @@ static void expect(struct queue *q, struct tx_part *t)
         t->n_settled_durable += (t->op[i].what == SETTLE_ACK || t->op[i].what == SETTLE_REJECT) &&
                                 e->flags & ENTRY_DURABLE;
     }
+    t->is_unsure |= t->was_asked && !leaves_traces(q, t);
+    t->n_given = 0;
 }
 
 void tx_store_down(struct queue *q)
@@ -342,6 +380,7 @@ bool tx_on_down(struct queue *q, proc_ref ref)
         if (q->is_durable)
             return true; /* the monitor of the store tells, and tx_store_down does the rest */
         t->ref = 0;
+        t->is_unsure = true;
         if (t->is_orphan)
             end_part(q, t, TX_GIVEN_UP);
         else
@@ -411,6 +450,7 @@ static void part_free(struct queue *q, struct tx_part *t)
     *at = t->next;
     q->n_tx_ending--;
     proc_free(t->op);
+    proc_free(t->gone);
     proc_free(t);
 }
 
@@ -428,6 +468,17 @@ uint64_t tx_held(const struct queue *q)
     return n;
 }
 
+static void answer(const struct tx_part *t)
+{
+    struct msg_queue_tx_end *done;
+
+    if (t->to.pid == 0)
+        return;
+    done = queue_tx_end_new(QUEUE_TX_DONE, t->tx, t->fate == TX_COMMITTED);
+    done->is_unsure = t->is_unsure;
+    proc_reply_to(t->to, &done->hdr);
+}
+
 void tx_step(struct queue *q)
 {
     uint32_t n = 0;
@@ -443,9 +494,7 @@ void tx_step(struct queue *q)
             }
             carry_out(q, t, &t->op[t->n_done]);
         }
-        if (t->to.pid != 0)
-            proc_reply_to(t->to,
-                          &queue_tx_end_new(QUEUE_TX_DONE, t->tx, t->fate == TX_COMMITTED)->hdr);
+        answer(t);
         part_free(q, t);
     }
 }

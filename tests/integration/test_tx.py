@@ -164,6 +164,23 @@ class Publishing(TxCase):
         conn.rpc(1, Q.Delete(queue=queues[2]))
         conn.rpc(1, T.Commit())
 
+    def test_deleted_beside_the_commit(self):
+        """A queue that goes at any moment of the commit takes its own part with it alone."""
+        other = self.opened()
+        for durable in [True, False] * 30:
+            conn = self.transactional()
+            kept, gone = self.queue(conn, durable=True), fresh()
+            other.rpc(1, Q.Declare(queue=gone, durable=durable))
+            for queue in (gone, kept):
+                conn.publish(1, "", queue, b"m", KEPT)
+            conn.rpc(1, B.Qos())
+            other.cast(1, Q.Delete(queue=gone))
+            conn.cast(1, T.Commit())
+            conn.expect(1, T.CommitOk)
+            other.expect(1, Q.DeleteOk)
+            self.assertEqual(self.bodies(other, kept), [b"m"])
+            conn.close()
+
     def test_direct_reply(self):
         asker, server = self.opened(), self.transactional()
         asker.rpc(1, B.Consume(queue="amq.rabbitmq.reply-to", no_ack=True))

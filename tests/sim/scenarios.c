@@ -116,6 +116,7 @@ const struct sim_plant sim_plants[] = {
     {"reply-unheard", "credit-reply", "no deadlock"},
     {"park-unsaid", "credit-park", "errors"},
     {"tx-unasked", "tx", ""},
+    {"tx-gone-unsaid", "tx", "answers"},
     {"tx-keep-aborted", "tx", ""},
     {"tx-split", "tx", ""},
     {"tx-settle-unsaid", "tx", "settled for good"},

@@ -108,6 +108,10 @@ void txs_write(struct txs_client *c, bool all);
 void txs_drop(struct txs_client *c, bool reset);
 void txs_close(struct txs_client *c);
 void txs_publish(struct txs_client *c, int queue, bool persistent);
+/* To a queue that comes and goes, which nobody reads. */
+void txs_publish_fleeing(struct txs_client *c, bool persistent);
+/* Deletes it, and mostly declares it again. */
+void txs_renew_fleeing(struct txs_client *c);
 void txs_get(struct txs_client *c, int queue, bool no_ack);
 void txs_settle(struct txs_client *c, uint32_t i, bool multiple);
 void txs_end(struct txs_client *c, bool commit);

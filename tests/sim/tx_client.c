@@ -12,7 +12,9 @@
 #include "tests/sim/slice.h"
 #include "tests/sim/tx.h"
 
-enum { READ_SIZE = 4096, HEADER_TO_COME = UINT32_MAX };
+#define FLEEING "fleeing"
+
+enum { READ_SIZE = 4096, HEADER_TO_COME = UINT32_MAX, UNKNOWN_UID = UINT32_MAX - 1 };
 
 static void put(struct txs_client *c, uint16_t channel, const struct amqp_method *m)
 {
@@ -66,10 +68,9 @@ void txs_close(struct txs_client *c)
     c->op = 0;
 }
 
-void txs_publish(struct txs_client *c, int queue, bool persistent)
+static void publish(struct txs_client *c, const char *queue, uint32_t uid, bool persistent)
 {
     struct amqp_method m = {.id = AMQP_BASIC_PUBLISH};
-    uint32_t uid = txs_published(c, queue, persistent);
     uint8_t id[4], props[64];
     struct amqp_props p = {.flags = prop_flag(PROP_DELIVERY_MODE) | prop_flag(PROP_MESSAGE_ID),
                            .delivery_mode = persistent ? 2 : 1,
@@ -78,10 +79,36 @@ void txs_publish(struct txs_client *c, int queue, bool persistent)
 
     put_u32(id, uid);
     n = props_encode(&p, props, sizeof(props));
-    m.u.basic_publish.routing_key = amqp_str(txs_queues[queue]);
+    m.u.basic_publish.routing_key = amqp_str(queue);
     put(c, 1, &m);
     sim_peer_put_content(&c->peer, 1, amqp_bytes(props, (uint32_t)n), uid,
                          sim_below(SIM_DRIVER, sim_chance(SIM_DRIVER, 50000) ? 9000 : 60));
+}
+
+void txs_publish(struct txs_client *c, int queue, bool persistent)
+{
+    publish(c, txs_queues[queue], txs_published(c, queue, persistent), persistent);
+}
+
+void txs_publish_fleeing(struct txs_client *c, bool persistent)
+{
+    (void)txs_of(c);
+    publish(c, FLEEING, UNKNOWN_UID, persistent);
+}
+
+void txs_renew_fleeing(struct txs_client *c)
+{
+    struct amqp_method m = {.id = AMQP_QUEUE_DELETE};
+
+    m.u.queue_delete.queue = amqp_str(FLEEING);
+    m.u.queue_delete.nowait = true;
+    put(c, 1, &m);
+    if (sim_chance(SIM_DRIVER, 100000))
+        return;
+    m = (struct amqp_method){.id = AMQP_QUEUE_DECLARE};
+    m.u.queue_declare.queue = amqp_str(FLEEING);
+    m.u.queue_declare.durable = m.u.queue_declare.nowait = true;
+    put(c, 1, &m);
 }
 
 void txs_get(struct txs_client *c, int queue, bool no_ack)

@@ -24,7 +24,7 @@ static void act_ready(struct txs_client *c)
 {
     int queue = (int)sim_below(SIM_DRIVER, TXS_QUEUES);
 
-    switch (sim_below(SIM_DRIVER, 40)) {
+    switch (sim_below(SIM_DRIVER, 46)) {
     case 0 ... 15:
         txs_publish(c, queue, sim_chance(SIM_DRIVER, 750000));
         break;
@@ -45,6 +45,12 @@ static void act_ready(struct txs_client *c)
     case 38:
         if (sim_chance(SIM_DRIVER, 200000))
             txs_close(c);
+        break;
+    case 39 ... 42:
+        txs_publish_fleeing(c, sim_chance(SIM_DRIVER, 750000));
+        break;
+    case 43:
+        txs_renew_fleeing(c);
         break;
     default:
         break;

@@ -37,6 +37,23 @@ static void abort_tx(void)
     PROC_SEND(t.store, m);
 }
 
+static void say_gone(void)
+{
+    struct msg_store_tx *m = MSG_NEW(STORE_TX_GONE, struct msg_store_tx);
+
+    m->queue_id = t.queue;
+    m->tx = t.tx;
+    PROC_SEND(t.store, m);
+}
+
+static void gone_from(uint64_t tx, uint64_t queue)
+{
+    t.queue = queue;
+    t.tx = tx;
+    act(say_gone);
+    t.tx = 0;
+}
+
 /* Opens a queue: how many messages it has. */
 static unsigned kept(uint64_t queue)
 {
@@ -229,6 +246,33 @@ static void a_deleted_queue_is_not_missed(void **state)
     assert_int_equal(kept(B), 1);
 }
 
+/* Others than the deleted one say so, each of them. */
+static void a_part_that_does_not_come_is_not_missed(void **state)
+{
+    (void)state;
+    open_both();
+    gone_from(1, C); /* nobody has asked: it means nothing */
+    put_in(A, 1, 1, "a");
+    end_in(A, 1, 3);
+    gone_from(1, C);
+    gone_from(1, C);
+    assert_int_equal(t.n_committed, 0);
+    put_in(B, 1, 1, "b");
+    end_in(B, 1, 3);
+    gone_from(1, C);
+    assert_int_equal(t.n_committed, 2);
+    put_in(A, 2, 2, "a");
+    end_in(A, 2, 2);
+    gone_from(2, A); /* whose part is in */
+    assert_int_equal(t.n_committed, 2);
+    gone_from(2, B);
+    assert_int_equal(t.n_committed, 3);
+    act(kill_store);
+    act(spawn_store);
+    assert_int_equal(kept(A), 2);
+    assert_int_equal(kept(B), 1);
+}
+
 /* Each queue finds all of its part, or nothing, after a commit that may or may not have been. */
 static void a_failed_commit_leaves_all_or_nothing(void **state)
 {
@@ -276,6 +320,7 @@ int main(void)
         TEST(known_from_elsewhere),
         TEST(an_opening_ends_it),
         TEST(a_deleted_queue_is_not_missed),
+        TEST(a_part_that_does_not_come_is_not_missed),
         TEST(a_failed_commit_leaves_all_or_nothing),
     };
 
