@@ -22,6 +22,7 @@
 
 #include "amqp/connection.h"
 #include "broker/core/activation.h"
+#include "broker/core/config.h"
 #include "broker/core/listeners.h"
 #include "broker/core/log.h"
 #include "broker/runtime/alloc.h"
@@ -111,6 +112,17 @@ static int open_sockets(const struct listener_arg *a, int fds[MAX_SOCKETS], uint
     return listen_all(*port, fds, port);
 }
 
+static void tune(struct io *io)
+{
+    const struct config *c = config();
+
+    io_tune(io, &(struct io_tuning){.backlog = (int)c->tcp_backlog,
+                                    .send_bytes = (int)c->tcp_sndbuf,
+                                    .recv_bytes = (int)c->tcp_recbuf,
+                                    .no_delay = c->tcp_nodelay,
+                                    .keep_alive = c->tcp_keepalive});
+}
+
 static void listener_init(void *state, const void *arg)
 {
     struct listener *l = state;
@@ -128,6 +140,9 @@ static void listener_init(void *state, const void *arg)
     for (unsigned i = 0; i < MAX_SOCKETS; i++)
         if (fds[i] >= 0)
             l->io[i] = io_open(fds[i]);
+    for (unsigned i = 0; i < MAX_SOCKETS && !a->is_unix; i++)
+        if (l->io[i])
+            tune(l->io[i]);
     l->connection = blob_copy(&connection, sizeof(connection));
     proc_at_exit(unref_blob, l->connection);
     l->n_accepted = proc_random() & 0xffffffff00000000u;

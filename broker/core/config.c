@@ -55,19 +55,39 @@ void config_defaults(struct config_whole *w)
     }
 }
 
-static int put_foreign(struct config_whole *w, const char *key, const char *origin, char *ret_text,
-                       size_t size)
+/* The last line there is room for says how many more there are. */
+static void warn(struct config_whole *w, const char *origin, const char *key, const char *why)
 {
-    enum config_foreign what = config_find_foreign(key);
+    char *last = w->warning[CONFIG_WARNINGS_MAX - 1];
 
-    if (what == CONFIG_IGNORED) {
-        if (w->n_warnings < CONFIG_WARNINGS_MAX)
-            snprintf(w->warning[w->n_warnings++], sizeof(w->warning[0]),
-                     "%s: '%.80s' has no meaning here", origin, key);
+    if (w->n_warnings < CONFIG_WARNINGS_MAX - 1) {
+        snprintf(w->warning[w->n_warnings++], sizeof(w->warning[0]),
+                 "%s: '%.80s' has no meaning here: %s", origin, key, why);
+        return;
+    }
+    w->n_warnings = CONFIG_WARNINGS_MAX;
+    snprintf(last, sizeof(w->warning[0]), "%u more keys have no meaning here", ++w->n_unsaid);
+}
+
+/* Whether a value asks for no more than there is. */
+static bool is_off(const char *value)
+{
+    return !strcmp(value, "false") || !strcmp(value, "none");
+}
+
+static int put_foreign(struct config_whole *w, const char *key, const char *value,
+                       const char *origin, char *ret_text, size_t size)
+{
+    const struct config_foreign_key *k = config_find_foreign(key);
+
+    if (k && (k->what == CONFIG_IGNORED || is_off(value))) {
+        warn(w, origin, key, k->why);
         return 0;
     }
-    snprintf(ret_text, size,
-             what == CONFIG_REFUSED ? "key '%s' is not supported" : "unknown key '%s'", key);
+    if (k)
+        snprintf(ret_text, size, "key '%.80s' is not supported: %s", key, k->why);
+    else
+        snprintf(ret_text, size, "unknown key '%.80s'", key);
     return -EINVAL;
 }
 
@@ -93,7 +113,7 @@ int config_put(struct config_whole *w, const char *key, const char *value, const
         return -EINVAL;
     }
     if (!k)
-        return put_foreign(w, key, origin, ret_text, size);
+        return put_foreign(w, key, value, origin, ret_text, size);
     r = config_parse(&w->values, k, rest, value, ret_text, size);
     if (r == 0)
         snprintf(w->origin[index_of(k)], CONFIG_ORIGIN_MAX, "%s", origin);

@@ -52,6 +52,8 @@ enum cert_san { CERT_SAN_DNS, CERT_SAN_IP, CERT_SAN_EMAIL, CERT_SAN_URI, CERT_SA
 
 struct config {
     struct config_listeners tcp, ssl;
+    uint64_t tcp_backlog, tcp_sndbuf, tcp_recbuf; /* bytes 0: the system's choice */
+    bool tcp_nodelay, tcp_keepalive;
     char unix_sockets[1024];  /* pairs: name, path */
     uint64_t unix_mode;       /* of their files */
     bool proxy_protocol;      /* connections begin with a PROXY header */

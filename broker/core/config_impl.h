@@ -50,18 +50,23 @@ extern const size_t config_n_keys;
 /* A key by the name that stands in a file; *ret_rest is what stands for ".*". NULL: unknown. */
 const struct config_key *config_find_key(const char *name, const char **ret_rest);
 
-enum config_foreign { CONFIG_UNKNOWN, CONFIG_IGNORED, CONFIG_REFUSED };
-/* Whether an unknown key is one of RabbitMQ's, and what becomes of it. */
-enum config_foreign config_find_foreign(const char *name);
+/* A key of RabbitMQ's that is none of ours, or all that begin so. */
+struct config_foreign_key {
+    const char *prefix;
+    enum config_foreign { CONFIG_IGNORED, CONFIG_REFUSED } what;
+    const char *why;
+};
+/* NULL: nobody knows it. */
+const struct config_foreign_key *config_find_foreign(const char *name);
 
-enum { CONFIG_KEYS_MAX = 160, CONFIG_ORIGIN_MAX = 120, CONFIG_WARNINGS_MAX = 32 };
+enum { CONFIG_KEYS_MAX = 160, CONFIG_ORIGIN_MAX = 120, CONFIG_WARNINGS_MAX = 64 };
 
 /* A whole configuration: values, and where each comes from. Plain memory, copied by value. */
 struct config_whole {
     struct config values;
     char origin[CONFIG_KEYS_MAX][CONFIG_ORIGIN_MAX]; /* empty: the default */
-    uint32_t n_warnings;
-    char warning[CONFIG_WARNINGS_MAX][256];
+    uint32_t n_warnings, n_unsaid;                   /* unsaid: for which there was no room */
+    char warning[CONFIG_WARNINGS_MAX][320];
 };
 
 /* Values by type: 0, or -EINVAL and a text. `rest` as config_find_key gives it. */

@@ -1,6 +1,5 @@
 /*
- * The table of keys: each with the place of its value, its bounds, default and meaning; and the
- * keys of RabbitMQ's that have no meaning here.
+ * The table of keys: each with the place of its value, its bounds, default and meaning.
  */
 #include <string.h>
 
@@ -148,6 +147,16 @@ const struct config_key config_keys[] = {
      .meaning = "port, or address:port, for AMQP; 0: any free port; `listeners.tcp = none`: none"},
     {"listeners.ssl.*", KEY_LISTENERS, 0, FIELD(ssl), .initial = "",
      .meaning = "likewise, for AMQP over TLS; see ssl_options"},
+    {"tcp_listen_options.backlog", KEY_UINT, 0, FIELD(tcp_backlog), 1, 65535, .initial = "1024",
+     .meaning = "connections for AMQP that wait to be accepted, at most"},
+    {"tcp_listen_options.nodelay", KEY_BOOL, 0, FIELD(tcp_nodelay), .initial = "true",
+     .meaning = "what is written for such a connection goes out at once"},
+    {"tcp_listen_options.keepalive", KEY_BOOL, 0, FIELD(tcp_keepalive), .initial = "false",
+     .meaning = "the system looks whether its peer is there; heartbeats are quicker"},
+    {"tcp_listen_options.sndbuf", KEY_UINT, 0, FIELD(tcp_sndbuf), 0, 1 << 30, .initial = "0",
+     .meaning = "bytes that the system keeps to send for it; 0: as many as it likes"},
+    {"tcp_listen_options.recbuf", KEY_UINT, 0, FIELD(tcp_recbuf), 0, 1 << 30, .initial = "0",
+     .meaning = "bytes that the system receives for it ahead; 0: as many as it likes"},
     {"listeners.unix.*", KEY_PAIRS, 0, FIELD(unix_sockets), .max = ROOM(unix_sockets),
      .initial = "", .meaning = "path of a Unix socket for AMQP"},
     {"listeners.unix_mode", KEY_CHOICE, 0, FIELD(unix_mode), .choices = modes, .initial = "660",
@@ -175,6 +184,11 @@ const struct config_key config_keys[] = {
      .meaning = "of a request's body"},
     {"management.tcp.ip", KEY_TEXT, 0, FIELD(mgmt_address), .max = ROOM(mgmt_address),
      .initial = "", .meaning = "address for the management API; empty: what bind says"},
+
+    {"management.listener.port", KEY_UINT, KEY_HIDDEN, FIELD(mgmt_port), 0, 65535, .initial = NULL,
+     .meaning = "the same as management.tcp.port"},
+    {"management.listener.ip", KEY_TEXT, KEY_HIDDEN, FIELD(mgmt_address), .max = ROOM(mgmt_address),
+     .initial = NULL, .meaning = "the same as management.tcp.ip"},
 
     {"management.ssl.port", KEY_UINT, 0, FIELD(mgmt_ssl_port), 0, 65535, .initial = "15671",
      .meaning = "port for the management API over TLS, once management.ssl.certfile is set; 0: any "
@@ -373,116 +387,6 @@ const struct config_key config_keys[] = {
 };
 
 const size_t config_n_keys = sizeof(config_keys) / sizeof(*config_keys);
-
-/*
- * Keys of RabbitMQ's. What tunes a machinery that is not there may be left out; what would change
- * who may do what, or would promise a listener, may not.
- */
-static const struct {
-    const char *prefix;
-    enum config_foreign what;
-} foreign[] = {
-    {"auth_", CONFIG_REFUSED},
-    {"amqp1_0.", CONFIG_REFUSED},
-    {"ssl_options.crl_", CONFIG_REFUSED},
-    {"ssl_options.psk_", CONFIG_REFUSED},
-    {"management.ssl.crl_", CONFIG_REFUSED},
-    {"anonymous_login_", CONFIG_REFUSED},
-    {"default_users.", CONFIG_REFUSED},
-    {"definitions.", CONFIG_REFUSED},
-    {"log.exchange", CONFIG_REFUSED},
-    {"log.file.rotation.date", CONFIG_REFUSED},
-    {"log.syslog", CONFIG_REFUSED},
-    {"management.path_prefix", CONFIG_REFUSED},
-    {"mqtt.", CONFIG_REFUSED},
-    {"stomp.", CONFIG_REFUSED},
-    {"stream.", CONFIG_REFUSED},
-    {"web_mqtt.", CONFIG_REFUSED},
-    {"web_stomp.", CONFIG_REFUSED},
-    {"background_gc", CONFIG_IGNORED},
-    {"log.channel.", CONFIG_IGNORED},
-    {"log.federation.", CONFIG_IGNORED},
-    {"log.ldap.", CONFIG_IGNORED},
-    {"log.mirroring.", CONFIG_IGNORED},
-    {"log.prelaunch.", CONFIG_IGNORED},
-    {"log.upgrade.", CONFIG_IGNORED},
-    {"channel_operation_timeout", CONFIG_IGNORED},
-    {"cluster_", CONFIG_IGNORED},
-    {"collect_statistics", CONFIG_IGNORED},
-    {"consumer_timeout", CONFIG_IGNORED},
-    {"credit_flow_default_credit.", CONFIG_IGNORED},
-    {"delegate_count", CONFIG_IGNORED},
-    {"deprecated_features.", CONFIG_IGNORED},
-    {"disk_monitor", CONFIG_IGNORED},
-    {"distribution.", CONFIG_IGNORED},
-    {"erlang.", CONFIG_IGNORED},
-    {"heartbeats_", CONFIG_IGNORED},
-    {"hipe_compile", CONFIG_IGNORED},
-    {"lazy_queue_", CONFIG_IGNORED},
-    {"initial_frame_max", CONFIG_IGNORED},
-    {"management.http_log_dir", CONFIG_IGNORED},
-    {"management.rates_mode", CONFIG_IGNORED},
-    {"management.sample_retention_policies.", CONFIG_IGNORED},
-    {"management.ssl.bypass_pem_cache", CONFIG_IGNORED},
-    {"management.ssl.client_renegotiation", CONFIG_IGNORED},
-    {"management.ssl.compress", CONFIG_IGNORED},
-    {"management.ssl.honor_ecc_order", CONFIG_IGNORED},
-    {"management.ssl.idle_timeout", CONFIG_IGNORED},
-    {"management.ssl.inactivity_timeout", CONFIG_IGNORED},
-    {"management.ssl.max_keepalive", CONFIG_IGNORED},
-    {"management.ssl.secure_renegotiate", CONFIG_IGNORED},
-    {"management.ssl.shutdown_timeout", CONFIG_IGNORED},
-    {"management.tcp.compress", CONFIG_IGNORED},
-    {"management.tcp.idle_timeout", CONFIG_IGNORED},
-    {"management.tcp.inactivity_timeout", CONFIG_IGNORED},
-    {"management.tcp.max_keepalive", CONFIG_IGNORED},
-    {"management.tcp.shutdown_timeout", CONFIG_IGNORED},
-    {"motd_file", CONFIG_IGNORED},
-    {"password_hashing_module", CONFIG_IGNORED},
-    {"product.", CONFIG_IGNORED},
-    {"socket_writer.", CONFIG_IGNORED},
-    {"ssl_handshake_timeout", CONFIG_IGNORED},
-    {"ssl_options.bypass_pem_cache", CONFIG_IGNORED},
-    {"ssl_options.client_renegotiation", CONFIG_IGNORED},
-    {"ssl_options.honor_ecc_order", CONFIG_IGNORED},
-    {"ssl_options.secure_renegotiate", CONFIG_IGNORED},
-    {"management_agent.", CONFIG_IGNORED},
-    {"memory_monitor_interval", CONFIG_IGNORED},
-    {"mirroring_", CONFIG_IGNORED},
-    {"mnesia_", CONFIG_IGNORED},
-    {"msg_store_", CONFIG_IGNORED},
-    {"net_ticktime", CONFIG_IGNORED},
-    {"num_acceptors.", CONFIG_IGNORED},
-    {"queue_index_", CONFIG_IGNORED},
-    {"queue_leader_locator", CONFIG_IGNORED},
-    {"queue_master_locator", CONFIG_IGNORED},
-    {"quorum_", CONFIG_IGNORED},
-    {"raft.", CONFIG_IGNORED},
-    {"reverse_dns_lookups", CONFIG_IGNORED},
-    {"ssl_handshake_timeout", CONFIG_IGNORED}, /* it is part of handshake_timeout */
-    {"ssl_options.bypass_pem_cache", CONFIG_IGNORED},
-    {"ssl_options.client_renegotiation", CONFIG_IGNORED}, /* nobody may renegotiate */
-    {"ssl_options.hibernate_after", CONFIG_IGNORED},
-    {"ssl_options.honor_ecc_order", CONFIG_IGNORED},
-    {"ssl_options.log_level", CONFIG_IGNORED},
-    {"ssl_options.reuse_session", CONFIG_IGNORED},
-    {"ssl_options.secure_renegotiate", CONFIG_IGNORED},
-    {"management.ssl.client_renegotiation", CONFIG_IGNORED},
-    {"management.ssl.honor_ecc_order", CONFIG_IGNORED},
-    {"management.ssl.secure_renegotiate", CONFIG_IGNORED},
-    {"statistics.", CONFIG_IGNORED},
-    {"tcp_listen_options.", CONFIG_IGNORED},
-    {"vm_memory_calculation_strategy", CONFIG_IGNORED},
-};
-
-enum config_foreign config_find_foreign(const char *name)
-{
-    for (size_t i = 0; i < sizeof(foreign) / sizeof(*foreign); i++) {
-        if (!strncmp(name, foreign[i].prefix, strlen(foreign[i].prefix)))
-            return foreign[i].what;
-    }
-    return CONFIG_UNKNOWN;
-}
 
 static bool is_list(const struct config_key *k)
 {

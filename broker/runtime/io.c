@@ -360,6 +360,14 @@ int io_listen_unix(const char *path, unsigned mode)
     return rt.world.net->listen_unix(path, mode);
 }
 
+void io_tune(struct io *listener, const struct io_tuning *t)
+{
+    RUNTIME_REGION();
+
+    if (rt.world.net->tune)
+        rt.world.net->tune(listener->fd, t);
+}
+
 int io_accept(struct io *listener, struct sockaddr_storage *ret_peer,
               struct sockaddr_storage *ret_local)
 {

@@ -7,6 +7,7 @@
 #ifndef BROKER_RUNTIME_IO_H
 #define BROKER_RUNTIME_IO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -49,7 +50,15 @@ int io_listen(const char *addr, uint16_t port, uint16_t *ret_port);
  * caller removes his own.
  */
 int io_listen_unix(const char *path, unsigned mode);
-/* The next waiting connection (non-blocking, TCP_NODELAY), or -errno. */
+/* What the connections begin with that a listening TCP socket accepts. */
+struct io_tuning {
+    int backlog;                /* connections that wait to be accepted, at most */
+    int send_bytes, recv_bytes; /* of the system's buffers; 0: its own choice */
+    bool no_delay, keep_alive;
+};
+/* What the system does not take stays as it is. Before it is served; not for Unix sockets. */
+void io_tune(struct io *listener, const struct io_tuning *t);
+/* The next waiting connection (non-blocking), or -errno. */
 int io_accept(struct io *listener, struct sockaddr_storage *ret_peer,
               struct sockaddr_storage *ret_local);
 /* Sets TCP_USER_TIMEOUT, 0: the system's. */

@@ -117,7 +117,8 @@ void rt_suspend(proc_id pid, bool on);
 
 /*
  * Fault injection for tests: the process named fails a CHECK, takes a SIGSEGV, loops, overflows
- * its stack, or hangs its scheduler for ever, at its next turn. `init_kind`: every process of this kind crashes in init from now on.
+ * its stack, or hangs its scheduler for ever, at its next turn. `init_kind`: every process of this
+ * kind crashes in init from now on.
  */
 enum rt_fault {
     RT_FAULT_CHECK = 1,

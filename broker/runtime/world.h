@@ -12,9 +12,12 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+struct io_tuning;
+
 struct world_net {
     int (*listen)(const char *addr, uint16_t port, uint16_t *ret_port);
     int (*listen_unix)(const char *path, unsigned mode); /* NULL in the simulation */
+    void (*tune)(int fd, const struct io_tuning *t);     /* NULL in the simulation */
     int (*accept)(int fd, struct sockaddr_storage *ret_peer, struct sockaddr_storage *ret_local);
     ssize_t (*readv)(int fd, const struct iovec *iov, int n);
     ssize_t (*writev)(int fd, const struct iovec *iov, int n);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "broker/runtime/internal.h"
+#include "broker/runtime/io.h"
 
 #define BACKLOG 1024
 
@@ -154,19 +155,32 @@ static int real_listen_unix(const char *path, unsigned mode)
     return fd;
 }
 
+/* On Linux what is accepted inherits all of it, and listen() may be said again. */
+static void real_tune(int fd, const struct io_tuning *t)
+{
+    const int no_delay = t->no_delay, keep_alive = t->keep_alive;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof(no_delay));
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keep_alive, sizeof(keep_alive));
+    if (t->send_bytes)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &t->send_bytes, sizeof(t->send_bytes));
+    if (t->recv_bytes)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &t->recv_bytes, sizeof(t->recv_bytes));
+    (void)listen(fd, t->backlog);
+}
+
 static int real_accept(int fd, struct sockaddr_storage *ret_peer,
                        struct sockaddr_storage *ret_local)
 {
     struct sockaddr_storage peer = {0}, local = {0};
     socklen_t len = sizeof(peer);
-    int on = 1, conn = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int conn = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (conn < 0)
         return -errno;
     len = sizeof(local);
     if (getsockname(conn, (struct sockaddr *)&local, &len) < 0)
         return fail_close(conn);
-    (void)setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* latency only */
     if (ret_peer)
         *ret_peer = peer;
     if (ret_local)
@@ -210,6 +224,7 @@ static void real_set_user_timeout(int fd, unsigned timeout_ms)
 static const struct world_net net_real = {
     .listen = real_listen,
     .listen_unix = real_listen_unix,
+    .tune = real_tune,
     .accept = real_accept,
     .readv = real_readv,
     .writev = real_writev,

@@ -53,12 +53,43 @@ class Options(unittest.TestCase):
             f.flush()
             got = run("--config", f.name, "--check-config")
             self.assertEqual(got.returncode, 0, got.stderr)
-            self.assertIn(f.name + ":2: 'num_acceptors.tcp' has no meaning here", got.stderr)
+            self.assertIn(f.name + ":2: 'num_acceptors.tcp' has no meaning here: ", got.stderr)
             f.write("heartbeet = 3\n")
             f.flush()
             got = run("--config", f.name, "--check-config")
             self.assertEqual((got.returncode, got.stdout), (1, ""))
             self.assertIn(f.name + ":3: unknown key 'heartbeet'", got.stderr)
+
+    def checked(self, *lines):
+        """What --check-config says of these lines: the exit code, and its text."""
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+            f.write("\n".join(lines) + "\n")
+            f.flush()
+            got = run("--config", f.name, "--check-config")
+        return got.returncode, got.stderr
+
+    def test_rabbitmq_keys(self):
+        """Each key of RabbitMQ 3.10 means something here, or is passed over with what it means
+        instead, or is refused with the reason; a refused one that is switched off is no promise."""
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "rabbitmq_keys.txt"),
+                  encoding="ascii") as f:
+            keys = f.read().split()
+        passed = []
+        for key in keys:
+            code, text = self.checked(key + " =")
+            self.assertNotIn("unknown key", text)
+            if "is not supported" in text:
+                self.assertRegex(text, r"\.conf:1: key '\S+' is not supported: \w.*\w\n$")
+                code, text = self.checked(key + " = false")
+                self.assertEqual(code, 0, text)
+            if "no meaning here" in text:
+                self.assertRegex(text, r"\.conf:1: '\S+' has no meaning here: \S.*\w\n$")
+                passed.append(key)
+        code, text = self.checked(*(key + " = false" for key in passed))
+        self.assertEqual(code, 0)
+        lines = text.splitlines()
+        self.assertEqual(len(lines), 64)
+        self.assertIn("%d more keys have no meaning here" % (len(passed) - 63), lines[-1])
 
     def test_print_config(self):
         """Each key with its value and where that is from; what is printed can be read again."""

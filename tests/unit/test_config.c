@@ -206,7 +206,7 @@ static void test_files(void **state)
 
 static void count(void *ctx, const char *warning)
 {
-    assert_non_null(strstr(warning, ":2: 'tcp_listen_options.backlog' has no meaning here"));
+    assert_non_null(strstr(warning, ":2: 'num_acceptors.tcp' has no meaning here"));
     (*(int *)ctx)++;
 }
 
@@ -215,7 +215,7 @@ static void test_warnings(void **state)
     int n = 0;
 
     (void)state;
-    assert_int_equal(read_text("heartbeat = 30\ntcp_listen_options.backlog = 128\n"), 0);
+    assert_int_equal(read_text("heartbeat = 30\nnum_acceptors.tcp = 128\n"), 0);
     config_each_warning(count, &n);
     assert_int_equal(n, 1);
     config_reset();
