@@ -1,44 +1,63 @@
 /*
  * inspect.c - listings of processes, and one process's own account of itself.
  *
- * A listing is a job that visits every home as a control message; the home that finishes last sends
- * the answer. Strings are gathered into one block; rows hold offsets into it until then.
+ * A listing is a job that visits one home after the other as a control message. A scheduler adds a
+ * part of its processes to it now and then, so that those who are many are not held up by being
+ * listed. Strings and rows are gathered in pieces that never move; the home that comes last, the
+ * scheduler aside, puts the rows together and answers.
  */
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/internal.h"
 
 #define INSPECT_SIZE 65536U
+#define TEXT_SIZE    16384U
+#define PARTS_US     50
 
-struct list_job {
-    _Atomic uint32_t refs, left; /* left: homes that have not added theirs */
-    proc_id asker;
-    proc_ref ref;
-    pthread_mutex_t lock;
-    struct proc_info *row;
-    size_t n, capacity;
-    char *strings;
+struct proc_listing_text { /* strings, one after the other */
+    struct proc_listing_text *next;
     size_t size, space;
-    uint64_t now_us;
+    char bytes[];
 };
 
-struct msg_list {
+struct rows {
+    struct rows *next;
+    size_t n;
+    struct proc_info row[SLOTS_PER_PART];
+};
+
+struct msg_list { /* CTL_LIST: the job */
     struct msg hdr;
-    struct list_job *job;
+    proc_id asker;
+    proc_ref asked;
+    uint64_t now_us;
+    unsigned home; /* that is visited: see home_at */
+    uint32_t at;   /* in its slots */
+    size_t n;
+    struct rows *rows, **rows_end;
+    struct proc_listing_text *text; /* the newest first */
 };
 
-static void job_unref(struct list_job *j)
+static void free_text(struct proc_listing_text *t)
 {
-    if (atomic_fetch_sub(&j->refs, 1) != 1)
-        return;
-    pthread_mutex_destroy(&j->lock);
-    rt_free(j->row);
-    rt_free(j->strings);
-    rt_free(j);
+    while (t) {
+        struct proc_listing_text *next = t->next;
+
+        rt_free(t);
+        t = next;
+    }
 }
 
 static void list_drop(struct msg *m)
 {
-    job_unref(MSG_OF(struct msg_list, m)->job);
+    struct msg_list *j = MSG_OF(struct msg_list, m);
+
+    while (j->rows) {
+        struct rows *next = j->rows->next;
+
+        rt_free(j->rows);
+        j->rows = next;
+    }
+    free_text(j->text);
     msg_free(m);
 }
 
@@ -47,24 +66,28 @@ static void listing_drop(struct msg *m)
     struct proc_listing *l = MSG_OF(struct proc_listing, m);
 
     rt_free(l->row);
-    rt_free(l->strings);
+    free_text(l->text);
     msg_free(m);
 }
 
-/* An offset by 1, as a pointer, so that NULL stays NULL. */
-static const char *add_string(struct list_job *j, const char *text)
+static const char *add_string(struct msg_list *j, const char *text)
 {
-    size_t size = text ? strlen(text) + 1 : 0, at = j->size;
+    size_t size = text ? strlen(text) + 1 : 0;
+    struct proc_listing_text *t = j->text;
+    char *ret;
 
     if (!text)
         return NULL;
-    if (j->size + size > j->space) {
-        j->space = (j->space + size) * 2;
-        j->strings = rt_realloc(j->strings, j->space);
+    if (!t || t->space - t->size < size) {
+        size_t space = size > TEXT_SIZE ? size : TEXT_SIZE;
+
+        t = rt_alloc(sizeof(*t) + space);
+        *t = (struct proc_listing_text){.next = j->text, .space = space};
+        j->text = t;
     }
-    memcpy(j->strings + at, text, size);
-    j->size += size;
-    return (const char *)(uintptr_t)(at + 1);
+    ret = memcpy(t->bytes + t->size, text, size);
+    t->size += size;
+    return ret;
 }
 
 static const char *state_name(const struct proc *p)
@@ -78,63 +101,111 @@ static const char *state_name(const struct proc *p)
     return p->run_state == RUN_IDLE ? "idle" : "ready";
 }
 
+struct part {
+    struct msg_list *job;
+    struct rows *rows;
+};
+
 static void add_row(void *ctx, struct proc *p)
 {
-    struct list_job *j = ctx;
+    struct part *part = ctx;
 
-    if (j->n == j->capacity) {
-        j->capacity = j->capacity ? j->capacity * 2 : 64;
-        j->row = rt_realloc(j->row, j->capacity * sizeof(*j->row));
-    }
-    j->row[j->n++] = (struct proc_info){
+    part->rows->row[part->rows->n++] = (struct proc_info){
         .pid = p->id,
         .parent = p->parent,
         .kind = p->ops->kind,
-        .name = add_string(j, p->name ? p->name : p->ops->kind),
+        .name = add_string(part->job, p->name ? p->name : p->ops->kind),
         .state = state_name(p),
         .mailbox_len = p->mailbox_len,
         .restarts = p->restarts,
         .handled = __atomic_load_n(&p->handled, __ATOMIC_RELAXED),
-        .age_us = j->now_us > p->born_us ? j->now_us - p->born_us : 0,
+        .age_us = part->job->now_us > p->born_us ? part->job->now_us - p->born_us : 0,
         .heap_bytes = __atomic_load_n(&p->heap_bytes, __ATOMIC_RELAXED),
-        .last_crash = add_string(j, p->last_crash),
+        .last_crash = add_string(part->job, p->last_crash),
         .is_supervisor = p->supervisor,
     };
 }
 
-static const char *place_string(const struct list_job *j, const char *offset)
+/* false: this home has no more. */
+static bool add_part(const struct home *h, struct msg_list *j)
 {
-    return offset ? j->strings + ((uintptr_t)offset - 1) : NULL;
+    struct part part = {j, rt_alloc(sizeof(*part.rows))};
+
+    part.rows->next = NULL;
+    part.rows->n = 0;
+    *j->rows_end = part.rows;
+    j->rows_end = &part.rows->next;
+    if (!slots_part(h, &j->at, add_row, &part))
+        return false;
+    j->n += part.rows->n;
+    return true;
 }
 
-static void answer(struct list_job *j)
+static void answer(struct msg_list *j)
 {
     struct proc_listing *l = msg_make(MSG_USER, sizeof(*l), listing_drop);
 
-    for (size_t i = 0; i < j->n; i++) {
-        j->row[i].name = place_string(j, j->row[i].name);
-        j->row[i].last_crash = place_string(j, j->row[i].last_crash);
+    l->n = 0;
+    l->row = rt_alloc((j->n ? j->n : 1) * sizeof(*l->row));
+    for (const struct rows *r = j->rows; r; r = r->next) {
+        memcpy(l->row + l->n, r->row, r->n * sizeof(*l->row));
+        l->n += r->n;
     }
-    l->n = j->n;
-    l->row = j->row;
-    l->strings = j->strings;
-    j->row = NULL;
-    j->strings = NULL;
+    l->text = j->text;
+    j->text = NULL;
     l->hdr.flags |= MSG_F_ANSWERS;
-    l->hdr.ref = j->ref;
+    l->hdr.ref = j->asked;
     msg_route(j->asker, &l->hdr);
+    list_drop(&j->hdr);
 }
 
-void list_take(struct home *h, struct msg *m)
+/* In the order in which they are visited; NULL: there are no more. */
+static struct home *home_at(unsigned i)
 {
-    struct list_job *j = MSG_OF(struct msg_list, m)->job;
+    if (i < rt.n_even)
+        return &rt.scheds[i].home;
+    i -= rt.n_even;
+    if (rt.pool && i-- == 0)
+        return pool_home();
+    return i + rt.n_even < rt.n_scheds ? &rt.scheds[i + rt.n_even].home : NULL;
+}
 
-    pthread_mutex_lock(&j->lock);
-    slots_each(h, add_row, j);
-    pthread_mutex_unlock(&j->lock);
-    if (atomic_fetch_sub(&j->left, 1) == 1)
+static void next_home(struct msg_list *j)
+{
+    const struct home *h = home_at(j->home);
+
+    j->home++;
+    j->at = 0;
+    if (h)
+        msg_route(id_of_home(h), &j->hdr);
+    else
         answer(j);
-    m->drop(m);
+}
+
+void listing_go_on(struct home *h)
+{
+    struct msg_list *j = MSG_OF(struct msg_list, h->listings.head);
+    uint64_t start = rt_tick();
+
+    while (add_part(h, j)) {
+        if (rt_tick() - start > PARTS_US * rt.ticks_per_us)
+            return;
+    }
+    (void)lane_pop(&h->listings);
+    next_home(j);
+}
+
+void listing_take(struct home *h, struct msg *m)
+{
+    struct msg_list *j = MSG_OF(struct msg_list, m);
+
+    if (!h->is_pool && !rt.simulated) {
+        lane_push(&h->listings, m);
+        return;
+    }
+    while (add_part(h, j))
+        continue;
+    next_home(j);
 }
 
 proc_ref rt_list_processes(uint64_t timeout_us)
@@ -142,25 +213,17 @@ proc_ref rt_list_processes(uint64_t timeout_us)
     RUNTIME_REGION();
     struct proc *p = self();
     proc_ref ref = ref_new(rt_me, REF_CALL);
-    unsigned n_homes = rt.n_scheds + (rt.pool != NULL);
-    struct list_job *j = rt_zalloc(sizeof(*j));
+    struct msg_list *j = msg_make(CTL_LIST, sizeof(*j), list_drop);
 
-    j->asker = p->id;
-    j->ref = ref;
-    j->now_us = proc_now_us();
-    atomic_init(&j->refs, n_homes);
-    atomic_init(&j->left, n_homes);
-    pthread_mutex_init(&j->lock, NULL);
     pairs_put(&p->refs, ref,
               timeout_us == PROC_NO_TIMEOUT ? NULL_TIMER
                                             : (uintptr_t)timer_start(p, ref, timeout_us, false));
-    for (unsigned i = 0; i < n_homes; i++) {
-        struct msg_list *m = msg_make(CTL_LIST, sizeof(*m), list_drop);
-
-        m->hdr.flags |= MSG_F_CONTROL;
-        m->job = j;
-        msg_route(id_of_home(i < rt.n_scheds ? &rt.scheds[i].home : pool_home()), &m->hdr);
-    }
+    j->hdr.flags |= MSG_F_CONTROL;
+    j->asker = p->id;
+    j->asked = ref;
+    j->now_us = proc_now_us();
+    j->rows_end = &j->rows;
+    next_home(j);
     return ref;
 }
 

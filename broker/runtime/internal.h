@@ -160,7 +160,13 @@ static inline struct proc *slot_find(const struct home *h, proc_id id)
         return NULL;
     return atomic_load_explicit(&s->p, memory_order_acquire);
 }
-/* Calls fn for each process of a home. Owner only. */
+/*
+ * Calls fn for each process in a part of a home's slots, from *at, which begins with 0 and is moved
+ * on. false: there were none left. Owner only.
+ */
+bool slots_part(const struct home *h, uint32_t *at, void (*fn)(void *ctx, struct proc *p),
+                void *ctx);
+/* For each process of a home. */
 void slots_each(const struct home *h, void (*fn)(void *ctx, struct proc *p), void *ctx);
 
 /* proc.c */
@@ -314,8 +320,12 @@ void crash_write(const char *text);
 
 /* inspect.c */
 void inspect_answer(struct turn *t, struct msg *m);
-/* Adds this home's processes to a listing and drops m. */
-void list_take(struct home *h, struct msg *m);
+/*
+ * Adds this home's processes to a listing: all at once, or for about 50 us each time that
+ * listing_go_on is called, while h->listings has some. Moves m.
+ */
+void listing_take(struct home *h, struct msg *m);
+void listing_go_on(struct home *h);
 
 /* inject.c */
 /* Whether processes of this kind are to die in init. */

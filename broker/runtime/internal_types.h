@@ -178,6 +178,7 @@ struct slot {
     uint32_t next_free;
 };
 #define SLOTS_PER_CHUNK 1024U
+#define SLOTS_PER_PART  32U /* those of a chunk are a number of parts */
 #define SLOT_CHUNKS     16384U
 #define NO_SLOT         UINT32_MAX
 
@@ -222,6 +223,8 @@ struct home {
     struct slots slots;
     struct ready ready;
     struct timers timers;
+    struct lane listings; /* CTL_LIST, under way here; see inspect.c */
+    uint64_t listing_ns;  /* when they go on */
 };
 
 struct outbox {

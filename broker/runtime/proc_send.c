@@ -12,7 +12,7 @@ void home_take(struct home *h, struct msg *m)
     struct proc *p;
 
     if (m->type == CTL_LIST) {
-        list_take(h, m);
+        listing_take(h, m);
         return;
     }
     BUG_ON(m->type != CTL_START);

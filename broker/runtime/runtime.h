@@ -100,7 +100,7 @@ struct proc_listing { /* an array gathered from all schedulers; freed by droppin
     struct msg hdr;
     size_t n;
     struct proc_info *row;
-    void *strings;
+    struct proc_listing_text *text;
 };
 
 /* A call (see proc_call) whose reply, type MSG_USER, is a struct proc_listing. */

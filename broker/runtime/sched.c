@@ -1,10 +1,10 @@
 /*
  * sched.c - the schedulers: rounds of turns, and sleep when there is nothing to do.
  *
- * A round: take the inbox, fire timers, run ready processes (for 100 us or 64 turns at most), flush
- * the outboxes, move the epoch on, offer descriptors that are still ready again, poll. A busy
- * scheduler polls every 50 us; an idle one says that it sleeps, looks at its inbox once more, and
- * waits in libevent.
+ * A round: take the inbox, fire timers, add to a listing, run ready processes (for 100 us or 64
+ * turns at most), flush the outboxes, move the epoch on, offer descriptors that are still ready
+ * again, poll. A busy scheduler polls every 50 us; an idle one says that it sleeps, looks at its
+ * inbox once more, and waits in libevent.
  */
 #include <unistd.h>
 
@@ -16,6 +16,8 @@ _Thread_local struct worker *rt_me;
 #define ROUND_TURNS 64
 #define ROUND_US    100
 #define POLL_US     50
+
+#define LISTING_REST_NS 500000 /* between parts of a listing: it may take a tenth of the time */
 
 void worker_round(struct worker *w)
 {
@@ -109,6 +111,8 @@ static void sleep_or_poll(struct sched *s)
         return;
     }
     until = timers_next(&s->home.timers);
+    if (s->home.listings.head && s->home.listing_ns < until)
+        until = s->home.listing_ns;
     if (grace_is_waiting(&s->w)) {
         uint64_t soon = rt.world.now_ns() + GRACE_NS;
 
@@ -124,12 +128,24 @@ static void sleep_or_poll(struct sched *s)
     atomic_store(&s->sleeping, 0);
 }
 
+static void go_on_listing(struct home *h)
+{
+    uint64_t now_ns = rt.world.now_ns();
+
+    if (now_ns < h->listing_ns)
+        return;
+    listing_go_on(h);
+    h->listing_ns = now_ns + LISTING_REST_NS;
+}
+
 static void round_of(struct sched *s)
 {
     s->w.tick = rt_tick();
     inbox_take(s);
     if (has_timers(s))
         timers_fire(&s->home, rt.world.now_ns());
+    if (s->home.listings.head)
+        go_on_listing(&s->home);
     run_ready(s);
     worker_round(&s->w);
     atomic_store_explicit(&s->n_ready, s->home.ready.n, memory_order_relaxed);

@@ -278,8 +278,10 @@ static void everything_drop(void)
         for (unsigned k = 0; k <= rt.n_scheds; k++)
             drop_chain(rt.workers[i]->out[k].newest);
     }
-    for (unsigned i = 0; i < rt.n_scheds; i++)
+    for (unsigned i = 0; i < rt.n_scheds; i++) {
         drop_chain(atomic_exchange(&rt.scheds[i].inbox, NULL));
+        drop_chain(rt.scheds[i].home.listings.head);
+    }
     for (unsigned i = 0; i < rt.n_scheds; i++)
         slots_each(&rt.scheds[i].home, discard, w);
     if (rt.pool)

@@ -104,18 +104,31 @@ void slot_give(struct home *h, proc_id id)
     pthread_mutex_unlock(&s->lock);
 }
 
+bool slots_part(const struct home *h, uint32_t *at, void (*fn)(void *ctx, struct proc *p),
+                void *ctx)
+{
+    uint32_t end = *at + SLOTS_PER_PART;
+    struct slot *chunk;
+
+    if (*at >= SLOT_HOME)
+        return false;
+    chunk = atomic_load_explicit(&h->slots.chunk[*at / SLOTS_PER_CHUNK], memory_order_acquire);
+    if (!chunk)
+        return false;
+    for (; *at < end; ++*at) {
+        struct proc *p =
+            atomic_load_explicit(&chunk[*at % SLOTS_PER_CHUNK].p, memory_order_acquire);
+
+        if (p)
+            fn(ctx, p);
+    }
+    return true;
+}
+
 void slots_each(const struct home *h, void (*fn)(void *ctx, struct proc *p), void *ctx)
 {
-    for (uint32_t i = 0; i < SLOT_CHUNKS; i++) {
-        struct slot *chunk = atomic_load_explicit(&h->slots.chunk[i], memory_order_acquire);
+    uint32_t at = 0;
 
-        if (!chunk)
-            return;
-        for (uint32_t k = 0; k < SLOTS_PER_CHUNK; k++) {
-            struct proc *p = atomic_load_explicit(&chunk[k].p, memory_order_acquire);
-
-            if (p)
-                fn(ctx, p);
-        }
-    }
+    while (slots_part(h, &at, fn, ctx))
+        continue;
 }

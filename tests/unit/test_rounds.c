@@ -308,6 +308,53 @@ static void listing_visits_every_home(void **state)
     run(&ops, 3, 2);
 }
 
+/* Many are listed while others go on. */
+
+enum { MANY = 20000 };
+
+struct among { /* the state of one who works while many processes are listed */
+    unsigned n_started, n_turns;
+};
+
+static void many_init(void *state, const void *arg)
+{
+    (void)state;
+    (void)arg;
+    for (unsigned i = 0; i < MANY; i++) {
+        struct spawn spec = {.ops = &echo_ops, .flags = PROC_NOTIFY, .scheduler = SCHED_SAME};
+
+        (void)proc_spawn(&spec);
+    }
+}
+
+static void many_handle(void *state, struct msg *m)
+{
+    struct among *s = state;
+
+    if (m->type == MSG_STARTED && ++s->n_started == MANY) {
+        (void)rt_list_processes(PROC_NO_TIMEOUT);
+        proc_continue();
+    } else if (m->type == MSG_CONTINUE) {
+        s->n_turns++;
+        proc_continue();
+    } else if (m->type == MSG_USER) {
+        CHECK(MSG_OF(struct proc_listing, m)->n == MANY + 1);
+        CHECK(s->n_turns >= 4);
+        proc_exit(EXIT_NORMAL, 0, "all listed");
+    }
+}
+
+static void listing_of_many_lets_others_work(void **state)
+{
+    static const struct proc_ops ops = {.kind = "root",
+                                        .state_size = sizeof(struct among),
+                                        .init = many_init,
+                                        .handle = many_handle};
+
+    (void)state;
+    run(&ops, 1, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +362,7 @@ int main(void)
         cmocka_unit_test(retired_memory_is_freed_after_its_readers),
         cmocka_unit_test(busy_process_holds_nobody_longer_than_its_budget),
         cmocka_unit_test(listing_visits_every_home),
+        cmocka_unit_test(listing_of_many_lets_others_work),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
