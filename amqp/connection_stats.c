@@ -87,6 +87,10 @@ void connection_show_turn(struct connection *c)
 
     if (!s)
         return;
+    if (s->of_vhost) {
+        stat_add(&s->of_vhost->received, c->read_bytes - stat_get(&s->recv_bytes));
+        stat_add(&s->of_vhost->sent, output_position(&c->out) - stat_get(&s->send_bytes));
+    }
     set_sum(s, &s->recv_bytes, c->read_bytes, BYTES_RECEIVED);
     set_sum(s, &s->send_bytes, output_position(&c->out), BYTES_SENT);
     set_sum(s, &s->recv_count, c->n_reads, PACKETS_RECEIVED);

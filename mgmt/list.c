@@ -56,7 +56,7 @@ void list_free(struct list *l)
 
 bool list_wants_stats(const struct request *r)
 {
-    return r->foreign->list->has_stats;
+    return !r->foreign->list || r->foreign->list->has_stats;
 }
 
 bool list_wants_totals(const struct request *r)

@@ -46,7 +46,8 @@ void list_add(struct request *r, void *item);
 void list_run(struct request *r);
 /* For the request's process: MSG_CONTINUE. */
 void list_go_on(struct request *r);
-/* Whether the items' statistics are wanted, and of queues at least the numbers of messages. */
+/* Whether the items' statistics are wanted, as they are where there is no list; and of queues at
+ * least the numbers of messages. */
 bool list_wants_stats(const struct request *r);
 bool list_wants_totals(const struct request *r);
 /* NULL is ignored. */

@@ -64,18 +64,6 @@ static void coarse(struct exposition *e, const char *prefix)
     gauge(e, prefix, "erlang_processes_used", "Processes that are alive", rt_live_procs());
 }
 
-static uint32_t run_queue(void)
-{
-    struct rt_sched_info info;
-    uint32_t n = 0;
-
-    for (unsigned i = 0; i <= rt_scheduler_aside(); i++) {
-        rt_sched_info(i, &info);
-        n += info.ready;
-    }
-    return n;
-}
-
 static void disk_work(struct exposition *e, const char *prefix)
 {
     struct store_sums s;
@@ -83,6 +71,12 @@ static void disk_work(struct exposition *e, const char *prefix)
     store_stats_sum(&s);
     counter(e, prefix, "io_sync_ops_total", "Write-ahead log syncs", s.syncs);
     counter(e, prefix, "io_write_bytes_total", "Bytes written to write-ahead logs", s.bytes);
+    counter(e, prefix, "io_write_ops_total", "Commits written to write-ahead logs", s.groups);
+    counter(e, prefix, "io_read_ops_total", "Messages read back", s.reads);
+    counter(e, prefix, "io_read_bytes_total", "Bytes of messages read back", s.read_bytes);
+    metric_begin(e, prefix, "io_read_time_seconds_total", "counter", "Time spent in reading");
+    sample_begin(e, "");
+    sample_end_real(e, (double)s.read_us / 1e6);
     metric_begin(e, prefix, "io_sync_time_seconds_total", "counter", "Time spent in commits");
     sample_begin(e, "");
     sample_end_real(e, (double)s.time_sum_us / 1e6);
@@ -101,7 +95,7 @@ static void fine(struct exposition *e, const char *prefix)
           m.disk_limit);
     gauge(e, prefix, "erlang_processes_limit", "Processes that there may be", PROCESSES_MOST);
     gauge(e, prefix, "erlang_scheduler_run_queue", "Processes that wait for a scheduler",
-          run_queue());
+          node_run_queue());
     metric_begin(e, prefix, "erlang_uptime_seconds", "gauge", "Node uptime");
     sample_begin(e, "");
     sample_end_real(e, (double)node_uptime_ms() / 1000);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "broker/core/listeners.h"
+#include "broker/runtime/runtime.h"
 #include "mgmt/json.h"
 
 /* Fails only without memory: then the item is not shown. */
@@ -64,6 +65,7 @@ static void add_context(void *ctx, const struct listener_fact *fact)
                   strstr(fact->protocol, "/prometheus") ? "RabbitMQ Prometheus"
                                                         : "RabbitMQ Management");
     json_add_text(one, "path", "/");
+    json_add(one, "ssl_opts", json_array());
     json_add_text(one, "ip", address_of(fact));
     json_add_text(one, "port", port);
     json_add_text(one, "protocol", fact->protocol);
@@ -168,4 +170,16 @@ uint64_t node_descriptors_most(void)
     struct rlimit limit;
 
     return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.rlim_cur;
+}
+
+uint32_t node_run_queue(void)
+{
+    struct rt_sched_info info;
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i <= rt_scheduler_aside(); i++) {
+        rt_sched_info(i, &info);
+        n += info.ready;
+    }
+    return n;
 }

@@ -23,6 +23,8 @@ json_t *node_auth_mechanisms_json(void);
 json_t *node_retention_json(void);
 /* How long the program has run; 0: cannot be known. */
 uint64_t node_uptime_ms(void);
+/* How many processes wait for a scheduler. */
+uint32_t node_run_queue(void);
 /* How many descriptors it may have. */
 uint64_t node_descriptors_most(void);
 

@@ -4,6 +4,7 @@
 #include "mgmt/sampled.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "broker/core/alarms.h"
 #include "broker/core/stats.h"
@@ -68,6 +69,19 @@ const struct sampled_name exchange_names[] = {
     {NULL, 0},
 };
 
+static const struct sampled_name vhost_length_names[] = {
+    {"messages", BIT(OF_VHOST_READY) | BIT(OF_VHOST_UNACKED)},
+    {"messages_ready", BIT(OF_VHOST_READY)},
+    {"messages_unacknowledged", BIT(OF_VHOST_UNACKED)},
+    {NULL, 0},
+};
+
+static const struct sampled_name vhost_octet_names[] = {
+    {"recv_oct", BIT(OF_VHOST_RECEIVED)},
+    {"send_oct", BIT(OF_VHOST_SENT)},
+    {NULL, 0},
+};
+
 const struct sampled_name node_length_names[] = {
     {"messages", BIT(OF_NODE_READY) | BIT(OF_NODE_UNACKED)},
     {"messages_ready", BIT(OF_NODE_READY)},
@@ -87,9 +101,26 @@ const struct sampled_name churn_names[] = {
 };
 
 const struct sampled_name node_names[] = {
-    {"mem_used", BIT(OF_NODE_MEMORY)},     {"disk_free", BIT(OF_NODE_DISK_FREE)},
-    {"fd_used", BIT(OF_NODE_DESCRIPTORS)}, {"sockets_used", BIT(OF_NODE_SOCKETS)},
-    {"proc_used", BIT(OF_NODE_PROCESSES)}, {NULL, 0},
+    {"mem_used", BIT(OF_NODE_MEMORY)},
+    {"disk_free", BIT(OF_NODE_DISK_FREE)},
+    {"fd_used", BIT(OF_NODE_DESCRIPTORS)},
+    {"sockets_used", BIT(OF_NODE_SOCKETS)},
+    {"proc_used", BIT(OF_NODE_PROCESSES)},
+    {"io_read_count", BIT(OF_NODE_DISK_READS)},
+    {"io_read_bytes", BIT(OF_NODE_READ_BYTES)},
+    {"io_write_count", BIT(OF_NODE_COMMITS)},
+    {"io_write_bytes", BIT(OF_NODE_COMMIT_BYTES)},
+    {"io_sync_count", BIT(OF_NODE_SYNCS)},
+    {"msg_store_read_count", BIT(OF_NODE_DISK_READS)},
+    {"msg_store_write_count", BIT(OF_NODE_DISK_WRITES)},
+    {"context_switches", BIT(OF_NODE_SWITCHES)},
+    {NULL, 0},
+};
+
+const struct sampled_name node_disk_names[] = {
+    {"disk_reads", BIT(OF_NODE_DISK_READS)},
+    {"disk_writes", BIT(OF_NODE_DISK_WRITES)},
+    {NULL, 0},
 };
 
 void read_queue(const struct cell_stats *s, uint64_t ret[QUEUE_VALUES])
@@ -140,6 +171,18 @@ void read_channel(const struct channel_stats *s, uint64_t ret[MESSAGE_VALUES])
     read_messages(&sums, ret);
 }
 
+void read_vhost(const struct default_exchange *d, uint64_t ret[VHOST_VALUES])
+{
+    struct vhost_sums sums;
+
+    vhost_stats_sum(d->vhost, &sums);
+    read_messages(&sums.messages, ret);
+    ret[OF_VHOST_READY] = stat_get(&d->ready);
+    ret[OF_VHOST_UNACKED] = stat_get(&d->unacked);
+    ret[OF_VHOST_RECEIVED] = sums.received;
+    ret[OF_VHOST_SENT] = sums.sent;
+}
+
 void read_exchange(const struct exchange_stats *s, uint64_t ret[EXCHANGE_VALUES])
 {
     ret[OF_EXCHANGE_IN] = stat_get(&s->publish_in);
@@ -152,6 +195,24 @@ void read_node_messages(uint64_t ret[MESSAGE_VALUES])
 
     node_stats_sum(&sums);
     read_messages(&sums.messages, ret);
+}
+
+static void read_work(uint64_t ret[NODE_VALUES])
+{
+    struct rusage usage = {0};
+    struct store_sums s;
+
+    store_stats_sum(&s);
+    ret[OF_NODE_DISK_READS] = s.reads;
+    ret[OF_NODE_DISK_WRITES] = s.operations;
+    ret[OF_NODE_READ_BYTES] = s.read_bytes;
+    ret[OF_NODE_READ_US] = s.read_us;
+    ret[OF_NODE_COMMITS] = s.groups;
+    ret[OF_NODE_COMMIT_BYTES] = s.bytes;
+    ret[OF_NODE_COMMIT_US] = s.time_sum_us;
+    ret[OF_NODE_SYNCS] = s.syncs;
+    (void)getrusage(RUSAGE_SELF, &usage); /* fails only for another `who` */
+    ret[OF_NODE_SWITCHES] = (uint64_t)usage.ru_nvcsw + (uint64_t)usage.ru_nivcsw;
 }
 
 void read_node(uint64_t ret[NODE_VALUES])
@@ -176,6 +237,7 @@ void read_node(uint64_t ret[NODE_VALUES])
     ret[OF_NODE_DESCRIPTORS] = p.descriptors;
     ret[OF_NODE_SOCKETS] = stat_slots_count(STAT_CONNECTION);
     ret[OF_NODE_PROCESSES] = rt_live_procs();
+    read_work(ret);
 }
 
 /* As with RabbitMQ, both must be there, and more points than anybody can look at are refused. */
@@ -274,6 +336,24 @@ void sampled_add(json_t *to, const struct sampled_name *names, const uint64_t *n
     }
 }
 
+static double mean_ms(double us, double n)
+{
+    return n > 0 ? us / n / 1000 : 0;
+}
+
+void sampled_add_mean(json_t *to, const char *name, const uint64_t *now, const struct series *s,
+                      unsigned time_us, unsigned count)
+{
+    json_t *details = json_object();
+    char key[NAME_SIZE];
+
+    json_add(to, name, json_real(mean_ms((double)now[time_us], (double)now[count])));
+    json_add(details, "rate",
+             json_real(mean_ms(series_rate(s, BIT(time_us)), series_rate(s, BIT(count)))));
+    snprintf(key, sizeof(key), "%s_details", name);
+    json_add(to, key, details);
+}
+
 const struct series *sampled_series(const struct stat_history *h)
 {
     return atomic_load_explicit(&h->series, memory_order_acquire);
@@ -333,5 +413,25 @@ void sampled_add_exchange(json_t *to, const struct cell *c, const struct sampled
     }
     read_exchange(stats, now);
     sampled_add(messages, exchange_names, now, sampled_series(history), &ranges->rates);
+    json_add(to, "message_stats", messages);
+}
+
+void sampled_add_vhost(json_t *to, const char *vhost, const struct sampled_ranges *ranges)
+{
+    json_t *messages = json_object();
+    uint64_t now[VHOST_VALUES] = {0};
+    const struct default_exchange *d;
+    const struct series *s = NULL;
+    struct vhost_tables tables;
+
+    vhost_tables_open(vhost, &tables);
+    d = vhost_default_exchange(&tables);
+    if (d) {
+        read_vhost(d, now);
+        s = sampled_series(&d->vhost_history);
+    }
+    sampled_add(to, vhost_length_names, now, s, &ranges->lengths);
+    sampled_add(to, vhost_octet_names, now, s, &ranges->data);
+    sampled_add(messages, message_names, now, s, &ranges->rates);
     json_add(to, "message_stats", messages);
 }

@@ -14,6 +14,7 @@ struct cell;
 struct cell_stats;
 struct channel_stats;
 struct connection_stats;
+struct default_exchange;
 struct exchange_stats;
 struct message_sums;
 struct request;
@@ -50,6 +51,14 @@ enum queue_value {
 enum connection_value { OF_CONNECTION_RECEIVED, OF_CONNECTION_SENT, CONNECTION_VALUES };
 enum exchange_value { OF_EXCHANGE_IN, OF_EXCHANGE_OUT, EXCHANGE_VALUES };
 
+enum vhost_value { /* behind the message_values */
+                   OF_VHOST_READY = MESSAGE_VALUES,
+                   OF_VHOST_UNACKED,
+                   OF_VHOST_RECEIVED,
+                   OF_VHOST_SENT,
+                   VHOST_VALUES
+};
+
 enum node_value { /* behind the message_values */
                   OF_NODE_READY = MESSAGE_VALUES,
                   OF_NODE_UNACKED,
@@ -65,15 +74,26 @@ enum node_value { /* behind the message_values */
                   OF_NODE_DESCRIPTORS,
                   OF_NODE_SOCKETS,
                   OF_NODE_PROCESSES,
+                  OF_NODE_DISK_READS,
+                  OF_NODE_DISK_WRITES,
+                  OF_NODE_READ_BYTES,
+                  OF_NODE_READ_US,
+                  OF_NODE_COMMITS,
+                  OF_NODE_COMMIT_BYTES,
+                  OF_NODE_COMMIT_US,
+                  OF_NODE_SYNCS,
+                  OF_NODE_SWITCHES,
                   NODE_VALUES
 };
 
-enum { SAMPLED_MAX = 32 }; /* more than any of them */
+enum { SAMPLED_MAX = 48 }; /* more than any of them */
 
 void read_queue(const struct cell_stats *s, uint64_t ret[QUEUE_VALUES]);
 void read_connection(const struct connection_stats *s, uint64_t ret[CONNECTION_VALUES]);
 void read_channel(const struct channel_stats *s, uint64_t ret[MESSAGE_VALUES]);
 void read_exchange(const struct exchange_stats *s, uint64_t ret[EXCHANGE_VALUES]);
+/* Its queues' lengths as of the last sample. */
+void read_vhost(const struct default_exchange *d, uint64_t ret[VHOST_VALUES]);
 /* All but those that only a walk over all queues can tell: they stay as they are. */
 void read_node(uint64_t ret[NODE_VALUES]);
 /* The messages of the node alone. */
@@ -86,7 +106,8 @@ struct sampled_name {
 };
 
 extern const struct sampled_name message_names[], queue_message_names[], queue_length_names[],
-    connection_names[], exchange_names[], node_length_names[], churn_names[], node_names[];
+    connection_names[], exchange_names[], node_length_names[], churn_names[], node_names[],
+    node_disk_names[];
 
 /* What the query asks for; 400 for what is no number. Not in region RUNTIME. */
 void sampled_ranges_read(struct request *r, struct sampled_ranges *ret);
@@ -97,6 +118,12 @@ void sampled_ranges_read(struct request *r, struct sampled_ranges *ret);
  */
 void sampled_add(json_t *to, const struct sampled_name *names, const uint64_t *now,
                  const struct series *s, const struct series_range *range);
+/*
+ * NAME, in milliseconds: time by count, two of the values; its rate is the same of the time between
+ * the last two samples alone. Region RUNTIME.
+ */
+void sampled_add_mean(json_t *to, const char *name, const uint64_t *now, const struct series *s,
+                      unsigned time_us, unsigned count);
 /* What is known of an object over time; NULL: nothing. Valid as long as the object. */
 const struct series *sampled_series(const struct stat_history *h);
 /* Where the sampler keeps the node's, under an empty key. */
@@ -108,6 +135,8 @@ const struct series *sampled_node(void);
 void sampled_add_lengths(json_t *to, const struct cell *c, const struct sampled_ranges *ranges);
 /* "message_stats" of a queue, and since when it is idle. */
 void sampled_add_queue(json_t *to, const struct cell *c, const struct sampled_ranges *ranges);
+/* Lengths, octets and "message_stats" of a vhost; of one that never served all 0. */
+void sampled_add_vhost(json_t *to, const char *vhost, const struct sampled_ranges *ranges);
 /* "message_stats" of an exchange; one without a name is its vhost's default one. */
 void sampled_add_exchange(json_t *to, const struct cell *c, const struct sampled_ranges *ranges);
 

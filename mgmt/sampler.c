@@ -43,8 +43,9 @@ struct sampler {
     struct stat_slots *slots; /* foreign; of the lines that are sampled now */
     char (*vhost)[NAME_MAX_SIZE];
     uint32_t n_vhosts, cap_vhosts, vhost_at;
-    struct vhost_tables tables; /* of the vhost that is sampled now */
-    uint64_t ready, unacked;    /* of the queues so far */
+    struct vhost_tables tables;          /* of the vhost that is sampled now */
+    uint64_t ready, unacked;             /* of the queues so far */
+    uint64_t vhost_ready, vhost_unacked; /* of this vhost's */
     uint64_t rounds;
 };
 
@@ -152,8 +153,8 @@ static int sample_queue(void *ctx, const void *key, size_t len, void *value)
     if (cell_at(c)->state == CELL_DELETED)
         return 0;
     read_queue(&c->stats, values);
-    s->ready += values[OF_QUEUE_READY];
-    s->unacked += values[OF_QUEUE_UNACKED];
+    s->vhost_ready += values[OF_QUEUE_READY];
+    s->vhost_unacked += values[OF_QUEUE_UNACKED];
     sample(s, &c->history, values, QUEUE_VALUES, 1u << OF_QUEUE_READY | 1u << OF_QUEUE_UNACKED);
     return 0;
 }
@@ -178,6 +179,23 @@ static void sample_default(struct sampler *s)
         return;
     read_exchange(&d->stats, values);
     sample(s, &d->history, values, EXCHANGE_VALUES, 0);
+}
+
+static void sample_vhost(struct sampler *s)
+{
+    struct default_exchange *d = vhost_default_exchange(&s->tables);
+    uint64_t values[VHOST_VALUES];
+
+    s->ready += s->vhost_ready;
+    s->unacked += s->vhost_unacked;
+    if (d) {
+        stat_set(&d->ready, s->vhost_ready);
+        stat_set(&d->unacked, s->vhost_unacked);
+        read_vhost(d, values);
+        sample(s, &d->vhost_history, values, VHOST_VALUES,
+               1u << OF_VHOST_READY | 1u << OF_VHOST_UNACKED);
+    }
+    s->vhost_ready = s->vhost_unacked = 0;
 }
 
 static struct series *node_series(struct sampler *s)
@@ -245,8 +263,10 @@ static void step(struct sampler *s)
     case EXCHANGES:
         if (s->at == 0)
             sample_default(s);
-        if (!table_each_part(s->tables.exchanges, &s->at, sample_exchange, s))
-            next_vhost(s);
+        if (table_each_part(s->tables.exchanges, &s->at, sample_exchange, s))
+            break;
+        sample_vhost(s);
+        next_vhost(s);
         break;
     case DONE:
         end_round(s);

@@ -6,6 +6,8 @@
 
 #include "broker/core/alarms.h"
 #include "broker/core/config.h"
+#include "broker/core/log.h"
+#include "broker/core/log_output.h"
 #include "broker/core/stats.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
@@ -42,15 +44,35 @@ static json_t *applications_json(void)
     return ret;
 }
 
+static void append_path(void *list, const char *path)
+{
+    json_append(list, json_text_str(path));
+}
+
+/* As RabbitMQ has it, a stream is named in brackets. */
+static json_t *log_files_json(void)
+{
+    json_t *ret = json_array();
+    char path[LOG_PATH_MAX];
+
+    if (log_output_path(config(), path))
+        append_path(ret, path);
+    if (log_output_level(LOG_TO_CONSOLE) != LOG_LEVEL_NONE)
+        append_path(ret, "<stderr>");
+    return ret;
+}
+
 static void add_program(json_t *to)
 {
     json_t *files = json_array();
 
+    config_each_file(append_path, files);
     json_add(to, "applications", applications_json());
     json_add(to, "exchange_types", node_exchange_types_json());
     json_add(to, "auth_mechanisms", node_auth_mechanisms_json());
     json_add(to, "enabled_plugins", json_array());
-    json_add(to, "log_files", files);
+    json_add(to, "config_files", files);
+    json_add(to, "log_files", log_files_json());
     json_add_text(to, "db_dir", config()->data_dir);
     json_add_text(to, "rates_mode", "basic");
     json_add_text(to, "mem_calculation_strategy", "rss");
@@ -75,6 +97,10 @@ static json_t *node_json(const struct request *r)
     json_add(ret, "contexts", node_contexts_json(r->node));
     sampled_add(ret, node_names, now, s, &r->ranges.node);
     sampled_add(ret, churn_names, now, s, &r->ranges.rates);
+    sampled_add_mean(ret, "io_read_avg_time", now, s, OF_NODE_READ_US, OF_NODE_DISK_READS);
+    sampled_add_mean(ret, "io_write_avg_time", now, s, OF_NODE_COMMIT_US, OF_NODE_COMMITS);
+    sampled_add_mean(ret, "io_sync_avg_time", now, s, OF_NODE_COMMIT_US, OF_NODE_SYNCS);
+    json_add_count(ret, "run_queue", node_run_queue());
     add_limits(ret);
     add_program(ret);
     return ret;

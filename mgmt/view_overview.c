@@ -46,6 +46,9 @@ static void add_program(json_t *to, const struct request *r)
     json_add_text(to, "erlang_full_version", "");
     json_add_text(to, "rates_mode", "basic");
     json_add(to, "sample_retention_policies", node_retention_json());
+    json_add_text(to, "release_series_support_status", "supported");
+    json_add_bool(to, "disable_stats", false);
+    json_add_bool(to, "enable_queue_totals", false);
     json_add_text(to, "node", r->node);
     json_add_text(to, "cluster_name", r->node);
     json_add(to, "exchange_types", node_exchange_types_json());
@@ -65,6 +68,7 @@ static json_t *overview_json(const struct request *r)
     if (request_has_tag(r, VIEW_MONITORING)) {
         s = sampled_node();
         sampled_add(messages, message_names, o->values, s, &r->ranges.rates);
+        sampled_add(messages, node_disk_names, o->values, s, &r->ranges.rates);
         sampled_add(churn, churn_names, o->values, s, &r->ranges.rates);
         json_add(ret, "listeners", node_listeners_json(r->node));
         json_add(ret, "contexts", node_contexts_json(r->node));

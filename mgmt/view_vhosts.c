@@ -8,7 +8,9 @@
 #include "broker/runtime/region.h"
 #include "mgmt/cells.h"
 #include "mgmt/json.h"
+#include "mgmt/list.h"
 #include "mgmt/node_ask.h"
+#include "mgmt/sampled.h"
 #include "mgmt/views.h"
 #include "queues/settings.h"
 #include "queues/vhost_state.h"
@@ -60,6 +62,8 @@ static json_t *vhost_json(struct request *r, json_t *object)
     json_add(ret, "metadata", metadata);
     json_add_bool(ret, "tracing", json_is_true(json_object_get(object, "tracing")));
     json_add(ret, "cluster_state", state);
+    if (list_wants_stats(r))
+        sampled_add_vhost(ret, name, &r->ranges);
     json_decref(object);
     return ret;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "broker/core/stats.h"
 #include "broker/runtime/blob.h"
 #include "persistence/store_internal.h"
 
@@ -50,6 +51,7 @@ static void drop_bodies(struct msg *m)
 void store_on_read(struct store *st, struct msg *m)
 {
     const struct msg_store_read *in = MSG_OF(struct msg_store_read, m);
+    uint64_t began_us = store_now_us(), n = 0, bytes = 0;
     struct msg_store_bodies *reply;
 
     reply = msg_new(STORE_BODIES, sizeof(*reply) + in->n * sizeof(reply->body[0]), drop_bodies);
@@ -64,7 +66,10 @@ void store_on_read(struct store *st, struct msg *m)
         }
         reply->body[i].seq = seq;
         reply->n = i + 1;
+        n += reply->body[i].bytes != NULL;
+        bytes += reply->body[i].bytes ? blob_size(reply->body[i].bytes) : 0;
     }
+    store_stats_read(n, bytes, store_now_us() - began_us);
     proc_reply(m, &reply->hdr);
 }
 
@@ -126,6 +131,7 @@ void store_on_read_on(struct store *st, struct msg *m)
     const struct msg_store_read_on *in = MSG_OF(struct msg_store_read_on, m);
     struct db_entry *e = proc_alloc(in->max * sizeof(*e));
     uint64_t from = in->first_seq, bytes;
+    uint64_t began_us = store_now_us();
     int got = db_entries(st->db, in->queue_id, &from, e, (int)in->max);
     struct msg_store_run *run;
     uint32_t n;
@@ -134,6 +140,7 @@ void store_on_read_on(struct store *st, struct msg *m)
         store_fail(st, got, "list of entries");
     n = cut_run(in, e, (uint32_t)got, &bytes);
     run = make_run(st, in->queue_id, e, n, bytes);
+    store_stats_read(n, bytes, store_now_us() - began_us);
     if (n < (uint32_t)got) /* what it stopped at is told next, or is behind what is wanted */
         from = e[n].seq;
     else if (n < in->max)

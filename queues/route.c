@@ -35,6 +35,8 @@ static void free_default(void *exchange)
     struct default_exchange *d = exchange;
 
     stat_history_fini(&d->history);
+    stat_history_fini(&d->vhost_history);
+    vhost_stats_unref(d->vhost);
     rt_free(d);
 }
 
@@ -67,8 +69,23 @@ struct default_exchange *vhost_default_exchange(const struct vhost_tables *t)
 
 void vhost_make_default_exchange(const struct vhost_tables *t)
 {
-    if (!vhost_default_exchange(t))
-        table_put(t->default_exchange, "", 0, rt_zalloc(sizeof(struct default_exchange)));
+    struct default_exchange *d;
+
+    if (vhost_default_exchange(t))
+        return;
+    d = rt_zalloc(sizeof(*d));
+    d->vhost = vhost_stats_new();
+    table_put(t->default_exchange, "", 0, d);
+}
+
+struct vhost_stats *vhost_stats_of(const char *vhost)
+{
+    struct default_exchange *d;
+    struct vhost_tables tables;
+
+    vhost_tables_open(vhost, &tables);
+    d = vhost_default_exchange(&tables);
+    return d ? vhost_stats_ref(d->vhost) : NULL;
 }
 
 struct router {

@@ -26,8 +26,13 @@ struct cell *vhost_find_exchange(const struct vhost_tables *t, const void *name,
 struct default_exchange { /* what is counted of it, which has no cell */
     struct exchange_stats stats;
     struct stat_history history;
+    struct vhost_stats *vhost;         /* what is counted of the whole vhost; a reference */
+    struct stat_history vhost_history; /* of that, and of the lengths of its queues */
+    _Atomic uint64_t ready, unacked;   /* of its queues, as of the last sample */
 };
 
+/* Of a vhost, the caller's reference; NULL: it never served. */
+struct vhost_stats *vhost_stats_of(const char *vhost);
 /* NULL: its vhost never served. Valid until the handler returns. */
 struct default_exchange *vhost_default_exchange(const struct vhost_tables *t);
 /* Makes that when missing. The registry only. */

@@ -10,6 +10,7 @@
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "queues/cell.h"
+#include "queues/route.h"
 
 static char *copy_text(const char *s)
 {
@@ -29,6 +30,7 @@ static void connection_free(struct stat_slot *s)
 
     rt_free(c->user);
     rt_free(c->vhost);
+    vhost_stats_unref(c->vhost_stats);
     rt_free(c->tls);
     blob_unref(c->client_properties);
     rt_free(c);
@@ -42,6 +44,8 @@ struct connection_stats *connection_stats_new(const char *user, const char *vhos
     c->slot.closed = connection_closed;
     c->user = copy_text(user);
     c->vhost = copy_text(vhost);
+    c->vhost_stats = vhost_stats_of(vhost);
+    c->of_vhost = c->vhost_stats ? vhost_stats_counts(c->vhost_stats) : NULL;
     stat_add(&c->slot.node->churn[CONNECTIONS_OPENED], 1);
     return c;
 }
@@ -70,6 +74,8 @@ struct channel_stats *channel_stats_new(proc_id connection, uint16_t number)
 
     c->slot.closed = channel_closed;
     c->connection = (struct connection_stats *)stat_slot_find(STAT_CONNECTION, connection, 0);
+    if (c->connection && c->connection->vhost_stats)
+        c->of_vhost = vhost_stats_counts(c->connection->vhost_stats);
     c->number = number;
     if (c->connection)
         snprintf(c->name, sizeof(c->name), "%s (%u)", c->connection->name, number);

@@ -33,7 +33,9 @@ struct connection_stats {
     struct stat_slot slot;
     char name[96];
     struct connection_end peer, local;
-    char *user, *vhost; /* NUL-terminated, owned */
+    char *user, *vhost;              /* NUL-terminated, owned */
+    struct vhost_stats *vhost_stats; /* a reference; NULL: the vhost is gone */
+    struct vhost_counts *of_vhost;   /* the connection's part of it; NULL likewise */
     const char *mechanism;
     struct connection_tls *tls;     /* owned (rt_alloc); NULL: it is not encrypted */
     struct blob *client_properties; /* field table bytes; NULL: empty */
@@ -51,6 +53,7 @@ struct connection_stats *connection_stats_new(const char *user, const char *vhos
 struct channel_stats {
     struct stat_slot slot;
     struct connection_stats *connection; /* a reference; NULL: it shows none */
+    struct vhost_counts *of_vhost;       /* the channel's part of it; NULL: none */
     uint16_t number;
     char name[112];                             /* "CONNECTION (NUMBER)" */
     _Atomic uint64_t prefetch, shared_prefetch; /* 0: none */
@@ -63,21 +66,24 @@ struct channel_stats {
 /* Of the running process and its connection. */
 struct channel_stats *channel_stats_new(proc_id connection, uint16_t number);
 
-static inline void channel_count(struct channel_stats *s, enum message_stat what)
-{
-    stat_add(&s->messages.n[what], 1);
-    stat_add(&s->slot.node->messages.n[what], 1);
-}
 static inline void channel_count_many(struct channel_stats *s, enum message_stat what, uint64_t n)
 {
     stat_add(&s->messages.n[what], n);
     stat_add(&s->slot.node->messages.n[what], n);
+    if (s->of_vhost)
+        stat_add(&s->of_vhost->messages.n[what], n);
+}
+static inline void channel_count(struct channel_stats *s, enum message_stat what)
+{
+    channel_count_many(s, what, 1);
 }
 static inline void channel_count_delivery(struct channel_stats *s, enum queue_type type,
                                           enum delivery_stat what)
 {
     stat_add(&s->messages.deliveries[type][what], 1);
     stat_add(&s->slot.node->messages.deliveries[type][what], 1);
+    if (s->of_vhost)
+        stat_add(&s->of_vhost->messages.deliveries[type][what], 1);
 }
 /* A publish of so many bytes; the first one makes the channel a publisher. */
 void channel_count_publish(struct channel_stats *s, uint64_t size_bytes, bool is_confirming);

@@ -204,6 +204,14 @@ int config_read_file(const char *path, char *ret_text, size_t size)
     return r < 0 ? r : take(&first, &sources[n_sources - 1], ret_text, size);
 }
 
+void config_each_file(void (*fn)(void *ctx, const char *path), void *ctx)
+{
+    for (unsigned i = 0; i < n_sources; i++) {
+        if (sources[i].is_file)
+            fn(ctx, sources[i].value);
+    }
+}
+
 int config_read_again(struct config_whole *ret, char *ret_text, size_t size)
 {
     int r = 0;

@@ -150,6 +150,9 @@ int config_set(const char *key, const char *value, char *ret_text, size_t size);
  */
 int config_read_file(const char *path, char *ret_text, size_t size);
 
+/* Calls fn with each file or folder that was read, in order. */
+void config_each_file(void (*fn)(void *ctx, const char *path), void *ctx);
+
 /*
  * Whether what must hold beyond the keys' types holds: a file for the log can be opened, and so on.
  * 0, or -errno and a text.

@@ -10,6 +10,7 @@
 
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/region.h"
+#include "broker/runtime/runtime.h"
 
 enum { SCHEDULERS = 256 /* what a proc_id can name */, LINES = 1024, LINES_AT_ONCE = 16 };
 
@@ -57,6 +58,56 @@ void node_stats_sum(struct node_sums *ret)
     }
 }
 
+struct vhost_stats {
+    _Atomic uint32_t refs;
+    unsigned n;
+    struct vhost_counts part[]; /* by scheduler */
+};
+
+struct vhost_stats *vhost_stats_new(void)
+{
+    RUNTIME_REGION();
+    unsigned n = rt_scheduler_aside() + 1;
+    size_t size = sizeof(struct vhost_stats) + n * sizeof(struct vhost_counts);
+    struct vhost_stats *v = rt_zalloc(size);
+
+    atomic_init(&v->refs, 1);
+    v->n = n;
+    return v;
+}
+
+struct vhost_stats *vhost_stats_ref(struct vhost_stats *v)
+{
+    atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    return v;
+}
+
+void vhost_stats_unref(struct vhost_stats *v)
+{
+    RUNTIME_REGION();
+
+    if (v && atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) == 1)
+        rt_free(v);
+}
+
+struct vhost_counts *vhost_stats_counts(struct vhost_stats *v)
+{
+    unsigned i = proc_scheduler(proc_self());
+
+    CHECK(i < v->n);
+    return &v->part[i];
+}
+
+void vhost_stats_sum(const struct vhost_stats *v, struct vhost_sums *ret)
+{
+    *ret = (struct vhost_sums){0};
+    for (unsigned i = 0; i < v->n; i++) {
+        message_counts_add(&ret->messages, &v->part[i].messages);
+        ret->received += stat_get(&v->part[i].received);
+        ret->sent += stat_get(&v->part[i].sent);
+    }
+}
+
 void node_stats_size(struct node_stats *s, uint64_t size_bytes)
 {
     size_t i = 0;
@@ -69,7 +120,8 @@ void node_stats_size(struct node_stats *s, uint64_t size_bytes)
 
 /* Written by the threads of all stores, once for each group. */
 static struct {
-    _Atomic uint64_t groups, operations, bytes, syncs, times[COMMIT_TIMES], time_sum_us;
+    _Atomic uint64_t groups, operations, bytes, syncs, times[COMMIT_TIMES], time_sum_us, reads,
+        read_bytes, read_us;
 } stores;
 
 const uint64_t commit_time_bounds[COMMIT_TIMES - 1] = {
@@ -95,13 +147,23 @@ void store_stats_group(uint64_t operations, uint64_t bytes, uint64_t syncs, uint
     add_shared(&stores.time_sum_us, took_us);
 }
 
+void store_stats_read(uint64_t messages, uint64_t bytes, uint64_t took_us)
+{
+    add_shared(&stores.reads, messages);
+    add_shared(&stores.read_bytes, bytes);
+    add_shared(&stores.read_us, took_us);
+}
+
 void store_stats_sum(struct store_sums *ret)
 {
     *ret = (struct store_sums){.groups = stat_get(&stores.groups),
                                .operations = stat_get(&stores.operations),
                                .bytes = stat_get(&stores.bytes),
                                .syncs = stat_get(&stores.syncs),
-                               .time_sum_us = stat_get(&stores.time_sum_us)};
+                               .time_sum_us = stat_get(&stores.time_sum_us),
+                               .reads = stat_get(&stores.reads),
+                               .read_bytes = stat_get(&stores.read_bytes),
+                               .read_us = stat_get(&stores.read_us)};
     add_all(ret->times, stores.times, COMMIT_TIMES);
 }
 

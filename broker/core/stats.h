@@ -112,6 +112,30 @@ struct node_sums {
 void node_stats_sum(struct node_sums *ret);
 void message_counts_add(struct message_sums *to, const struct message_counts *from);
 
+/*
+ * What the clients of a vhost have counted: apart for each scheduler, as the node's. It is shared
+ * by reference, so that who is about to end may count when the vhost is gone.
+ */
+struct vhost_counts {
+    struct message_counts messages;
+    _Atomic uint64_t received, sent; /* bytes */
+    char apart[64];                  /* from what another scheduler writes */
+};
+
+struct vhost_sums {
+    struct message_sums messages;
+    uint64_t received, sent;
+};
+
+struct vhost_stats;
+/* The caller's reference. */
+struct vhost_stats *vhost_stats_new(void);
+struct vhost_stats *vhost_stats_ref(struct vhost_stats *v);
+void vhost_stats_unref(struct vhost_stats *v); /* NULL is fine */
+/* What the running process counts in, as with node_stats; valid as long as a reference. */
+struct vhost_counts *vhost_stats_counts(struct vhost_stats *v);
+void vhost_stats_sum(const struct vhost_stats *v, struct vhost_sums *ret);
+
 /* A published message of that size. */
 void node_stats_size(struct node_stats *s, uint64_t size_bytes);
 
@@ -123,6 +147,7 @@ extern const uint64_t commit_time_bounds[COMMIT_TIMES - 1];
 struct store_sums { /* of all stores */
     uint64_t groups, operations, bytes, syncs;
     uint64_t times[COMMIT_TIMES], time_sum_us;
+    uint64_t reads, read_bytes, read_us; /* messages that were read back */
 };
 
 /*
@@ -130,6 +155,8 @@ struct store_sums { /* of all stores */
  * Any thread.
  */
 void store_stats_group(uint64_t operations, uint64_t bytes, uint64_t syncs, uint64_t took_us);
+/* So many messages were read back from a disk. Any thread. */
+void store_stats_read(uint64_t messages, uint64_t bytes, uint64_t took_us);
 void store_stats_sum(struct store_sums *ret);
 
 enum { CRASH_KINDS = 64, CRASH_REASONS = 16, CRASH_KIND_SIZE = 32 };

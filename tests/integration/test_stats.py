@@ -217,6 +217,63 @@ class Stats(BrokerCase):
             self.get("nodes/%s/memory/relative" % node["name"])["memory"]["total"], 100)
         self.assertEqual(self.broker.http("GET", "/api/nodes/other")[0], 404)
 
+    def test_the_work_of_the_disk(self):
+        names = ("io_write_count", "io_write_bytes", "io_sync_count", "msg_store_write_count",
+                 "context_switches")
+        before, writes = self.get("nodes")[0], self.get("overview")["message_stats"]["disk_writes"]
+        queue = self.channel.queue_declare(fresh("disk"), durable=True).method.queue
+        self.channel.confirm_delivery()
+        for _ in range(3):
+            self.channel.basic_publish("", queue, b"x" * 1000,
+                                       pika.BasicProperties(delivery_mode=2))
+
+        def grown():
+            node = self.get("nodes")[0]
+            return all(node[name] > before[name] for name in names) and node
+        node = wait_for(grown, "work counted")
+        self.assertGreaterEqual(node["io_write_bytes"] - before["io_write_bytes"], 3000)
+        after = self.get("overview")["message_stats"]
+        self.assertGreaterEqual(after["disk_writes"] - writes, 3)
+        self.assertIn("rate", after["disk_reads_details"])
+        for name in ("io_read_avg_time", "io_write_avg_time", "io_sync_avg_time"):
+            self.assertIn("rate", node[name + "_details"])
+        self.assertGreater(node["io_write_avg_time"], 0)
+        self.assertGreaterEqual(node["run_queue"], 0)
+        self.assertEqual((node["config_files"], node["log_files"]), ([], ["<stderr>"]))
+        self.channel.queue_delete(queue)
+
+    def test_a_vhost(self):
+        name = fresh("vhost")
+        path = "/api/vhosts/" + name
+        self.assertEqual(self.broker.http("PUT", path, {})[0], 201)
+        conn = wait_for(lambda: self.opened(name), "the vhost open")
+        ch = conn.channel()
+        ch.queue_declare("q")
+        ch.confirm_delivery()
+        for _ in range(5):
+            ch.basic_publish("", "q", b"x" * 100)
+        ch.basic_get("q", auto_ack=True)
+        ch.basic_get("q")
+        wanted = {"publish": 5, "confirm": 5, "get": 1, "get_no_ack": 1, "deliver_get": 2}
+        shown = self.shown("vhosts/" + name, messages=4, messages_ready=3,
+                           messages_unacknowledged=1, **wanted)
+        self.assertGreater(shown["recv_oct"], 500)
+        self.assertGreater(shown["send_oct"], 200)
+        self.assertIn("rate", shown["recv_oct_details"])
+        conn.close()  # What was counted stays, and what it held is ready again.
+        after = self.shown("vhosts/" + name, messages=4, messages_unacknowledged=0, **wanted)
+        self.assertGreaterEqual(after["recv_oct"], shown["recv_oct"])
+        listed = {v["name"]: v for v in self.get("vhosts")}
+        self.assertEqual(listed[name]["message_stats"]["publish"], 5)
+        self.assertNotIn("messages", self.get("vhosts?disable_stats=true")[0])
+        self.assertEqual(self.broker.http("DELETE", path)[0], 204)
+
+    def opened(self, vhost):
+        try:
+            return pika.BlockingConnection(pika.ConnectionParameters(*self.broker.addr, vhost))
+        except pika.exceptions.AMQPError:
+            return None
+
     def test_closing_a_connection(self):
         path = "/api/connections/" + quote(self.name())
         status = self.broker.http("DELETE", path)[0]
