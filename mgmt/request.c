@@ -150,7 +150,7 @@ void request_ask_processes(struct request *r)
 
 bool request_has_listing(struct request *r, struct msg *m)
 {
-    if (r->listing || m->ref != r->asked)
+    if (!r->asked || r->listing || m->ref != r->asked)
         return false;
     if (m->type != MSG_USER)
         request_fail(r, 503, "the processes could not be listed in time");

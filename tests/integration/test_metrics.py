@@ -226,6 +226,16 @@ class Prometheus(BrokerCase):
             "warren_memory_heap_bytes", kind="connection"), 0)
         conn.close()
 
+    def test_families_of_many_queues(self):
+        """More than a request's process writes in one turn."""
+        channel = self.connect().channel()
+        for _ in range(200):
+            channel.queue_declare("", exclusive=True)
+        families = ("queue_coarse_metrics", "queue_delivery_metrics", "exchange_metrics")
+        metrics = self.metrics("/metrics/detailed?" + "&".join("family=" + f for f in families))
+        self.assertGreaterEqual(len(metrics["rabbitmq_detailed_queue_messages"]), 200)
+        channel.connection.close()
+
     def test_what_is_where(self):
         for path in ("/", "/api/overview", "/api/queues", "/metrics/other", "/index.html"):
             self.assertEqual(self.ask(path)[0].status, 404, path)
