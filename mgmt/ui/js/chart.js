@@ -116,7 +116,7 @@ export class LineChart {
                     pointRadius: 0,
                     pointHitRadius: 8,
                     tension: 0,
-                    spanGaps: false,
+                    spanGaps: true,
                 })),
             },
             options: {

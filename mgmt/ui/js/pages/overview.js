@@ -117,13 +117,16 @@ function gauges(totals) {
     };
 }
 
-function earlier(overview) {
+function earlier(overview, node) {
     const q = overview.queue_totals || {},
-        m = overview.message_stats || {};
+        m = overview.message_stats || {},
+        n = node || {};
     const of = (from, name) => from[name + "_details"] && from[name + "_details"].samples;
     const points = samples({
         ready: of(q, "messages_ready"),
         unacked: of(q, "messages_unacknowledged"),
+        mem_used: of(n, "mem_used"),
+        disk_free: of(n, "disk_free"),
     });
     const rates = samples(
         {
@@ -233,12 +236,18 @@ export async function show(ctx) {
         may("monitoring") &&
         overview.node &&
         (await ctx.attempt(() =>
-            getOr(null, "nodes/" + encodeURIComponent(overview.node), ctx.signal),
+            getOr(
+                null,
+                "nodes/" +
+                    encodeURIComponent(overview.node) +
+                    query({ node_stats_age: 600, node_stats_incr: 10 }),
+                ctx.signal,
+            ),
         ));
     const t = tiles(),
         charts = chartsFor(ctx);
 
-    history.seed(earlier(overview));
+    history.seed(earlier(overview, node));
     ctx.show(
         h("h1", "Overview"),
         h(
