@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
+import threading
 import unittest
 
 import pika
@@ -179,6 +181,30 @@ class Sessions(Tls):
                 pass
         self.still_serves(self.broker)
 
+    def test_renegotiation(self):
+        """Nobody renegotiates: who asks for it hears no, and others go on."""
+        client = subprocess.Popen(
+            ["openssl", "s_client", "-tls1_2", "-CAfile", CA.ca, "-connect",
+             "127.0.0.1:%d" % self.broker.ports["amqps"]], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(client.stdout.close)
+        fuse = threading.Timer(3 * DEADLINE, client.kill)
+        self.addCleanup(fuse.cancel)
+        fuse.start()
+        seen = b""
+        while b"Verify return code: 0 (ok)" not in seen:
+            line = client.stdout.readline()
+            self.assertTrue(line, seen)
+            seen += line
+        try:
+            client.stdin.write(b"R\n")
+            client.stdin.close()
+        except BrokenPipeError:
+            pass
+        self.assertRegex(client.stdout.read(), b"RENEGOTIATING[^$]*no renegotiation")
+        client.wait()
+        self.still_serves(self.broker)
+
     def test_damaged(self):
         """A record that was changed on its way ends the connection."""
         conn = self.connect(self.broker).open()
@@ -336,6 +362,52 @@ class Peers(Tls):
         conn, offered = self.external(broker, CLIENT)
         self.assertEqual(offered, [b"PLAIN", b"AMQPLAIN"])
         conn.expect_close(0, 503)
+
+
+    def test_index(self):
+        """Of several subject alternative names of a kind the chosen one counts."""
+        many = CA.make("many", san="DNS:first.example,email:a@example.org,DNS:second.example")
+        for index, user, is_right in (("0", "first.example", True), ("1", "second.example", True),
+                                      ("0", "second.example", False), ("2", "first.example", False)):
+            broker = self.start(*settings(
+                None, "ssl_options.verify=verify_peer", "auth_mechanisms.1=EXTERNAL",
+                "ssl_cert_login_from=subject_alternative_name", "ssl_cert_login_san_type=dns",
+                "ssl_cert_login_san_index=" + index, "default_user=" + user))
+            conn, _ = self.external(broker, many)
+            if is_right:
+                conn.expect(0, C.Tune)
+            else:
+                conn.expect_close(0, 403)
+            conn.kill()
+
+    def chained(self, name, *authorities):
+        """A certificate with those of its authorities behind it, the nearest one first."""
+        cert, key = authorities[0].make(name)
+        whole = CA.path(name + "-chain.pem")
+        with open(whole, "wb") as to:
+            for path in [cert] + [a.ca for a in authorities]:
+                with open(path, "rb") as f:
+                    to.write(f.read())
+        return whole, key
+
+    def test_chain(self):
+        """What stands between the server's certificate and the root is sent along; of clients as
+        many may stand there as depth says."""
+        near = CA.intermediate("near")
+        nearer = near.intermediate("nearer")
+        server = self.chained("chained", near)
+        for depth, alone, two in (("0", True, False), ("1", True, False), ("2", True, True)):
+            broker = self.start(*settings(
+                server, "ssl_options.verify=verify_peer", "ssl_options.depth=" + depth,
+                "ssl_options.fail_if_no_peer_cert=true"))
+            for cert, is_right in ((CLIENT, alone), (self.chained("two", nearer, near), two)):
+                if is_right:
+                    self.connect(broker, client_context(cert)).open().close()
+                    continue
+                with self.assertRaises((ssl.SSLError, Eof, OSError)):
+                    self.connect(broker, client_context(cert)).open()
+                wait_for(lambda b=broker: "certificate chain too long" in b.log() or
+                         "unable to get" in b.log(), "line in the log")
 
 
 class Files(Tls):

@@ -35,7 +35,15 @@ class Authority:
             args += ["-aes256", "-pass", "pass:" + password]
         _openssl(*args)
 
-    def make(self, name, subject=None, san="DNS:localhost,IP:127.0.0.1", days=30, password=None):
+    def intermediate(self, name):
+        """An authority that this one vouches for; .ca is its certificate."""
+        other = Authority.__new__(Authority)
+        other.dir = self.dir
+        other.ca, other.key = self.make(name, extensions="basicConstraints=critical,CA:TRUE\n")
+        return other
+
+    def make(self, name, subject=None, san="DNS:localhost,IP:127.0.0.1", days=30, password=None,
+             extensions=""):
         """(certificate, key): paths of files called by that name; days < 0: it has expired."""
         key, csr = self.path(name + ".key"), self.path(name + ".csr")
         cert = self.path(name + ".pem")
@@ -43,7 +51,7 @@ class Authority:
         args = ["req", "-new", "-key", key, "-subj", subject or "/CN=" + name, "-out", csr]
         _openssl(*(args + (["-passin", "pass:" + password] if password else [])))
         with open(self.path(name + ".ext"), "w", encoding="ascii") as f:
-            f.write("subjectAltName=%s\n" % san if san else "")
+            f.write(("subjectAltName=%s\n" % san if san else "") + extensions)
         _openssl("x509", "-req", "-in", csr, "-CA", self.ca, "-CAkey", self.key,
                  "-CAcreateserial", "-days", str(days), "-extfile", self.path(name + ".ext"),
                  "-out", cert)
