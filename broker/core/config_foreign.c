@@ -148,8 +148,6 @@ static const struct config_foreign_key foreign[] = {
     {"ssl_options.cacerts", CONFIG_REFUSED, IN_FILES},
     {"ssl_options.cert=", CONFIG_REFUSED, IN_FILES},
     {"ssl_options.client_renegotiation", CONFIG_IGNORED, NO_RENEGOTIATION},
-    {"ssl_options.crl_", CONFIG_REFUSED, "lists of revoked certificates are not looked at"},
-    {"management.ssl.crl_", CONFIG_REFUSED, "lists of revoked certificates are not looked at"},
     {"ssl_options.dh", CONFIG_IGNORED, "parameters fit to the key are OpenSSL's"},
     {"ssl_options.hibernate_after", CONFIG_IGNORED, ERLANG},
     {"ssl_options.honor_ecc_order", CONFIG_IGNORED, "OpenSSL's order of curves counts"},

@@ -40,6 +40,12 @@ static const struct key_choice formats[] = {
 static const struct key_choice verifications[] = {
     {"verify_none", false}, {"verify_peer", true}, {NULL, 0}};
 
+static const struct key_choice crl_checks[] = {{"false", TLS_CRL_NONE},
+                                               {"peer", TLS_CRL_PEER},
+                                               {"true", TLS_CRL_ALL},
+                                               {"best_effort", TLS_CRL_BEST_EFFORT},
+                                               {NULL, 0}};
+
 static const struct key_choice modes[] = {{"660", 0660}, {"600", 0600}, {"666", 0666}, {NULL, 0}};
 
 static const struct key_choice cert_logins[] = {
@@ -99,6 +105,21 @@ static const struct key_choice backends[] = {
          .choices = verifications,                                                                 \
          .initial = "verify_none",                                                                 \
          .meaning = "whether clients are asked for a certificate"},                                \
+        {PREFIX "crl_check",                                                                       \
+         KEY_CHOICE,                                                                               \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].crl_check),                                                            \
+         .choices = crl_checks,                                                                    \
+         .initial = "false",                                                                       \
+         .meaning = "refuses revoked certificates; peer: looks at the client's own, true: at all " \
+                    "of its chain, best_effort: at those for which there is a list"},              \
+        {PREFIX "crlfile",                                                                         \
+         KEY_TEXT,                                                                                 \
+         0,                                                                                        \
+         FIELD(tls[SERVICE].crlfile),                                                              \
+         .max = TLS_PATH_SIZE,                                                                     \
+         .initial = "",                                                                            \
+         .meaning = "lists of revoked certificates, in PEM; for crl_check"},                       \
         {PREFIX "fail_if_no_peer_cert",                                                            \
          KEY_BOOL,                                                                                 \
          0,                                                                                        \

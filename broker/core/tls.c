@@ -220,6 +220,7 @@ static uint64_t look(void)
         if (!s)
             continue;
         add_file(&sum, s->cacertfile);
+        add_file(&sum, s->crlfile);
         add_file(&sum, s->certfile);
         add_file(&sum, s->keyfile);
         for (const char *at = s->names; config_pair_next(&at, &p);) {

@@ -112,6 +112,34 @@ static int use_certificate(const struct maker *m, SSL_CTX *ctx, const char *cert
     return 0;
 }
 
+/* A list that is there and too old refuses, whatever was chosen. */
+static int bear_missing_list(int is_right, X509_STORE_CTX *c)
+{
+    if (is_right || X509_STORE_CTX_get_error(c) != X509_V_ERR_UNABLE_TO_GET_CRL)
+        return is_right;
+    X509_STORE_CTX_set_error(c, X509_V_OK);
+    return 1;
+}
+
+static int set_revocation(const struct maker *m, SSL_CTX *ctx)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    X509_LOOKUP *from = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+    unsigned long all = m->s->crl_check == TLS_CRL_PEER ? 0 : X509_V_FLAG_CRL_CHECK_ALL;
+    int r = check_file(m, "crlfile", m->s->crlfile);
+
+    if (r < 0)
+        return r;
+    if (!from || X509_load_crl_file(from, m->s->crlfile, X509_FILETYPE_PEM) < 1)
+        return fail(m, -EINVAL, "%scrlfile: %s has no lists of revoked certificates in PEM: %s",
+                    m->prefix, m->s->crlfile, reason());
+    if (X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | all) != 1)
+        return fail(m, -ENOMEM, "%s", reason());
+    if (m->s->crl_check == TLS_CRL_BEST_EFFORT)
+        SSL_CTX_set_verify(ctx, SSL_CTX_get_verify_mode(ctx), bear_missing_list);
+    return 0;
+}
+
 static int set_verification(const struct maker *m, SSL_CTX *ctx)
 {
     const struct tls_settings *s = m->s;
@@ -123,9 +151,9 @@ static int set_verification(const struct maker *m, SSL_CTX *ctx)
     if (SSL_CTX_set_session_id_context(ctx, (const unsigned char *)id, sizeof(id) - 1) != 1)
         return fail(m, -ENOMEM, "%s", reason());
     if (!s->verify_peer) {
-        if (s->fail_if_no_peer_cert)
-            return fail(m, -EINVAL, "%sfail_if_no_peer_cert: has no meaning without verify_peer",
-                        m->prefix);
+        if (s->fail_if_no_peer_cert || s->crl_check)
+            return fail(m, -EINVAL, "%s%s: has no meaning without verify_peer", m->prefix,
+                        s->crl_check ? "crl_check" : "fail_if_no_peer_cert");
         return 0;
     }
     r = check_file(m, "cacertfile", s->cacertfile);
@@ -137,7 +165,7 @@ static int set_verification(const struct maker *m, SSL_CTX *ctx)
     SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(s->cacertfile));
     SSL_CTX_set_verify(ctx, mode, NULL);
     SSL_CTX_set_verify_depth(ctx, (int)s->depth);
-    return 0;
+    return s->crl_check ? set_revocation(m, ctx) : 0;
 }
 
 static bool is_text(const char *p, int len, const char *text)

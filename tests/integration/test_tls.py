@@ -367,8 +367,9 @@ class Peers(Tls):
     def test_index(self):
         """Of several subject alternative names of a kind the chosen one counts."""
         many = CA.make("many", san="DNS:first.example,email:a@example.org,DNS:second.example")
-        for index, user, is_right in (("0", "first.example", True), ("1", "second.example", True),
-                                      ("0", "second.example", False), ("2", "first.example", False)):
+        for index, user, is_right in (
+                ("0", "first.example", True), ("1", "second.example", True),
+                ("0", "second.example", False), ("2", "first.example", False)):
             broker = self.start(*settings(
                 None, "ssl_options.verify=verify_peer", "auth_mechanisms.1=EXTERNAL",
                 "ssl_cert_login_from=subject_alternative_name", "ssl_cert_login_san_type=dns",
@@ -379,6 +380,36 @@ class Peers(Tls):
             else:
                 conn.expect_close(0, 403)
             conn.kill()
+
+    def refused(self, broker, cert, why):
+        with self.assertRaises((ssl.SSLError, Eof, OSError)):
+            self.connect(broker, client_context(cert)).open()
+        wait_for(lambda: why in broker.log(), why)
+
+    def test_revoked(self):
+        """A revoked certificate is refused, once it is in the list; one that no list speaks of
+        only where a list must be there."""
+        gone, near = CA.make("gone"), CA.intermediate("near-crl")
+        far = self.chained("far", near)
+        for check, far_is_right in (("peer", False), ("true", False), ("best_effort", True)):
+            crl = CA.revoke()
+            broker = self.start(*settings(
+                None, "ssl_options.verify=verify_peer", "ssl_options.crl_check=" + check,
+                "ssl_options.crlfile=" + crl))
+            self.connect(broker, client_context(gone)).open().close()
+            if far_is_right:
+                self.connect(broker, client_context(far)).open().close()
+            else:
+                self.refused(broker, far, "unable to get certificate CRL")
+            CA.revoke(gone[0])
+            broker.proc.send_signal(signal.SIGHUP)
+            wait_for(lambda b=broker: b.log().count("certificates: 2 read") == 2, "read again")
+            self.refused(broker, gone, "certificate revoked")
+            self.connect(broker, client_context(CLIENT)).open().close()
+        CA.revoke(is_old=True)
+        broker.proc.send_signal(signal.SIGHUP)
+        wait_for(lambda: broker.log().count("certificates: 2 read") == 3, "read again")
+        self.refused(broker, CLIENT, "CRL has expired")
 
     def chained(self, name, *authorities):
         """A certificate with those of its authorities behind it, the nearest one first."""
@@ -470,7 +501,11 @@ class Files(Tls):
                 (settings(None, "ssl_options.ciphers.1=NO-SUCH"), "NO-SUCH"),
                 (settings(None, "ssl_options.verify=perhaps"), "verify_peer"),
                 (settings(None, "ssl_options.sni.x=y"), "NAME.certfile"),
-                (settings(None, "ssl_options.crl_check=true"), "not supported"),
+                (settings(None, "ssl_options.crl_check=true"), "without verify_peer"),
+                (settings(None, "ssl_options.crl_check=true", "ssl_options.verify=verify_peer"),
+                 "ssl_options.crlfile: is needed"),
+                (settings(None, "ssl_options.crl_check=peer", "ssl_options.verify=verify_peer",
+                          "ssl_options.crlfile=" + SERVER[0]), "has no lists"),
                 (settings(None, "listeners.tcp.a=127.0.0.1:15999",
                           "listeners.ssl.b=127.0.0.1:15999"), "the same as")):
             with self.assertRaises(StartError) as caught:

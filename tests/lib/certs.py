@@ -42,6 +42,24 @@ class Authority:
         other.ca, other.key = self.make(name, extensions="basicConstraints=critical,CA:TRUE\n")
         return other
 
+    def revoke(self, *certs, is_old=False):
+        """A file with this authority's list of these certificates, which are revoked; an old one
+        should have been replaced long ago."""
+        index, config, crl = (self.path("crl." + x) for x in ("index", "cnf", "pem"))
+        with open(index, "w", encoding="ascii") as f:
+            for cert in certs:
+                serial = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", cert],
+                                        capture_output=True, text=True, check=True).stdout
+                f.write("R\t491231235959Z\t200101000000Z\t%s\tunknown\t/CN=x\n"
+                        % serial.strip().split("=")[1])
+        with open(config, "w", encoding="ascii") as f:
+            f.write("[ca]\ndefault_ca=own\n[own]\ndatabase=%s\ndefault_md=sha256\n"
+                    "default_crl_days=1\n" % index)
+        _openssl("ca", "-config", config, "-gencrl", "-keyfile", self.key, "-cert", self.ca,
+                 "-out", crl, *(("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate",
+                                 "20200102000000Z") if is_old else ()))
+        return crl
+
     def make(self, name, subject=None, san="DNS:localhost,IP:127.0.0.1", days=30, password=None,
              extensions=""):
         """(certificate, key): paths of files called by that name; days < 0: it has expired."""
