@@ -25,7 +25,7 @@ void node_ask(struct request *r, enum node_verb verb, const char *section, const
     struct msg_node_change *m = node_change_new(verb, text, len);
 
     snprintf(m->section, sizeof(m->section), "%s", section);
-    snprintf(m->who, sizeof(m->who), "user '%s' from %s", r->user, r->m->peer);
+    (void)request_who(r, m->who);
     r->asked = proc_call(proc_whereis("node"), &m->hdr, PROC_NO_TIMEOUT);
 }
 

@@ -223,11 +223,17 @@ static bool is_api(const struct path *path)
     return path->n > 0 && !strcmp(path->segment[0].p, "api");
 }
 
-static __attribute__((noreturn)) void answer_options(struct request *r, unsigned allow)
+/* Which paths there are is no secret: api/ lists them. */
+static __attribute__((noreturn)) void answer_options(struct request *r)
 {
-    struct msg_http_response *response = http_response_new(200, NULL);
+    struct msg_http_response *response;
+    unsigned allow = 0;
 
-    response->allow = allow | HTTP_OPTIONS;
+    (void)views_find(&r->path, HTTP_OPTIONS, &allow);
+    if (is_api(&r->path) && !allow)
+        request_fail_not_found(r);
+    response = http_response_new(200, NULL);
+    response->allow = (allow ? allow : HTTP_GET) | HTTP_OPTIONS;
     request_respond(r, response);
 }
 
@@ -259,7 +265,7 @@ static void begin(struct request *r)
     if (!path_split(m->path, &r->path))
         r->path.n = 0;                  /* nobody's, after the login */
     else if (m->method == HTTP_OPTIONS) /* a browser asks so before it asks with a login */
-        answer_options(r, HTTP_GET | HTTP_POST | HTTP_PUT | HTTP_DELETE);
+        answer_options(r);
     else if (!is_api(&r->path) && m->method == HTTP_GET)
         files_serve(r); /* returns when there is none */
     v = r->path.n ? views_find(&r->path, m->method, &allow) : NULL;

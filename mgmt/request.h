@@ -113,6 +113,10 @@ const char *request_body_text(struct request *r, const char *key);
 /* The same of true and false. */
 bool request_body_bool(struct request *r, const char *key, bool otherwise);
 
+/* "user 'U' from ADDRESS", harmless in a log: who an audit line says it was. Returns out. */
+enum { REQUEST_WHO_SIZE = 400 };
+const char *request_who(const struct request *r, char out[REQUEST_WHO_SIZE]);
+
 /* Whether who asks may see this vhost: all may be seen by who monitors. */
 bool request_may_see(const struct request *r, const char *vhost);
 /* Whether who asks has one of these tags (enum view_tags). */

@@ -2,10 +2,12 @@
  * What a request says: its path, query and body, checked and decoded.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "amqp/codec/bytes.h"
+#include "broker/core/log.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/region.h"
 #include "mgmt/request.h"
@@ -18,6 +20,15 @@ const char *request_segment(struct request *r, unsigned i)
     if (memchr(s->p, '\0', s->len))
         request_fail_not_found(r);
     return s->p;
+}
+
+const char *request_who(const struct request *r, char out[REQUEST_WHO_SIZE])
+{
+    char user[300];
+
+    snprintf(out, REQUEST_WHO_SIZE, "user '%s' from %s",
+             log_quote(user, sizeof(user), r->user, strlen(r->user)), r->m->peer);
+    return out;
 }
 
 const char *request_param(struct request *r, const char *name)

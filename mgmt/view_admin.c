@@ -48,10 +48,9 @@ static void start_config(struct request *r)
 
 static void say_who(const struct request *r, const char *what)
 {
-    char user[256];
+    char who[REQUEST_WHO_SIZE];
 
-    log_of(LOG_ACCESS, LOG_LEVEL_INFO, "user '%s' %s",
-           log_quote(user, sizeof(user), r->user, strlen(r->user)), what);
+    log_of(LOG_ACCESS, LOG_LEVEL_INFO, "audit: %s %s", request_who(r, who), what);
 }
 
 static void start_change(struct request *r)

@@ -64,9 +64,9 @@ static void close_it(struct request *r, const struct stat_slot *s)
     const char *reason =
         r->m->reason && *r->m->reason ? r->m->reason : "Closed via management plugin";
     const struct connection_stats *c = (const struct connection_stats *)s;
-    char quoted[400];
+    char quoted[400], who[REQUEST_WHO_SIZE];
 
-    log_info("%s: closed by user %s of the management API: %s", c->name, r->user,
+    log_info("audit: connection %s closed by %s: %s", c->name, request_who(r, who),
              log_quote(quoted, sizeof(quoted), reason, strlen(reason)));
     connection_shut(s->owner, CONNECTION_FORCED, reason);
 }

@@ -220,7 +220,7 @@ static void start_import(struct request *r)
         request_fail(r, 400, "the form has no part named 'file'");
     m = node_change_new(NODE_IMPORT, (const char *)file.p, file.len);
     snprintf(m->vhost, sizeof(m->vhost), "%s", vhost ? vhost : "");
-    snprintf(m->who, sizeof(m->who), "user '%s' from %s", r->user, r->m->peer);
+    (void)request_who(r, m->who);
     r->asked = proc_call(proc_whereis("node"), &m->hdr, PROC_NO_TIMEOUT);
 }
 

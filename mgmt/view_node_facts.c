@@ -1,13 +1,12 @@
 /*
  * Small views about the node: its name, its version, what of RabbitMQ's features it has.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "broker/runtime/region.h"
 #include "mgmt/json.h"
+#include "mgmt/node_ask.h"
 #include "mgmt/views.h"
-#include "queues/node.h"
 #include "queues/settings.h"
 
 static json_t *setting_value(const char *section, const char *name)
@@ -43,31 +42,21 @@ static json_t *parameter_of(const char *name, const char *value)
 static void start_name_cluster(struct request *r)
 {
     const char *name = request_body_text(r, "name");
-    struct text *out = &r->foreign->out;
-    struct msg_node_change *m;
+    json_t *parameter;
 
     if (!name)
         request_fail(r, 400, "[{key_missing,name}]");
-    text_add_json(out, parameter_of("cluster_name", name));
-    m = node_change_new(NODE_PUT, out->p, out->len);
-    snprintf(m->section, sizeof(m->section), "global_parameters");
-    snprintf(m->who, sizeof(m->who), "user '%s' by HTTP", r->user);
-    text_fini(out);
-    r->asked = proc_call(proc_whereis("node"), &m->hdr, PROC_NO_TIMEOUT);
+    parameter = parameter_of("cluster_name", name);
+    node_ask_put(r, "global_parameters", parameter);
+    json_decref(parameter);
 }
 
+/* Named before or not: 204, as RabbitMQ. */
 static void handle_name_cluster(struct request *r, struct msg *m)
 {
-    const struct msg_node_changed *done = (const struct msg_node_changed *)(const void *)m;
-
-    CHECK(m->ref == r->asked);
-    if (m->type != NODE_CHANGED)
-        request_fail(r, 503, "the node is being restarted");
-    if (done->result == NODE_REFUSED)
-        request_fail(r, 400, done->text);
-    if (done->result == NODE_FAILED)
-        request_fail(r, 503, done->text);
-    request_finish_empty(r);
+    if (node_answer(r, m)->result == NODE_CREATED)
+        request_finish_empty(r);
+    node_answered(r, m);
 }
 
 /* The version whose behaviour tools may expect. */

@@ -1,6 +1,7 @@
 /*
  * Views of parameters, global parameters, and the limits of vhosts and users.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/core/access.h"
@@ -67,6 +68,23 @@ static void check_component(struct request *r)
     check_access(r);
 }
 
+/*
+ * Those that RabbitMQ knows without plugins; its words. A definitions file's others (shovels, say)
+ * are kept, seen, and can be deleted, so that it can go back where it came from.
+ */
+static void check_known(struct request *r)
+{
+    const char *component = request_segment(r, 2);
+    char why[400];
+
+    if (!strcmp(component, "policy"))
+        request_fail(r, 400, "policies may not be set using this method");
+    if (!strcmp(component, "operator_policy") || !strcmp(component, limits))
+        return;
+    snprintf(why, sizeof(why), "Validation failed\n\ncomponent %.255s not found\n", component);
+    request_fail(r, 400, why);
+}
+
 static const char *const value_member[] = {"value", NULL};
 
 static void start_put(struct request *r)
@@ -74,6 +92,7 @@ static void start_put(struct request *r)
     json_t *body = node_body(r, value_member);
 
     check_component(r);
+    check_known(r);
     node_set_text(body, "component", request_segment(r, 2));
     node_set_text(body, "vhost", request_segment(r, 3));
     node_set_text(body, "name", request_segment(r, 4));

@@ -267,7 +267,7 @@ static const char *reason_of(const struct request *r, char out[104])
 static void handle_kill(struct request *r, struct msg *m)
 {
     const struct proc_info *p;
-    char reason[104];
+    char reason[104], who[REQUEST_WHO_SIZE], name[300];
 
     CHECK(request_has_listing(r, m));
     p = find_or_fail(r, r->path.segment[2].p);
@@ -275,8 +275,8 @@ static void handle_kill(struct request *r, struct msg *m)
         request_fail(r, 400, "the root cannot be killed");
     if (p->pid == proc_self() || p->pid == proc_parent())
         request_fail(r, 400, "this process answers the request");
-    log_warn("user '%s' kills process %s '%s': %s", r->user, p->kind, p->name,
-             reason_of(r, reason));
+    log_warn("audit: %s kills process %s '%s': %s", request_who(r, who), p->kind,
+             log_quote(name, sizeof(name), p->name, strlen(p->name)), reason_of(r, reason));
     proc_signal(p->pid, EXIT_KILL, 0, reason_of(r, reason));
     request_finish_empty(r);
 }

@@ -19,6 +19,7 @@ static const struct view *const groups[] = {
     views_definitions,
     views_exchanges,
     views_health,
+    views_index,
     views_live,
     views_log,
     views_messages,
@@ -38,14 +39,28 @@ static const struct view *const groups[] = {
 };
 /* clang-format on */
 
+static bool is_there(const struct view *v)
+{
+    return !(v->flags & VIEW_DEBUG) || config()->debug_crash;
+}
+
+void views_each(void (*fn)(void *ctx, const struct view *v), void *ctx)
+{
+    for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
+        for (const struct view *v = groups[i]; v->pattern; v++) {
+            if (is_there(v))
+                fn(ctx, v);
+        }
+    }
+}
+
 const struct view *views_find(const struct path *path, enum http_method method, unsigned *ret_allow)
 {
     unsigned allow = 0;
 
     for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
         for (const struct view *v = groups[i]; v->pattern; v++) {
-            if (!path_matches(path, v->pattern) ||
-                ((v->flags & VIEW_DEBUG) && !config()->debug_crash))
+            if (!path_matches(path, v->pattern) || !is_there(v))
                 continue;
             if (v->method == method)
                 return v;

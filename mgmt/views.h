@@ -18,6 +18,7 @@ extern const struct view views_consumers[];
 extern const struct view views_definitions[];
 extern const struct view views_exchanges[];
 extern const struct view views_health[];
+extern const struct view views_index[];
 extern const struct view views_live[];
 extern const struct view views_log[];
 extern const struct view views_messages[];
@@ -41,5 +42,8 @@ extern const struct view views_vhosts[];
  */
 const struct view *views_find(const struct path *path, enum http_method method,
                               unsigned *ret_allow);
+
+/* Calls fn for each view that is there, those of one pattern one behind the other. */
+void views_each(void (*fn)(void *ctx, const struct view *v), void *ctx);
 
 #endif

@@ -99,23 +99,43 @@ void cmd_import_definitions(struct ctl *c)
     render_result(c, "Imported");
 }
 
+/* Messages are looked at a page at a time, and of those before the wanted one nothing is sent. */
+static json_t *find_message(struct ctl *c, long at)
+{
+    const char *path = ctl_expand(c, "queues/%v/%1/messages", true);
+    unsigned long long from = 0;
+    char query[100];
+
+    for (;;) {
+        int n = at > 100 ? 100 : (int)at;
+        struct answer a;
+        const json_t *items;
+
+        snprintf(query, sizeof(query), "?count=%d&from=%llu&truncate=%d", n, from,
+                 at > 100 ? 0 : 50000);
+        a = http_ask(c, "GET", ctl_text(c, "%s%s", path, query), NULL);
+        if (a.status != 200)
+            http_fail(c, &a);
+        items = json_object_get(a.json, "items");
+        if (json_array_size(items) >= (size_t)at)
+            return json_array_get(items, (size_t)at - 1);
+        at -= (long)json_array_size(items);
+        from = (unsigned long long)json_integer_value(json_object_get(a.json, "next"));
+        if (!from)
+            return NULL;
+    }
+}
+
 void cmd_peek(struct ctl *c)
 {
     const char *text = ctl_arg(c, 1) ? ctl_arg(c, 1) : "1";
     char *end;
     long at = strtol(text, &end, 10);
-    struct answer a;
-    json_t *body =
-        ctl_json(c, json_pack("{sisssssi}", "count", (int)at, "ackmode", "ack_requeue_true",
-                              "encoding", "auto", "truncate", 50000));
-    json_t *found;
+    const json_t *found;
 
     if (!*text || *end || at < 1 || at > 10000)
         ctl_fail(c, EX_USAGE, "a position is a number from 1 to 10000, not '%s'", text);
-    a = http_ask(c, "POST", ctl_expand(c, "queues/%v/%1/get", true), body);
-    if (a.status != 200)
-        http_fail(c, &a);
-    found = json_array_get(a.json, (size_t)at - 1);
+    found = find_message(c, at);
     if (!found)
         ctl_fail(c, EX_DATAERR, "there is no message at position %ld", at);
     (void)json_dumpf(found, stdout, JSON_INDENT(2));

@@ -130,7 +130,7 @@ class Node(Case):
         self.assertEqual(len(self.rows("log_tail", "-N", "3")), 3)
         self.ctl("set_log_level", "loud", code=DATA)
         self.ctl("log_tail", "-N", "many", code=USAGE)
-        self.assertIn("user 'guest' changes the configuration", self.broker.log())
+        self.assertIn("user 'guest' from 127.0.0.1 changes the configuration", self.broker.log())
 
     def test_limits(self):
         """The alarms follow; a reload takes the limits back."""
@@ -241,7 +241,10 @@ class Lists(Case):
         self.assertEqual(json.loads(self.ctl("peek", name, "2").stdout)["payload"], "two")
         self.ctl("peek", name, "3", code=DATA)
         self.ctl("peek", name, "0", code=USAGE)
-        wait_for(lambda: [name, "2"] in self.lines("list_queues"), "both back in place")
+        conn.cast(1, spec.Basic.Get(queue=name))
+        self.assertFalse(conn.message(1, spec.Basic.GetOk).redelivered)
+        conn.cast(1, spec.Basic.Reject(delivery_tag=1, requeue=True))
+        wait_for(lambda: [name, "2"] in self.lines("list_queues"), "both in place")
         self.ctl("delete_queue", name, "--if-empty", code=DATA)
         self.ctl("purge_queue", name)
         wait_for(lambda: [name, "0"] in self.lines("list_queues"), "none")

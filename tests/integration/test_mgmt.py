@@ -21,7 +21,8 @@ class Mgmt(BrokerCase):
                 self.assertEqual(value["error"], "not_authorized")
 
     def test_not_found(self):
-        for path in ("/api/nothing", "/api/", "/api/queues/%2F/no-such-queue/x", "/api/overview/x"):
+        for path in ("/api/nothing", "/api/x/", "/api/queues/%2F/no-such-queue/x",
+                     "/api/overview/x"):
             status, value = self.broker.http("GET", path)
             self.assertEqual((status, value["error"]), (404, "Object Not Found"), path)
 

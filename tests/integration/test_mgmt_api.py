@@ -47,6 +47,41 @@ class Api(BrokerCase):
             self.assertIn("default-src 'none'", answer.headers["Content-Security-Policy"])
             self.assertEqual(answer.headers["Content-Length"], str(len(body)))
 
+    def test_index_and_methods(self):
+        for path in ("/api", "/api/", "/api/index.html"):
+            answer, body = ask(self.broker, "GET", path, headers={"Authorization": ""})
+            self.assertEqual((answer.status, answer.headers["Content-Type"]),
+                             (200, "text/html; charset=utf-8"))
+            self.assertIn(b"<td>/api/queues/<i>name</i>/<i>name</i></td><td> GET PUT DELETE</td>",
+                          body)
+            self.assertNotIn(b"debug", body)
+        for path, allow in (("/api/queues", "GET, HEAD"),
+                            ("/api/queues/%2F/q", "GET, HEAD, PUT, DELETE")):
+            for method, status, more in (("PATCH", 405, ""), ("OPTIONS", 200, ", OPTIONS")):
+                answer, _ = ask(self.broker, method, path)
+                self.assertEqual((answer.status, answer.headers["Allow"]), (status, allow + more))
+            answer, body = ask(self.broker, "HEAD", path)
+            self.assertEqual((answer.status, body), (404 if path[-1] == "q" else 200, b""))
+        self.assertEqual(ask(self.broker, "OPTIONS", "/api/nothing")[0].status, 404)
+
+    def test_publishes_are_counted(self):
+        name = fresh()
+        self.broker.http("PUT", "/api/exchanges/%2F/" + name, {"type": "fanout"})
+        self.broker.http("PUT", "/api/queues/%2F/" + name, {})
+        self.broker.http("POST", "/api/bindings/%%2F/e/%s/q/%s" % (name, name), {})
+
+        def total():
+            return self.broker.get("/api/overview")["message_stats"].get("publish", 0)
+
+        before = total()
+        for _ in range(3):
+            answer = self.broker.http("POST", "/api/exchanges/%2F/" + name + "/publish", {
+                "properties": {}, "routing_key": "", "payload": "x", "payload_encoding": "string"})
+            self.assertEqual(answer, (200, {"routed": True}))
+        stats = self.broker.get("/api/exchanges/%2F/" + name)["message_stats"]
+        self.assertEqual((stats["publish_in"], stats["publish_out"]), (3, 3))
+        self.assertEqual(total() - before, 3)
+
     def test_files(self):
         """The dashboard is open to all, and loads nothing from elsewhere."""
         answer, body = ask(self.broker, "GET", "/", headers={"Authorization": ""})

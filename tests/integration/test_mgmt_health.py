@@ -68,7 +68,7 @@ class Health(BrokerCase):
             status, value = self.broker.http("GET", "/api/processes/access_hash")
             return status == 200 and value["pid"] != was["pid"] and value
         self.assertEqual(wait_for(again, "the process to be started again")["restarts"], 1)
-        self.assertIn("user 'guest' kills process", self.broker.log())
+        self.assertIn("audit: user 'guest' from 127.0.0.1 kills process", self.broker.log())
         self.assertEqual(self.broker.http("DELETE", "/api/processes/" + was["pid"])[0], 404)
         for name in ("root", "mgmt_http"):
             self.assertEqual(self.broker.http("DELETE", "/api/processes/" + name)[0], 400)

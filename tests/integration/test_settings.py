@@ -204,7 +204,12 @@ class Settings(BrokerCase):
             self.ask(404, "DELETE", path)
 
     def test_parameters(self):
-        self.ask(201, "PUT", "parameters/thing/%2F/n", {"value": {"a": 1}})
+        """A component of a plugin's: as RabbitMQ without it; what a file brings is kept."""
+        why = self.ask(400, "PUT", "parameters/thing/%2F/n", {"value": {"a": 1}})
+        self.assertEqual(why["reason"], "Validation failed\n\ncomponent thing not found\n")
+        self.ask(400, "PUT", "parameters/policy/%2F/n", {"value": {"a": 1}})
+        self.ask(204, "POST", "definitions", {"parameters": [
+            {"component": "thing", "vhost": "/", "name": "n", "value": {"a": 1}}]})
         want = {"component": "thing", "vhost": "/", "name": "n", "value": {"a": 1}}
         for path in ("parameters", "parameters/thing", "parameters/thing/%2F"):
             self.assertIn(want, self.ask(200, "GET", path))
