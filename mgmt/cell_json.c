@@ -13,6 +13,7 @@
 #include "mgmt/json.h"
 #include "mgmt/request.h"
 #include "mgmt/sampled.h"
+#include "queues/capacity.h"
 #include "queues/cell.h"
 #include "queues/policies.h"
 #include "queues/registry_args.h"
@@ -79,14 +80,52 @@ static void add_queue(json_t *to, const struct cell *c, const char *node)
     add_policy(to, c);
 }
 
-static void add_sizes(json_t *to, const struct cell *c)
+/* What is not in memory is on disk. */
+static void add_memory(json_t *to, const struct cell_stats *s)
 {
-    uint64_t ready = stat_get(&c->stats.ready_bytes), unacked = stat_get(&c->stats.unacked_bytes);
+    uint64_t n = stat_get(&s->ready) + stat_get(&s->unacked);
+    uint64_t bytes = stat_get(&s->ready_bytes) + stat_get(&s->unacked_bytes);
+    uint64_t ready = stat_get(&s->ready_here), unacked = stat_get(&s->unacked_here);
+    uint64_t here = stat_get(&s->here_bytes);
+
+    json_add_count(to, "messages_ram", ready + unacked);
+    json_add_count(to, "messages_ready_ram", ready);
+    json_add_count(to, "messages_unacknowledged_ram", unacked);
+    json_add_count(to, "messages_paged_out", n > ready + unacked ? n - ready - unacked : 0);
+    json_add_count(to, "message_bytes_ram", here);
+    json_add_count(to, "message_bytes_paged_out", bytes > here ? bytes - here : 0);
+    json_add_count(to, "memory", stat_get(&s->memory));
+}
+
+static void add_sizes(json_t *to, const struct cell_stats *s)
+{
+    uint64_t ready = stat_get(&s->ready_bytes), unacked = stat_get(&s->unacked_bytes);
 
     json_add_count(to, "message_bytes", ready + unacked);
     json_add_count(to, "message_bytes_ready", ready);
     json_add_count(to, "message_bytes_unacknowledged", unacked);
-    json_add_count(to, "consumers", stat_get(&c->stats.consumers));
+    json_add_count(to, "messages_persistent", stat_get(&s->lasting));
+    json_add_count(to, "message_bytes_persistent", stat_get(&s->lasting_bytes));
+    if (stat_get(&s->head_timestamp))
+        json_add_count(to, "head_message_timestamp", stat_get(&s->head_timestamp));
+    else
+        json_add(to, "head_message_timestamp", json_null());
+}
+
+double queue_capacity(const struct cell_stats *s)
+{
+    return stat_get(&s->consumers) ? capacity_read(stat_get(&s->capacity), proc_now_us()) : 0;
+}
+
+static void add_consumers(json_t *to, const struct cell_stats *s)
+{
+    const struct cell_tag *tag = atomic_load_explicit(&s->exclusive, memory_order_acquire);
+
+    json_add_count(to, "consumers", stat_get(&s->consumers));
+    json_add(to, "consumer_capacity", json_real(queue_capacity(s)));
+    json_add(to, "consumer_utilisation", json_real(queue_capacity(s)));
+    json_add(to, "exclusive_consumer_tag", tag ? json_text(tag->text, tag->len) : json_null());
+    json_add(to, "single_active_consumer_tag", json_null());
 }
 
 json_t *queue_json(const struct request *r, const struct cell *c, enum queue_shows shows)
@@ -98,7 +137,9 @@ json_t *queue_json(const struct request *r, const struct cell *c, enum queue_sho
     if (shows >= QUEUE_TOTALS)
         sampled_add_lengths(ret, c, shows >= QUEUE_STATS ? &r->ranges : NULL);
     if (shows >= QUEUE_STATS) {
-        add_sizes(ret, c);
+        add_sizes(ret, &c->stats);
+        add_memory(ret, &c->stats);
+        add_consumers(ret, &c->stats);
         sampled_add_queue(ret, c, &r->ranges);
     }
     return ret;

@@ -10,6 +10,7 @@
 
 struct blob;
 struct cell;
+struct cell_stats;
 struct request;
 
 /* How much of a queue; each has what those before it have. */
@@ -17,6 +18,8 @@ enum queue_shows { QUEUE_IDENTITY, QUEUE_TOTALS, QUEUE_STATS };
 
 /* As they are shown to who asks. */
 json_t *queue_json(const struct request *r, const struct cell *c, enum queue_shows shows);
+/* What part of the last seconds it had a consumer that could take a message: 0 to 1. */
+double queue_capacity(const struct cell_stats *s);
 json_t *exchange_json(const struct request *r, const struct cell *c, bool has_stats);
 
 struct binding_facts {         /* lent */

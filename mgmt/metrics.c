@@ -5,12 +5,27 @@
 
 #include <string.h>
 
+#include "mgmt/cell_json.h"
 #include "mgmt/sampled.h"
 #include "queues/cell.h"
 #include "queues/stats.h"
 
 /* The values of an object are the sampled ones, and behind them what is not sampled. */
-enum { QUEUE_CONSUMERS = QUEUE_VALUES, QUEUE_READY_BYTES, QUEUE_UNACKED_BYTES };
+enum {
+    QUEUE_CONSUMERS = QUEUE_VALUES,
+    QUEUE_READY_BYTES,
+    QUEUE_UNACKED_BYTES,
+    QUEUE_LASTING,
+    QUEUE_LASTING_BYTES,
+    QUEUE_READY_HERE,
+    QUEUE_UNACKED_HERE,
+    QUEUE_HERE_BYTES,
+    QUEUE_MEMORY,
+    QUEUE_HEAD,
+    QUEUE_CAPACITY,
+    QUEUE_AWAY,
+    QUEUE_AWAY_BYTES
+};
 enum { PACKETS_IN = CONNECTION_VALUES, PACKETS_OUT, PACKETS_PENDING, CHANNELS };
 enum {
     CONSUMERS = MESSAGE_VALUES,
@@ -22,23 +37,25 @@ enum {
     SHARED_PREFETCH,
 };
 
+#define CAPACITY_SCALE 1000000
+
 #define BIT(VALUE) (UINT64_C(1) << (VALUE))
 
-#define QUEUE(NAME, TYPE, FAMILIES, MASK, HELP)                       \
-    {                                                                 \
-        NULL, "queue_" NAME, TYPE, HELP, FAMILIES, METRIC_QUEUE, MASK \
+#define QUEUE(NAME, TYPE, FAMILIES, MASK, HELP)                          \
+    {                                                                    \
+        NULL, "queue_" NAME, TYPE, HELP, FAMILIES, METRIC_QUEUE, MASK, 0 \
     }
-#define CONN(NAME, TYPE, FAMILY, VALUE, HELP)                                       \
-    {                                                                               \
-        NULL, "connection_" NAME, TYPE, HELP, FAMILY, METRIC_CONNECTION, BIT(VALUE) \
+#define CONN(NAME, TYPE, FAMILY, VALUE, HELP)                                          \
+    {                                                                                  \
+        NULL, "connection_" NAME, TYPE, HELP, FAMILY, METRIC_CONNECTION, BIT(VALUE), 0 \
     }
-#define CHANNEL_GAUGE(NAME, VALUE, HELP)                                      \
-    {                                                                         \
-        NULL, NAME, "gauge", HELP, FAMILY_CHANNEL, METRIC_CHANNEL, BIT(VALUE) \
+#define CHANNEL_GAUGE(NAME, VALUE, HELP)                                         \
+    {                                                                            \
+        NULL, NAME, "gauge", HELP, FAMILY_CHANNEL, METRIC_CHANNEL, BIT(VALUE), 0 \
     }
-#define CHANNEL(NAME, FAMILY, VALUE, HELP)                                                  \
-    {                                                                                       \
-        NULL, "channel_" NAME "_total", "counter", HELP, FAMILY, METRIC_CHANNEL, BIT(VALUE) \
+#define CHANNEL(NAME, FAMILY, VALUE, HELP)                                                     \
+    {                                                                                          \
+        NULL, "channel_" NAME "_total", "counter", HELP, FAMILY, METRIC_CHANNEL, BIT(VALUE), 0 \
     }
 
 /* clang-format off */
@@ -58,6 +75,35 @@ const struct metric metrics[] = {
           "Size in bytes of ready messages"),
     QUEUE("messages_unacked_bytes", "gauge", FAMILY_QUEUE, BIT(QUEUE_UNACKED_BYTES),
           "Size in bytes of all unacknowledged messages"),
+    QUEUE("messages_persistent", "gauge", FAMILY_QUEUE, BIT(QUEUE_LASTING),
+          "Persistent messages"),
+    QUEUE("messages_persistent_bytes", "gauge", FAMILY_QUEUE, BIT(QUEUE_LASTING_BYTES),
+          "Size in bytes of persistent messages"),
+    QUEUE("messages_ready_ram", "gauge", FAMILY_QUEUE, BIT(QUEUE_READY_HERE),
+          "Ready messages stored in memory"),
+    QUEUE("messages_unacked_ram", "gauge", FAMILY_QUEUE, BIT(QUEUE_UNACKED_HERE),
+          "Unacknowledged messages stored in memory"),
+    QUEUE("messages_ram", "gauge", FAMILY_QUEUE, BIT(QUEUE_READY_HERE) | BIT(QUEUE_UNACKED_HERE),
+          "Ready and unacknowledged messages stored in memory"),
+    QUEUE("messages_ram_bytes", "gauge", FAMILY_QUEUE, BIT(QUEUE_HERE_BYTES),
+          "Size of ready and unacknowledged messages stored in memory"),
+    QUEUE("messages_paged_out", "gauge", FAMILY_QUEUE, BIT(QUEUE_AWAY),
+          "Messages that are only on disk"),
+    QUEUE("messages_paged_out_bytes", "gauge", FAMILY_QUEUE, BIT(QUEUE_AWAY_BYTES),
+          "Size in bytes of messages that are only on disk"),
+    QUEUE("process_memory_bytes", "gauge", FAMILY_QUEUE, BIT(QUEUE_MEMORY),
+          "Memory in bytes used by the queue's process"),
+    QUEUE("head_message_timestamp", "gauge", FAMILY_QUEUE, BIT(QUEUE_HEAD),
+          "Timestamp property of the first message in the queue, if present"),
+    {NULL, "queue_consumer_capacity", "gauge",
+     "Part of the last seconds in which a message could be delivered at once", FAMILY_QUEUE,
+     METRIC_QUEUE, BIT(QUEUE_CAPACITY), CAPACITY_SCALE},
+    {NULL, "queue_consumer_utilisation", "gauge", "Same as consumer capacity", FAMILY_QUEUE,
+     METRIC_QUEUE, BIT(QUEUE_CAPACITY), CAPACITY_SCALE},
+    QUEUE("get_ack_total", "counter", FAMILY_QUEUE_DELIVERY, BIT(OF_QUEUE_GET),
+          "Messages fetched from a queue with basic.get in manual acknowledgement mode"),
+    QUEUE("get_empty_total", "counter", FAMILY_QUEUE_DELIVERY, BIT(OF_QUEUE_GET_EMPTY),
+          "Times basic.get fetched no message from a queue"),
     QUEUE("messages_published_total", "counter", FAMILY_QUEUE_DELIVERY, BIT(OF_QUEUE_PUBLISH),
           "Messages published to queues"),
     QUEUE("messages_delivered_ack_total", "counter", FAMILY_QUEUE_DELIVERY, BIT(OF_QUEUE_DELIVER),
@@ -65,18 +111,18 @@ const struct metric metrics[] = {
     QUEUE("messages_delivered_total", "counter", FAMILY_QUEUE_DELIVERY,
           BIT(OF_QUEUE_DELIVER_NO_ACK),
           "Messages delivered from a queue to consumers in automatic acknowledgement mode"),
-    QUEUE("get_total", "counter", FAMILY_QUEUE_DELIVERY, BIT(OF_QUEUE_GET),
-          "Messages fetched from a queue with basic.get"),
+    QUEUE("get_total", "counter", FAMILY_QUEUE_DELIVERY, BIT(OF_QUEUE_GET_NO_ACK),
+          "Messages fetched from a queue with basic.get in automatic acknowledgement mode"),
     QUEUE("messages_redelivered_total", "counter", FAMILY_QUEUE_DELIVERY, BIT(OF_QUEUE_REDELIVER),
           "Messages redelivered from a queue to consumers"),
     QUEUE("messages_acked_total", "counter", FAMILY_QUEUE_DELIVERY, BIT(OF_QUEUE_ACK),
           "Messages acknowledged by consumers on a queue"),
     {NULL, "exchange_messages_published_total", "counter",
      "Messages published by clients to an exchange", FAMILY_EXCHANGE, METRIC_EXCHANGE,
-     BIT(OF_EXCHANGE_IN)},
+     BIT(OF_EXCHANGE_IN), 0},
     {"warren_", "exchange_messages_routed_total", "counter",
      "Messages that reached a queue from an exchange, once for each queue", FAMILY_EXCHANGE,
-     METRIC_EXCHANGE, BIT(OF_EXCHANGE_OUT)},
+     METRIC_EXCHANGE, BIT(OF_EXCHANGE_OUT), 0},
     CONN("incoming_bytes_total", "counter", FAMILY_CONNECTION_COARSE, OF_CONNECTION_RECEIVED,
          "Bytes received on a connection"),
     CONN("outgoing_bytes_total", "counter", FAMILY_CONNECTION_COARSE, OF_CONNECTION_SENT,
@@ -158,12 +204,30 @@ unsigned metric_family_of(const char *name)
     return 0;
 }
 
+/* Both were read one after the other. */
+static uint64_t away(uint64_t all, uint64_t here)
+{
+    return all > here ? all - here : 0;
+}
+
 void metric_values_of_queue(const struct cell *c, uint64_t ret[METRIC_VALUES])
 {
     read_queue(&c->stats, ret);
     ret[QUEUE_CONSUMERS] = stat_get(&c->stats.consumers);
     ret[QUEUE_READY_BYTES] = stat_get(&c->stats.ready_bytes);
     ret[QUEUE_UNACKED_BYTES] = stat_get(&c->stats.unacked_bytes);
+    ret[QUEUE_LASTING] = stat_get(&c->stats.lasting);
+    ret[QUEUE_LASTING_BYTES] = stat_get(&c->stats.lasting_bytes);
+    ret[QUEUE_READY_HERE] = stat_get(&c->stats.ready_here);
+    ret[QUEUE_UNACKED_HERE] = stat_get(&c->stats.unacked_here);
+    ret[QUEUE_HERE_BYTES] = stat_get(&c->stats.here_bytes);
+    ret[QUEUE_MEMORY] = stat_get(&c->stats.memory);
+    ret[QUEUE_HEAD] = stat_get(&c->stats.head_timestamp);
+    ret[QUEUE_CAPACITY] = (uint64_t)(queue_capacity(&c->stats) * CAPACITY_SCALE);
+    ret[QUEUE_AWAY] = away(ret[OF_QUEUE_READY] + ret[OF_QUEUE_UNACKED],
+                           ret[QUEUE_READY_HERE] + ret[QUEUE_UNACKED_HERE]);
+    ret[QUEUE_AWAY_BYTES] =
+        away(ret[QUEUE_READY_BYTES] + ret[QUEUE_UNACKED_BYTES], ret[QUEUE_HERE_BYTES]);
 }
 
 void metric_values_of_exchange(const struct cell *c, uint64_t ret[METRIC_VALUES])

@@ -41,7 +41,7 @@ unsigned metric_family_of(const char *name);
 
 enum metric_object { METRIC_QUEUE, METRIC_EXCHANGE, METRIC_CONNECTION, METRIC_CHANNEL };
 
-enum { METRIC_VALUES = 20 }; /* of one object, at most */
+enum { METRIC_VALUES = 28 }; /* of one object, at most */
 
 struct metric {         /* of each object of a kind */
     const char *prefix; /* NULL: the caller's */
@@ -49,6 +49,7 @@ struct metric {         /* of each object of a kind */
     unsigned family;
     enum metric_object object;
     uint64_t mask; /* of the values that are added up */
+    double scale;  /* of what the sum is told; 0: it is told as it is */
 };
 
 extern const struct metric metrics[];

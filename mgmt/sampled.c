@@ -17,7 +17,7 @@
 #include "queues/route.h"
 #include "queues/stats.h"
 
-enum { MAX_POINTS = 1024, SECOND_MS = 1000, NAME_SIZE = 64 };
+enum { MAX_POINTS = 1024, SECOND_MS = 1000, NAME_SIZE = 64, IDLE_MS = 10 * 1000 };
 
 #define BIT(VALUE) (UINT64_C(1) << (VALUE))
 
@@ -44,7 +44,10 @@ const struct sampled_name queue_message_names[] = {
     {"deliver", BIT(OF_QUEUE_DELIVER)},
     {"deliver_no_ack", BIT(OF_QUEUE_DELIVER_NO_ACK)},
     {"get", BIT(OF_QUEUE_GET)},
-    {"deliver_get", BIT(OF_QUEUE_DELIVER) | BIT(OF_QUEUE_DELIVER_NO_ACK) | BIT(OF_QUEUE_GET)},
+    {"get_no_ack", BIT(OF_QUEUE_GET_NO_ACK)},
+    {"get_empty", BIT(OF_QUEUE_GET_EMPTY)},
+    {"deliver_get", BIT(OF_QUEUE_DELIVER) | BIT(OF_QUEUE_DELIVER_NO_ACK) | BIT(OF_QUEUE_GET) |
+                        BIT(OF_QUEUE_GET_NO_ACK)},
     {"redeliver", BIT(OF_QUEUE_REDELIVER)},
     {"ack", BIT(OF_QUEUE_ACK)},
     {NULL, 0},
@@ -132,6 +135,8 @@ void read_queue(const struct cell_stats *s, uint64_t ret[QUEUE_VALUES])
     ret[OF_QUEUE_DELIVER] = stat_get(&s->delivered);
     ret[OF_QUEUE_DELIVER_NO_ACK] = stat_get(&s->delivered_no_ack);
     ret[OF_QUEUE_GET] = stat_get(&s->got);
+    ret[OF_QUEUE_GET_NO_ACK] = stat_get(&s->got_no_ack);
+    ret[OF_QUEUE_GET_EMPTY] = stat_get(&s->got_nothing);
     ret[OF_QUEUE_REDELIVER] = stat_get(&s->redelivered);
     ret[OF_QUEUE_ACK] = stat_get(&s->acked);
 }
@@ -384,14 +389,15 @@ void sampled_add_lengths(json_t *to, const struct cell *c, const struct sampled_
 void sampled_add_queue(json_t *to, const struct cell *c, const struct sampled_ranges *ranges)
 {
     const struct series *s = sampled_series(&c->history);
+    int64_t changed_ms = (int64_t)stat_get(&c->history.changed_ms);
     json_t *messages = json_object();
     uint64_t now[QUEUE_VALUES];
 
     read_queue(&c->stats, now);
     sampled_add(messages, queue_message_names, now, s, &ranges->rates);
     json_add(to, "message_stats", messages);
-    if (!s && stat_get(&c->history.changed_ms))
-        json_add_time(to, "idle_since", (int64_t)stat_get(&c->history.changed_ms));
+    if (changed_ms && proc_wall_ms() - changed_ms > IDLE_MS)
+        json_add_time(to, "idle_since", changed_ms);
 }
 
 void sampled_add_exchange(json_t *to, const struct cell *c, const struct sampled_ranges *ranges)

@@ -119,6 +119,14 @@ static void label_cell(struct exposition *e, const char *name, const struct cell
     sample_label(e, name, cell_name(c), c->name_len);
 }
 
+static void end_sample(struct exposition *e, const struct metric *m, uint64_t sum)
+{
+    if (m->scale > 0)
+        sample_end_real(e, (double)sum / m->scale);
+    else
+        sample_end(e, sum);
+}
+
 static void write_cell(struct exposition *e, const struct metric *m, const struct cell *c)
 {
     uint64_t values[METRIC_VALUES] = {0};
@@ -129,7 +137,7 @@ static void write_cell(struct exposition *e, const struct metric *m, const struc
         metric_values_of_exchange(c, values);
     sample_begin(e, "");
     label_cell(e, m->object == METRIC_QUEUE ? "queue" : "exchange", c);
-    sample_end(e, metric_sum(m, values));
+    end_sample(e, m, metric_sum(m, values));
 }
 
 static void write_slot(struct exposition *e, const struct metric *m, const struct stat_slot *s)
@@ -146,7 +154,7 @@ static void write_slot(struct exposition *e, const struct metric *m, const struc
     sample_label_str(e, "vhost",
                      m->object == METRIC_CONNECTION ? ((const struct connection_stats *)s)->vhost
                                                     : c->connection->vhost);
-    sample_end(e, metric_sum(m, values));
+    end_sample(e, m, metric_sum(m, values));
 }
 
 static void write_object(struct request *r, const struct metric *m, size_t i)
@@ -180,8 +188,10 @@ static bool write_metric(struct request *r, const struct metric *m)
         return true;
     if (v->object == 0)
         metric_begin(&v->e, m->prefix ? m->prefix : v->prefix, m->name, m->type, m->help);
-    if (!v->is_per_object)
-        metric_value(&v->e, metric_sum(m, v->sums[m->object]));
+    if (!v->is_per_object) {
+        sample_begin(&v->e, "");
+        end_sample(&v->e, m, metric_sum(m, v->sums[m->object]));
+    }
     for (; v->object < n; v->object++) {
         if (v->object > 0 && !request_may_go_on(v->object)) /* with its first sample it has begun */
             return false;

@@ -18,6 +18,8 @@
 
 #include <string.h>
 
+#include "queues/backlog_mass.h"
+
 enum {
     CHUNK_BITS = 6,
     CHUNK_ENTRIES = 1 << CHUNK_BITS,
@@ -152,6 +154,35 @@ static struct backlog_chunk *chunk_get(struct backlog *b, uint64_t number)
     return c;
 }
 
+void backlog_uncount(struct backlog *b, uint32_t body, bool is_lasting)
+{
+    mass_uncount(&b->cold_mass, &b->ready_mass, body, is_lasting);
+}
+
+static struct backlog_mass *mass_of(struct backlog *b, const struct entry *e)
+{
+    return e->state == ENTRY_READY ? &b->ready_mass : &b->unacked_mass;
+}
+
+void backlog_weigh(struct backlog *b, struct entry *e, uint32_t body, bool is_lasting)
+{
+    struct backlog_mass *m = mass_of(b, e);
+
+    mass_sub(m, e);
+    e->body = body;
+    e->flags = (uint8_t)(is_lasting ? e->flags | ENTRY_LASTING : e->flags & ~ENTRY_LASTING);
+    mass_add(m, e);
+}
+
+void backlog_set_record(struct backlog *b, struct entry *e, struct record *record)
+{
+    struct backlog_mass *m = mass_of(b, e);
+
+    mass_sub(m, e);
+    e->record = record;
+    mass_add(m, e);
+}
+
 static struct entry *entry_fill(struct backlog *b, struct backlog_chunk *c, uint64_t seq,
                                 struct record *record, uint32_t size)
 {
@@ -159,8 +190,10 @@ static struct entry *entry_fill(struct backlog *b, struct backlog_chunk *c, uint
 
     e->record = record;
     e->size = size;
+    e->body = 0;
     e->flags = 0;
     e->state = ENTRY_READY;
+    mass_add(&b->ready_mass, e);
     c->live++;
     b->n_ready++;
     b->ready_bytes += size;
@@ -303,6 +336,8 @@ void backlog_set_cold(struct backlog *b, uint64_t first, uint64_t last, uint64_t
     b->cold_bytes = bytes;
     b->n_ready += n;
     b->ready_bytes += bytes;
+    mass_count(&b->cold_mass, n, bytes);
+    mass_count(&b->ready_mass, n, bytes);
 }
 
 /* The entry's place is free again. */
@@ -331,6 +366,8 @@ bool backlog_cool(struct backlog *b, struct entry *e)
         b->cold_last = seq;
     b->cold_n++;
     b->cold_bytes += e->size;
+    backlog_set_record(b, e, NULL);
+    mass_add(&b->cold_mass, e); /* and stays among the ready */
     entry_end(b, e);
     return true;
 }
@@ -344,6 +381,8 @@ struct entry *backlog_warm(struct backlog *b, uint64_t seq, struct record *recor
     b->ready_bytes -= size;
     b->cold_n--;
     b->cold_bytes -= size;
+    if (b->cold_n == 0)
+        mass_forget(&b->cold_mass, &b->ready_mass);
     b->warmed = c;
     cursor_back(b, c, seq);
     return e;
@@ -360,6 +399,7 @@ void backlog_drop_cold(struct backlog *b)
     b->n_ready -= b->cold_n;
     b->ready_bytes -= b->cold_bytes;
     b->cold_n = b->cold_bytes = 0;
+    mass_forget(&b->cold_mass, &b->ready_mass);
 }
 
 /* Its end may be known to the store before long. */
@@ -372,6 +412,7 @@ static void note_top(struct backlog *b, const struct entry *e)
 void backlog_take(struct backlog *b, struct entry *e, struct holder *h)
 {
     note_top(b, e);
+    mass_move(&b->ready_mass, &b->unacked_mass, e);
     b->n_ready--;
     b->ready_bytes -= e->size;
     b->n_unacked++;
@@ -417,6 +458,7 @@ void backlog_return(struct backlog *b, struct entry *e)
     uint64_t seq = entry_seq(e);
 
     holder_remove(b, e);
+    mass_move(&b->unacked_mass, &b->ready_mass, e);
     e->state = ENTRY_READY;
     b->n_ready++;
     b->ready_bytes += e->size;
@@ -429,6 +471,7 @@ void backlog_return(struct backlog *b, struct entry *e)
 void backlog_remove(struct backlog *b, struct entry *e)
 {
     note_top(b, e);
+    mass_sub(mass_of(b, e), e);
     if (e->state == ENTRY_UNACKED) {
         holder_remove(b, e);
     } else {
@@ -499,6 +542,7 @@ bool backlog_each_record(const struct backlog *b, void (*fn)(struct record *))
 bool backlog_is_sound(const struct backlog *b)
 {
     uint64_t ready = 0, unacked = 0, ready_bytes = 0, unacked_bytes = 0;
+    struct backlog_mass ready_mass = b->cold_mass, unacked_mass = {0};
 
     for (const struct backlog_chunk *c = b->first; c; c = c->next) {
         uint32_t live = 0;
@@ -513,6 +557,7 @@ bool backlog_is_sound(const struct backlog *b)
             unacked += e->state == ENTRY_UNACKED;
             ready_bytes += e->state == ENTRY_READY ? e->size : 0;
             unacked_bytes += e->state == ENTRY_UNACKED ? e->size : 0;
+            mass_add(e->state == ENTRY_READY ? &ready_mass : &unacked_mass, e);
             if ((e->state == ENTRY_UNACKED) != (e->holder != NULL) ||
                 (e->state == ENTRY_READY && is_behind(b, entry_seq(e)) &&
                  !(e->flags & ENTRY_HEAPED)))
@@ -523,5 +568,7 @@ bool backlog_is_sound(const struct backlog *b)
     }
     return ready + b->cold_n == b->n_ready && unacked == b->n_unacked &&
            ready_bytes + b->cold_bytes == b->ready_bytes && unacked_bytes == b->unacked_bytes &&
+           mass_is_same(&ready_mass, &b->ready_mass) &&
+           mass_is_same(&unacked_mass, &b->unacked_mass) &&
            (b->cold_n == 0 || b->cold_first <= b->cold_last);
 }

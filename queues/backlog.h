@@ -34,6 +34,7 @@ enum entry_flags {
     ENTRY_HEAPED = 1 << 4,      /* the backlog's own: its seq stands in the heap */
     ENTRY_AHEAD = 1 << 5,       /* was cold, and nobody has it yet */
     ENTRY_FLEETING = 1 << 6,    /* need not last, and is not DURABLE */
+    ENTRY_LASTING = 1 << 7,     /* it is to last: set by backlog_weigh */
 };
 
 struct entry {
@@ -41,6 +42,7 @@ struct entry {
     struct entry *prev, *next; /* of the same holder, oldest delivery first */
     struct holder *holder;     /* UNACKED: who has it */
     uint32_t size;             /* bytes, as windows count them */
+    uint32_t body;             /* bytes of the body alone */
     uint32_t pending;          /* its place among the publishes not yet durable (pending.h) */
     uint16_t index;            /* its place in its chunk */
     uint8_t state, flags;
@@ -50,6 +52,14 @@ struct holder { /* whoever has deliveries that are not settled; zeroed at first 
     struct entry *first, *last;
     uint32_t n;
     uint64_t bytes;
+};
+
+struct backlog_mass {      /* what entries amount to, for who looks at the queue */
+    uint64_t body;         /* bytes of bodies */
+    uint64_t lasting;      /* those that are to last */
+    uint64_t lasting_body; /* bytes of their bodies */
+    uint64_t here;         /* those whose record is here */
+    uint64_t here_body;    /* bytes of their bodies */
 };
 
 struct backlog {
@@ -63,6 +73,8 @@ struct backlog {
     uint64_t *heap;                     /* seqs below the cursor that became READY again */
     uint32_t heap_n, heap_cap;
     uint64_t n_ready, n_unacked, ready_bytes, unacked_bytes; /* cold ones included */
+    struct backlog_mass ready_mass, unacked_mass;            /* cold ones included */
+    struct backlog_mass cold_mass; /* of the cold ones, as far as it is known */
     /* READY ones without an entry; cold_n 0: there are none. cold_last only grows. */
     uint64_t cold_first, cold_last, cold_n, cold_bytes;
     uint64_t top; /* the highest seq of those STORED that was ever taken or removed */
@@ -75,10 +87,15 @@ void backlog_fini(struct backlog *b);
 
 /* A new READY entry behind all others; seq is above every seq that was ever added. */
 struct entry *backlog_add(struct backlog *b, uint64_t seq, struct record *record, uint32_t size);
+/* Says what the entry's body amounts to, which counts as nothing before; also once more. */
+void backlog_weigh(struct backlog *b, struct entry *e, uint32_t body, bool is_lasting);
+/* Puts a record into the entry, or takes it out (NULL). */
+void backlog_set_record(struct backlog *b, struct entry *e, struct record *record);
 /* The READY entry of the lowest seq; NULL when nothing is ready, or what is next is cold. */
 struct entry *backlog_head(struct backlog *b);
 
-/* So many cold ones between these seqs, for a backlog that has no entries. */
+/* So many cold ones between these seqs, for a backlog that has no entries. All are to last, and
+ * their bodies are about as long as they are. */
 void backlog_set_cold(struct backlog *b, uint64_t first, uint64_t last, uint64_t n, uint64_t bytes);
 /*
  * Makes a READY entry cold, if it is above all that ever were and all that was ever taken; or if it
@@ -86,7 +103,11 @@ void backlog_set_cold(struct backlog *b, uint64_t first, uint64_t last, uint64_t
  * record out, and e is no more when the result is true.
  */
 bool backlog_cool(struct backlog *b, struct entry *e);
-/* A cold one gets its READY entry. */
+/*
+ * A cold one gets its READY entry, which is to be weighed; backlog_uncount comes before, and says
+ * with what body it was counted among the cold.
+ */
+void backlog_uncount(struct backlog *b, uint32_t body, bool is_lasting);
 struct entry *backlog_warm(struct backlog *b, uint64_t seq, struct record *record, uint32_t size);
 /* No cold one is below that seq. */
 void backlog_cold_from(struct backlog *b, uint64_t seq);

@@ -7,6 +7,7 @@
 #include "amqp/codec/table.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
+#include "broker/runtime/region.h"
 #include "broker/runtime/table.h"
 
 /* A global that changes, against the rule: an epoch is never used twice in a program's life, and
@@ -62,6 +63,8 @@ void cell_unref(struct cell *c)
     /* Nobody reads it any more: readers hold references or read within a grace period of one. */
     rt_free((void *)(uintptr_t)atomic_load_explicit(&c->at, memory_order_relaxed));
     rt_free((void *)(uintptr_t)atomic_load_explicit(&c->policy, memory_order_relaxed));
+    if (c->kind == CELL_QUEUE)
+        rt_free((void *)(uintptr_t)atomic_load_explicit(&c->stats.exclusive, memory_order_relaxed));
     stat_history_fini(&c->history);
     rt_free(c);
 }
@@ -84,6 +87,21 @@ void cell_set(struct cell *c, proc_id pid, uint64_t epoch, enum cell_state state
         &c->at, at_new(state == CELL_UP ? pid : 0, epoch, state, reason), memory_order_acq_rel);
 
     grace_retire(rt_free, (void *)(uintptr_t)old);
+}
+
+void cell_set_exclusive(struct cell *c, const void *tag, size_t len)
+{
+    RUNTIME_REGION();
+    struct cell_tag *now = len > 0 ? rt_alloc(sizeof(*now) + len) : NULL;
+    const struct cell_tag *old;
+
+    if (now) {
+        now->len = (uint32_t)len;
+        memcpy(now->text, tag, len);
+    }
+    old = atomic_exchange_explicit(&c->stats.exclusive, now, memory_order_acq_rel);
+    if (old)
+        grace_retire(rt_free, (void *)(uintptr_t)old);
 }
 
 bool cell_fell(struct cell *c, proc_id dead, enum cell_state state, const char *reason)

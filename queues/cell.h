@@ -40,11 +40,22 @@ struct cell_at {    /* immutable; valid until the handler returns */
     char reason[104]; /* PARKED: why */
 };
 
+struct cell_tag { /* of a consumer; immutable; valid until the handler returns */
+    uint32_t len;
+    char text[];
+};
+
 struct cell_stats {
-    _Atomic uint64_t ready, unacked, consumers, ready_bytes, unacked_bytes;
+    _Atomic uint64_t ready, unacked, consumers;
+    _Atomic uint64_t ready_bytes, unacked_bytes;           /* of bodies */
+    _Atomic uint64_t lasting, lasting_bytes;               /* of ready and unacked: persistent */
+    _Atomic uint64_t ready_here, unacked_here, here_bytes; /* those whose bodies are in memory */
+    _Atomic uint64_t memory, capacity /* see capacity.h */, head_timestamp /* 0: none */;
     _Atomic bool has_pages;    /* a run of a queue that is not durable has opened the store */
     _Atomic uint64_t seen_seq; /* the highest next_seq that a store has told of */
     _Atomic uint64_t published, delivered, delivered_no_ack, got, acked, redelivered, confirmed;
+    _Atomic uint64_t got_no_ack, got_nothing;   /* got counts those that must be acked */
+    _Atomic(const struct cell_tag *) exclusive; /* who has it for himself; NULL: nobody */
 };
 
 struct exchange_stats {
@@ -112,6 +123,8 @@ static inline const struct cell_at *cell_at(const struct cell *c)
 /* Publishes a new place; reason may be NULL. From the cell's process (UP) or the registry. */
 void cell_set(struct cell *c, proc_id pid, uint64_t epoch, enum cell_state state,
               const char *reason);
+/* Which consumer has the queue for himself; len 0: nobody. From the cell's process. */
+void cell_set_exclusive(struct cell *c, const void *tag, size_t len);
 /*
  * From the registry, when it learns that the run `dead` has ended: publishes `state` unless the
  * cell names another run by now. Whether it did.

@@ -79,50 +79,6 @@ static void queue_give_back(void *state)
     cell_unref(q->cell);
 }
 
-/* Counters go on where the last incarnation stopped; what it held is expected back. */
-static void read_stats(struct queue *q)
-{
-    const struct cell_stats *s = &q->cell->stats;
-
-    q->published = atomic_load_explicit(&s->published, memory_order_relaxed);
-    q->delivered = atomic_load_explicit(&s->delivered, memory_order_relaxed);
-    q->delivered_no_ack = atomic_load_explicit(&s->delivered_no_ack, memory_order_relaxed);
-    q->got = atomic_load_explicit(&s->got, memory_order_relaxed);
-    q->acked = atomic_load_explicit(&s->acked, memory_order_relaxed);
-    q->redelivered = atomic_load_explicit(&s->redelivered, memory_order_relaxed);
-    q->confirmed = atomic_load_explicit(&s->confirmed, memory_order_relaxed);
-    q->expect_consumers = atomic_load_explicit(&s->consumers, memory_order_relaxed);
-    q->expect_unacked = atomic_load_explicit(&s->unacked, memory_order_relaxed);
-}
-
-/*
- * Until those of the last incarnation had their chance to come back they count as still there, so
- * that one more crash does not make the next incarnation forget to wait for them.
- */
-static void write_stats(struct queue *q)
-{
-    struct cell_stats *s = &q->cell->stats;
-    uint64_t unacked = q->backlog.n_unacked - tx_held(q), consumers = q->consumers.n;
-
-    if (q->phase == PHASE_OPENING)
-        return;
-    if (q->phase == PHASE_ATTACHING) {
-        unacked = unacked > q->expect_unacked ? unacked : q->expect_unacked;
-        consumers = consumers > q->expect_consumers ? consumers : q->expect_consumers;
-    }
-    atomic_store_explicit(&s->ready, q->backlog.n_ready, memory_order_relaxed);
-    atomic_store_explicit(&s->unacked, unacked, memory_order_relaxed);
-    atomic_store_explicit(&s->ready_bytes, q->backlog.ready_bytes, memory_order_relaxed);
-    atomic_store_explicit(&s->unacked_bytes, q->backlog.unacked_bytes, memory_order_relaxed);
-    atomic_store_explicit(&s->consumers, consumers, memory_order_relaxed);
-    atomic_store_explicit(&s->delivered, q->delivered, memory_order_relaxed);
-    atomic_store_explicit(&s->delivered_no_ack, q->delivered_no_ack, memory_order_relaxed);
-    atomic_store_explicit(&s->got, q->got, memory_order_relaxed);
-    atomic_store_explicit(&s->acked, q->acked, memory_order_relaxed);
-    atomic_store_explicit(&s->redelivered, q->redelivered, memory_order_relaxed);
-    atomic_store_explicit(&s->confirmed, q->confirmed, memory_order_relaxed);
-}
-
 static void queue_init(void *state, const void *arg)
 {
     struct queue *q = state;
@@ -138,7 +94,7 @@ static void queue_init(void *state, const void *arg)
     q->began_us = proc_now_us();
     /* A durable exclusive queue goes with its connection, so nothing in it can outlive anything. */
     q->is_durable = q->cell->flags & CELL_DURABLE && !(q->cell->flags & CELL_EXCLUSIVE);
-    read_stats(q);
+    stats_read(q);
     if (!q->is_durable)
         attach_begin(q);
     /* What an earlier run left in the store, when both died, goes when this one opens it. */
@@ -390,7 +346,7 @@ void queue_flush(struct queue *q)
         intake_tell_taken(q);
     if (q->n_syncs > 0)
         sync_ask(q);
-    write_stats(q);
+    stats_write(q);
 }
 
 static void flush(void *state)

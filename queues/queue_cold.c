@@ -109,8 +109,14 @@ static bool is_hole(const struct queue *q, uint64_t seq)
 
 static struct entry *warm(struct queue *q, uint64_t seq, struct record *record, uint32_t size)
 {
-    struct entry *e = backlog_warm(&q->backlog, seq, record, size);
+    bool is_old = seq < q->recovered_to; /* and was counted with all its bytes: set_cold */
+    bool is_lasting = q->is_durable && (!record || record_is_persistent(record));
+    uint32_t body = record ? record_body_len(record) : size;
+    struct entry *e;
 
+    backlog_uncount(&q->backlog, is_old ? size : body, is_old || is_lasting);
+    e = backlog_warm(&q->backlog, seq, record, size);
+    backlog_weigh(&q->backlog, e, body, is_lasting);
     e->flags |= ENTRY_STORED | ENTRY_DURABLE;
     /* Nobody knows any more whether it was delivered, and an unset flag promises that it was not.
      */

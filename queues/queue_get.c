@@ -52,11 +52,13 @@ static void answer_with(struct queue *q, struct reply_to to, bool no_ack, struct
         got->seq = entry_seq(e);
         got->redelivered = e->flags & ENTRY_REDELIVERED;
         q->redelivered += got->redelivered;
-        q->got++;
+        q->got += !no_ack;
+        q->got_no_ack += no_ack;
         hand_out(q, e);
         backlog_take(&q->backlog, e, &taker_got(q, peer_get(q, to.pid))->consumer.holder);
         got->record = e->record ? record_ref(e->record) : NULL;
     }
+    q->got_nothing += !e;
     got->ready = q->backlog.n_ready;
     proc_reply_to(to, &got->hdr);
 }

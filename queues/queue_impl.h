@@ -27,6 +27,7 @@
 #include "persistence/store.h"
 #include "queues/ages.h"
 #include "queues/backlog.h"
+#include "queues/capacity.h"
 #include "queues/cell.h"
 #include "queues/consumers.h"
 #include "queues/credit.h"
@@ -230,6 +231,10 @@ struct queue {
     uint64_t n_attached, n_reattached;         /* consumers, held messages that came back */
     proc_ref window_timer, unused_ref, registry_monitor;
     uint64_t published, delivered, delivered_no_ack, got, acked, redelivered, confirmed, lost;
+    uint64_t got_no_ack, got_nothing;
+    struct capacity capacity;
+    uint64_t seen_head;   /* the seq whose timestamp is shown */
+    bool shows_exclusive; /* the cell names who has it for himself */
 };
 
 /* queue.c */
@@ -240,6 +245,10 @@ void queue_flush(struct queue *q);
 /* "queue 'q' in vhost '/'" */
 const char *queue_title(const struct queue *q, char out[600]);
 struct msg_queue_reply *queue_reply_new(const struct queue *q, uint16_t code);
+
+/* queue_stats.c */
+void stats_read(struct queue *q);  /* of the last incarnation */
+void stats_write(struct queue *q); /* at the end of a turn */
 
 /* queue_peer.c */
 struct peer *peer_find(struct queue *q, proc_id pid);

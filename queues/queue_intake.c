@@ -16,6 +16,7 @@ static struct entry *keep(struct queue *q, struct peer *p, struct record *record
     struct entry *e =
         backlog_add(&q->backlog, q->next_seq++, record, (uint32_t)record_stored_size(record));
 
+    backlog_weigh(&q->backlog, e, record_body_len(record), must_last);
     if (must_last)
         store_publish(q, e, tag, p);
     else

@@ -75,6 +75,18 @@ void read_again(struct queue *q)
         ask(q);
 }
 
+/* Of what came from an earlier incarnation, the body is known only now. */
+static void put_record(struct queue *q, struct entry *e, const struct blob *bytes)
+{
+    struct record *record = record_load(blob_bytes(bytes), blob_size(bytes));
+
+    if (!record)
+        return;
+    backlog_set_record(&q->backlog, e, record);
+    backlog_weigh(&q->backlog, e, record_body_len(record),
+                  q->is_durable && record_is_persistent(record));
+}
+
 void on_store_bodies(struct queue *q, struct msg *m)
 {
     const struct msg_store_bodies *in = MSG_OF(struct msg_store_bodies, m);
@@ -91,7 +103,7 @@ void on_store_bodies(struct queue *q, struct msg *m)
         if (e->record)
             continue;
         if (body->bytes)
-            e->record = record_load(blob_bytes(body->bytes), blob_size(body->bytes));
+            put_record(q, e, body->bytes);
         if (!e->record || record_stored_size(e->record) != e->size)
             proc_exit(EXIT_CRASH, 0, "message %llu is damaged on disk",
                       (unsigned long long)body->seq);

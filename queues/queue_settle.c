@@ -11,7 +11,7 @@ struct record *settle_take_record(struct queue *q, struct entry *e)
         q->resident_bytes -= e->size;
     if (record && e->flags & ENTRY_FLEETING)
         q->fleeting_bytes -= e->size;
-    e->record = NULL;
+    backlog_set_record(&q->backlog, e, NULL);
     return record;
 }
 

@@ -64,6 +64,8 @@ static void take_publish(struct queue *q, struct tx_part *t, struct tx_item *ite
 
     item->record = NULL;
     e = backlog_add(&q->backlog, q->next_seq++, record, (uint32_t)record_stored_size(record));
+    backlog_weigh(&q->backlog, e, record_body_len(record),
+                  q->is_durable && record_is_persistent(record));
     backlog_take(&q->backlog, e, &t->hands.holder);
     add_op(t, entry_seq(e), OP_PUBLISH);
     q->published++;

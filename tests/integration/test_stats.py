@@ -242,6 +242,48 @@ class Stats(BrokerCase):
         self.assertEqual((node["config_files"], node["log_files"]), ([], ["<stderr>"]))
         self.channel.queue_delete(queue)
 
+    def test_what_a_queue_holds(self):
+        queue, ch = self.channel.queue_declare(fresh("holds"), durable=True).method.queue, \
+            self.channel
+        path = "queues/%2F/" + queue
+        self.shown(path, messages=0, consumers=0, consumer_capacity=0, consumer_utilisation=0,
+                   head_message_timestamp=None, exclusive_consumer_tag=None, message_bytes=0)
+        ch.confirm_delivery()
+        for i in range(6):
+            ch.basic_publish("", queue, b"x" * (10 + i), pika.BasicProperties(
+                delivery_mode=1 + i % 2, timestamp=1000 + i, headers={"long": "y" * 50}))
+        ch.basic_get(queue)
+        # Bodies alone are counted: 10, 11, ... 15 bytes, every other one persistent.
+        shown = self.shown(
+            path, messages=6, message_bytes=75, message_bytes_ready=65,
+            message_bytes_unacknowledged=10, messages_persistent=3, message_bytes_persistent=39,
+            messages_ram=6, messages_ready_ram=5, messages_unacknowledged_ram=1,
+            message_bytes_ram=75, messages_paged_out=0, message_bytes_paged_out=0,
+            head_message_timestamp=1001)
+        self.assertGreater(shown["memory"], 1000)
+        ch.basic_get(queue, auto_ack=True)
+        self.shown(path, get=1, get_no_ack=1, get_empty=0, deliver_get=2, message_bytes=64,
+                   messages_persistent=2, head_message_timestamp=1002)
+        ch.queue_purge(queue)
+        ch.basic_get(queue)
+        self.shown(path, get_empty=1, message_bytes=10, messages_persistent=0, messages_ram=1,
+                   head_message_timestamp=None)
+        ch.queue_delete(queue)
+
+    def test_capacity_and_exclusive_consumers(self):
+        queue, ch = self.channel.queue_declare(fresh("able"), durable=True).method.queue, \
+            self.channel
+        path = "queues/%2F/" + queue
+        ch.basic_qos(prefetch_count=1)
+        tag = ch.basic_consume(queue, lambda *args: None, exclusive=True)
+        self.shown(path, consumers=1, exclusive_consumer_tag=tag)
+        wait_for(lambda: self.get(path)["consumer_utilisation"] > 0.9, "a consumer that could")
+        ch.basic_publish("", queue, b"x")  # It is never acked, so the next one has to wait.
+        wait_for(lambda: self.get(path)["consumer_capacity"] < 0.1, "a consumer that could not")
+        ch.basic_cancel(tag)
+        self.shown(path, consumers=0, exclusive_consumer_tag=None, consumer_capacity=0)
+        ch.queue_delete(queue)
+
     def test_a_vhost(self):
         name = fresh("vhost")
         path = "/api/vhosts/" + name

@@ -17,7 +17,21 @@ struct naive {
     uint8_t state[SEQS];
     uint8_t holder[SEQS];
     bool is_cold[SEQS]; /* READY, and without an entry */
+    bool is_here[SEQS]; /* its record is */
 };
+
+/* Stands for any record: the backlog only looks whether there is one. */
+static struct record *const some_record = (struct record *)0x10;
+
+static uint32_t body_of(uint64_t s)
+{
+    return (uint32_t)(s * 7 % 100);
+}
+
+static bool is_lasting(uint64_t s)
+{
+    return s % 3 > 0;
+}
 
 static uint64_t rng;
 
@@ -48,6 +62,22 @@ static uint64_t naive_head(const struct naive *m)
     return 0;
 }
 
+static void same_mass(const struct backlog_mass *mass, const struct naive *m, uint8_t state)
+{
+    struct backlog_mass sum = {0};
+
+    for (uint64_t s = 0; s < SEQS; s++) {
+        if (m->state[s] != state)
+            continue;
+        sum.body += body_of(s);
+        sum.lasting += is_lasting(s);
+        sum.lasting_body += is_lasting(s) ? body_of(s) : 0;
+        sum.here += m->is_here[s];
+        sum.here_body += m->is_here[s] ? body_of(s) : 0;
+    }
+    assert_memory_equal(mass, &sum, sizeof(sum));
+}
+
 static void same(struct backlog *b, const struct naive *m, const struct holder *h)
 {
     uint64_t ready = 0, unacked = 0, cold = 0, held[HOLDERS] = {0}, first;
@@ -69,6 +99,8 @@ static void same(struct backlog *b, const struct naive *m, const struct holder *
     for (int i = 0; i < HOLDERS; i++)
         assert_int_equal(h[i].n, held[i]);
     assert_true(backlog_is_sound(b));
+    same_mass(&b->ready_mass, m, ENTRY_READY);
+    same_mass(&b->unacked_mass, m, ENTRY_UNACKED);
     assert_int_equal(b->cold_n, cold);
     head = backlog_head(b);
     first = naive_head(m);
@@ -84,8 +116,39 @@ static void cool(struct backlog *b, struct naive *m, uint64_t s)
 {
     struct entry *e = backlog_find(b, s);
 
-    if (e && backlog_cool(b, e))
+    if (e && backlog_cool(b, e)) {
         m->is_cold[s] = true;
+        m->is_here[s] = false;
+    }
+}
+
+static void warm_one(struct backlog *b, uint64_t s)
+{
+    struct entry *e;
+
+    backlog_uncount(b, body_of(s), is_lasting(s));
+    e = backlog_warm(b, s, NULL, 3);
+    e->flags |= ENTRY_STORED;
+    backlog_weigh(b, e, body_of(s), is_lasting(s));
+}
+
+static void add(struct backlog *b, struct naive *m, uint64_t s)
+{
+    struct entry *e = backlog_add(b, s, some_record, 3);
+
+    e->flags |= ENTRY_STORED;
+    backlog_weigh(b, e, 1, !is_lasting(s)); /* and once more */
+    backlog_weigh(b, e, body_of(s), is_lasting(s));
+    m->state[s] = ENTRY_READY;
+    m->is_here[s] = true;
+}
+
+static void change_record(struct backlog *b, struct naive *m, struct entry *e)
+{
+    bool is_here = below(2);
+
+    backlog_set_record(b, e, is_here ? some_record : NULL);
+    m->is_here[entry_seq(e)] = is_here;
 }
 
 /* The first few cold ones come back in a run, or one of them by itself. */
@@ -99,7 +162,7 @@ static void warm(struct backlog *b, struct naive *m, bool is_run)
         s += below((uint32_t)(b->cold_last - b->cold_first + 1));
     for (; n > 0 && s < SEQS; s++, n--) {
         if (m->is_cold[s])
-            backlog_warm(b, s, NULL, 3)->flags |= ENTRY_STORED;
+            warm_one(b, s);
         m->is_cold[s] = false;
     }
     if (is_run)
@@ -124,12 +187,12 @@ static void step(struct backlog *b, struct naive *m, struct holder *h, uint64_t 
     struct entry *e = backlog_find(b, s);
     uint32_t who = below(HOLDERS);
 
-    switch (below(cools ? 10 : 7)) {
-    case 7:
+    switch (below(cools ? 11 : 8)) {
     case 8:
+    case 9:
         cool(b, m, below(2) && *next < SEQS ? *next : s);
         return;
-    case 9:
+    case 10:
         if (below(200) == 0)
             drop_cold(b, m);
         else
@@ -141,8 +204,7 @@ static void step(struct backlog *b, struct naive *m, struct holder *h, uint64_t 
         if (*next >= SEQS)
             return;
         assert_ptr_equal(backlog_find(b, *next), NULL);
-        backlog_add(b, *next, NULL, 3)->flags |= ENTRY_STORED;
-        m->state[*next] = ENTRY_READY;
+        add(b, m, *next);
         return;
     case 2:
     case 3:
@@ -151,6 +213,10 @@ static void step(struct backlog *b, struct naive *m, struct holder *h, uint64_t 
             return;
         s = entry_seq(e);
         break;
+    case 6:
+        if (e)
+            change_record(b, m, e);
+        return;
     case 4: /* a delivery out of turn, as re-attaching makes it */
         break;
     default:
@@ -243,11 +309,44 @@ static void test_long_held_costs_little(void **state)
     backlog_fini(&b);
 }
 
+/* What an earlier incarnation left is counted with all its bytes until each has come back. */
+static void test_what_is_cold_from_the_start_is_about_right(void **state)
+{
+    struct backlog b;
+    struct holder h = {0};
+
+    (void)state;
+    backlog_init(&b, realloc, free);
+    backlog_set_cold(&b, 0, 9, 3, 30);
+    assert_int_equal(b.ready_mass.body, 30);
+    assert_int_equal(b.ready_mass.lasting, 3);
+    for (uint64_t s = 7; s <= 9; s++) {
+        struct entry *e;
+
+        backlog_uncount(&b, 12, true); /* more than there is in the end */
+        e = backlog_warm(&b, s, some_record, 10);
+        backlog_weigh(&b, e, 4, s != 8);
+        assert_true(backlog_is_sound(&b));
+    }
+    assert_int_equal(b.ready_mass.body, 12);
+    assert_int_equal(b.ready_mass.lasting, 2);
+    assert_int_equal(b.ready_mass.lasting_body, 8);
+    backlog_take(&b, backlog_find(&b, 8), &h);
+    backlog_set_record(&b, backlog_find(&b, 8), NULL);
+    assert_int_equal(b.unacked_mass.body, 4);
+    assert_int_equal(b.unacked_mass.here, 0);
+    assert_int_equal(b.ready_mass.here, 2);
+    backlog_remove(&b, backlog_find(&b, 8));
+    assert_int_equal(b.unacked_mass.body, 0);
+    backlog_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requeue_comes_back_in_place),
         cmocka_unit_test(test_long_held_costs_little),
+        cmocka_unit_test(test_what_is_cold_from_the_start_is_about_right),
         cmocka_unit_test(test_random),
     };
 
