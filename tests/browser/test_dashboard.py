@@ -150,13 +150,15 @@ class Dashboard(BrokerCase):
             b.keys(Keys.TAB)
         b.keys(Keys.ENTER)
         b.one("dialog[open]")
+        focused = b.driver.switch_to.active_element
+        self.assertEqual(focused.get_attribute("name"), "name")
         for _ in range(60):  # The focus goes round inside.
+            b.keys(Keys.TAB)
             focused = b.driver.switch_to.active_element
             self.assertTrue(b.js("const f = arguments[0]; return f === document.body || "
                                  "Boolean(f.closest('dialog'))", focused))
             if focused.get_attribute("name") == "name":
                 break
-            b.keys(Keys.TAB)
         b.keys(name, Keys.ENTER)
         wait_for(lambda: self.broker.http("GET", "/api/queues/%2F/" + name)[0] == 200,
                  "the queue that was declared")

@@ -12,11 +12,16 @@ function shade(color) {
     return "color-mix(in srgb, " + color + " 12%, transparent)";
 }
 
-/* Ticks at round times: the axis is in ms. */
-function stepOf(width) {
+/* Ticks at round times: the axis is in ms, and has room for a tick each TICK_PX. */
+const TICK_PX = 66;
+const AXIS_PX = 60; // what the values beside it take
+
+function stepOf(span, width) {
+    const most = Math.max(1, Math.min(6, width / TICK_PX));
+
     return (
         [5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400].find(
-            (s) => width / s / 1000 <= 6,
+            (s) => span / s / 1000 <= most,
         ) * 1000 || 14400000
     );
 }
@@ -34,7 +39,7 @@ function scales(format) {
             type: "linear",
             grid: { display: false },
             afterBuildTicks: (axis) => {
-                const step = stepOf(axis.max - axis.min);
+                const step = stepOf(axis.max - axis.min, axis.chart.width - AXIS_PX);
                 axis.ticks = [];
                 for (let at = Math.ceil(axis.min / step) * step; at <= axis.max; at += step)
                     axis.ticks.push({ value: at });

@@ -19,6 +19,15 @@ export function toast(text, kind = "done") {
 
 let counter = 0;
 
+/* Where an answer begins: what must be filled in, or the first field; else as the browser does. */
+function focusFirst(box) {
+    const first =
+        box.querySelector("form :required") ||
+        box.querySelector("form :is(input, select, textarea)");
+
+    if (first && !box.querySelector("[autofocus]")) first.focus();
+}
+
 /* Shows a dialog; build(close) gives what is in it. Resolves to what close was called with. */
 export function open(title, build, options = {}) {
     const id = "dialog-" + ++counter;
@@ -51,6 +60,7 @@ export function open(title, build, options = {}) {
         });
         document.body.append(box);
         box.showModal();
+        focusFirst(box);
     });
 }
 

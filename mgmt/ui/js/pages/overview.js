@@ -2,7 +2,7 @@
 import { getOr, query } from "../api.js";
 import { History, LineChart, joined, samples } from "../chart.js";
 import { h, say } from "../dom.js";
-import { bytes, count, rate, short, span } from "../format.js";
+import { bytes, count, plural, rate, short, span } from "../format.js";
 import { link } from "../routes.js";
 import { Table } from "../table.js";
 import { may } from "../session.js";
@@ -97,8 +97,8 @@ function showTiles(t, now, totals) {
     );
     t.publish.show(rate(now.publish), count(totals.message_stats.publish) + " so far");
     t.deliver.show(rate(now.deliver_get), count(totals.message_stats.deliver_get) + " so far");
-    t.connections.show(count(o.connections), count(o.channels) + " channels");
-    t.queues.show(count(o.queues), count(o.consumers) + " consumers");
+    t.connections.show(count(o.connections), plural(o.channels, "channel"));
+    t.queues.show(count(o.queues), plural(o.consumers, "consumer"));
     if (totals.memory) {
         t.memory.show(bytes(totals.memory.used), "alarm at " + bytes(totals.memory.limit));
         t.disk.show(bytes(totals.disk.free), "alarm at " + bytes(totals.disk.limit));
