@@ -132,12 +132,12 @@ static json_t *seconds_json(const unsigned *s, size_t n)
 
 json_t *node_retention_json(void)
 {
-    static const unsigned global[] = {605, 3660, 29400, 86400}, other[] = {60};
+    static const unsigned global[] = {605, 3660, 29400, 86400}, other[] = {60, 3600};
     json_t *ret = json_object();
 
     json_add(ret, "global", seconds_json(global, sizeof(global) / sizeof(*global)));
-    json_add(ret, "basic", seconds_json(other, 1));
-    json_add(ret, "detailed", seconds_json(other, 1));
+    json_add(ret, "basic", seconds_json(other, sizeof(other) / sizeof(*other)));
+    json_add(ret, "detailed", seconds_json(other, sizeof(other) / sizeof(*other)));
     return ret;
 }
 

@@ -2,7 +2,7 @@
  * The sampler.
  *
  * Duties: at each tick reads the counters of all connections, channels, queues and exchanges and of
- * the node in place, and adds them to their series. What does not change for a while costs its
+ * the node in place, and adds them to their series. What does not change for an hour costs its
  * history alone and no series. A round goes on in small turns, so that it stalls nobody.
  * In:  its timer, CONTINUE. Out: nothing.
  * Links and monitors: nobody but its supervisor.
@@ -28,7 +28,9 @@
 #include "queues/stats.h"
 
 enum {
-    KEEP_MS = 75 * 1000, /* a series whose values have not changed for so long goes */
+    KEEP_MS = 15 * 1000, /* a series whose values have not changed goes so long after its reach */
+    MINUTE_S = 60,
+    HOURS_MOST = 4096, /* series that reach back an hour: 7 kB of a queue or channel, or less */
     NAME_MAX_SIZE = 256,
 };
 
@@ -46,6 +48,8 @@ struct sampler {
     struct vhost_tables tables;          /* of the vhost that is sampled now */
     uint64_t ready, unacked;             /* of the queues so far */
     uint64_t vhost_ready, vhost_unacked; /* of this vhost's */
+    unsigned n_hours;       /* series of an hour, as of the last round and begun since */
+    unsigned n_hours_round; /* those that this round came across or began */
     uint64_t rounds;
 };
 
@@ -66,14 +70,27 @@ static uint64_t mark_of(const uint64_t *values, unsigned n)
 static struct series *begin(struct sampler *s, const uint64_t *values, unsigned n, uint64_t gauges,
                             bool is_new)
 {
-    struct series *series = series_new(SERIES_SHORT, n, s->tick_ms);
+    enum series_reach reach = s->n_hours < HOURS_MOST ? SERIES_HOUR : SERIES_SHORT;
+    struct series *series = series_new(reach, n, s->tick_ms);
     uint64_t before[SAMPLED_MAX];
+
+    s->n_hours += reach == SERIES_HOUR;
+    s->n_hours_round += reach == SERIES_HOUR;
 
     for (unsigned i = 0; i < n; i++)
         before[i] = gauges >> i & 1 ? values[i] : 0;
     if (is_new)
         series_add(series, s->now_ms - (int64_t)s->tick_ms, before);
     return series;
+}
+
+/* Whether all of its samples are the same. */
+static bool is_over(const struct sampler *s, const struct stat_history *h,
+                    const struct series *series)
+{
+    int64_t same_ms = s->now_ms - (int64_t)stat_get(&h->changed_ms);
+
+    return same_ms > (int64_t)series_reach_s(series) * 1000 + KEEP_MS;
 }
 
 static void sample(struct sampler *s, struct stat_history *h, const uint64_t *values, unsigned n,
@@ -88,12 +105,13 @@ static void sample(struct sampler *s, struct stat_history *h, const uint64_t *va
     stat_set(&h->mark, mark);
     if (!series && mark == before)
         return;
-    if (s->now_ms - (int64_t)stat_get(&h->changed_ms) > KEEP_MS) {
+    if (series && is_over(s, h, series)) {
         atomic_store_explicit(&h->series, NULL, memory_order_release);
         grace_retire(rt_free, series);
         return;
     }
     if (series) {
+        s->n_hours_round += series_reach_s(series) > MINUTE_S;
         series_add(series, s->now_ms, values);
         return;
     }
@@ -219,6 +237,8 @@ static void end_round(struct sampler *s)
     values[OF_NODE_UNACKED] = s->unacked;
     series_add(node_series(s), s->now_ms, values);
     s->ready = s->unacked = 0;
+    s->n_hours = s->n_hours_round;
+    s->n_hours_round = 0;
     s->rounds++;
     s->is_round = false;
 }

@@ -9,11 +9,12 @@
 #include "broker/core/stats.h"
 #include "broker/runtime/alloc.h"
 
-enum { MAX_RINGS = 4, SECOND_MS = 1000 };
+enum { MAX_RINGS = 4, SECOND_MS = 1000, TIMES_MOST = 5 };
 
 struct ring {
     uint32_t size;      /* samples */
     uint32_t every;     /* so many ticks */
+    uint32_t reach_s;   /* with ticks that are as far apart as the plan has it */
     size_t place;       /* in data */
     _Atomic uint64_t n; /* ever added */
 };
@@ -32,13 +33,27 @@ struct reach {
     } ring[MAX_RINGS];
 };
 
-/* Those of RabbitMQ's default, but one minute for what there is very much of. */
+/* Those of RabbitMQ's default, but a minute where it has ten for what there is very much of. */
 static const struct reach reaches[] = {
     [SERIES_SHORT] = {1, {{60, 5}}},
+    [SERIES_HOUR] = {2, {{60, 5}, {3600, 60}}},
     [SERIES_LONG] = {4, {{605, 5}, {3660, 60}, {29400, 600}, {86400, 1800}}},
 };
 
-/* A ring that is finer than the ticks has as many samples all the same. */
+/*
+ * Both ends, and the one that is written next. A ring that is finer than the ticks has as many
+ * samples all the same; where ticks are closer than the finest one's steps, it has more.
+ */
+static uint32_t size_of(const struct reach *r, uint32_t i, uint64_t tick_ms)
+{
+    uint32_t n = r->ring[i].reach_s / r->ring[i].step_s, most = n * TIMES_MOST;
+    uint64_t ticks = r->ring[i].reach_s * (uint64_t)SECOND_MS / tick_ms;
+
+    if (i == 0 && ticks > n)
+        n = ticks < most ? (uint32_t)ticks : most;
+    return n + 2;
+}
+
 static void plan(struct series *s, const struct reach *reach)
 {
     size_t place = 0;
@@ -46,8 +61,8 @@ static void plan(struct series *s, const struct reach *reach)
     for (uint32_t i = 0; i < reach->n; i++) {
         uint64_t every = reach->ring[i].step_s * (uint64_t)SECOND_MS / s->tick_ms;
 
-        /* Both ends, and the one that is written next. */
-        s->ring[i].size = reach->ring[i].reach_s / reach->ring[i].step_s + 2;
+        s->ring[i].size = size_of(reach, i, s->tick_ms);
+        s->ring[i].reach_s = reach->ring[i].reach_s;
         s->ring[i].every = i == 0 || every == 0 ? 1 : (uint32_t)every;
         s->ring[i].place = place;
         place += (size_t)s->ring[i].size * (s->n_values + 1);
@@ -61,7 +76,7 @@ struct series *series_new(enum series_reach reach, unsigned n_values, uint64_t t
     size_t n = 0;
 
     for (uint32_t i = 0; i < r->n; i++)
-        n += (r->ring[i].reach_s / r->ring[i].step_s + 2) * (size_t)(n_values + 1);
+        n += size_of(r, i, tick_ms) * (size_t)(n_values + 1);
     s = rt_zalloc(sizeof(*s) + n * sizeof(s->data[0]));
     s->n_values = n_values;
     s->n_rings = r->n;
@@ -94,6 +109,11 @@ void series_add(struct series *s, int64_t now_ms, const uint64_t *values)
         if (tick % s->ring[i].every == 0)
             ring_add(s, &s->ring[i], now_ms, values);
     }
+}
+
+uint64_t series_reach_s(const struct series *s)
+{
+    return s->ring[s->n_rings - 1].reach_s;
 }
 
 uint64_t series_count(const struct series *s)
@@ -144,8 +164,7 @@ static const struct ring *ring_for(const struct series *s, uint64_t age_s)
 {
     uint32_t i = 0;
 
-    while (i + 1 < s->n_rings &&
-           s->ring[i].every * s->tick_ms * (s->ring[i].size - 2) < age_s * SECOND_MS)
+    while (i + 1 < s->n_rings && s->ring[i].reach_s < age_s)
         i++;
     return &s->ring[i];
 }

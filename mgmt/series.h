@@ -15,7 +15,8 @@
 struct series;
 
 enum series_reach {
-    SERIES_SHORT, /* a minute: of each queue, connection, channel and exchange */
+    SERIES_SHORT, /* a minute: of a queue, connection, channel, exchange or vhost */
+    SERIES_HOUR,  /* a minute and an hour: of as many of them as there is room for */
     SERIES_LONG,  /* ten minutes, an hour, eight hours, a day: of the node */
 };
 
@@ -25,6 +26,8 @@ struct series *series_new(enum series_reach reach, unsigned n_values, uint64_t t
 void series_add(struct series *s, int64_t now_ms, const uint64_t *values);
 /* Writer only. Whether the newest sample is these values; false while there is none. */
 bool series_is_at(const struct series *s, const uint64_t *values);
+/* How far back its coarsest ring reaches. */
+uint64_t series_reach_s(const struct series *s);
 /* How many samples were ever added. */
 uint64_t series_count(const struct series *s);
 

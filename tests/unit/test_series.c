@@ -117,12 +117,52 @@ static void test_short_range_is_complete(void **state)
     rt_free(s);
 }
 
+static void test_an_hour(void **state)
+{
+    struct series *s = series_new(SERIES_HOUR, 2, STEP_MS);
+    struct series *minute = series_new(SERIES_SHORT, 2, STEP_MS);
+    const struct series_range hour = {3600, 60}, fine = {60, 5};
+    struct series_point point[100];
+    uint64_t seed = seed_new();
+
+    (void)state;
+    assert_int_equal(series_reach_s(s), 3600);
+    assert_int_equal(series_reach_s(minute), 60);
+    rt_free(minute);
+    fill(s, 1000, &seed);
+    check_points(s, 1000, 60, 5);
+    check_points(s, 1000, 3600, 60);
+    assert_int_equal(series_points(s, 1, &hour, point, 100), 61); /* both ends */
+    assert_int_equal(point[0].at_ms - point[60].at_ms, 3600 * 1000);
+    assert_int_equal(series_points(s, 1, &fine, point, 100), 13);
+    rt_free(s);
+}
+
+/* A minute is a minute with ticks of a second, too. */
+static void test_quick_ticks(void **state)
+{
+    struct series *s = series_new(SERIES_HOUR, 2, 1000);
+    const struct series_range range = {60, 5}, each = {60, 1};
+    struct series_point point[100];
+
+    (void)state;
+    for (uint64_t i = 0; i < 100; i++)
+        series_add(s, (int64_t)(5000000 + i * 1000), (uint64_t[]){i, 2 * i});
+    assert_int_equal(series_points(s, 1, &each, point, 100), 61);
+    assert_int_equal(series_points(s, 2, &range, point, 100), 13);
+    assert_int_equal(point[0].value, 198);
+    assert_int_equal(point[12].value, 2 * 39);
+    rt_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_against_model),
         cmocka_unit_test(test_short_range_is_complete),
+        cmocka_unit_test(test_an_hour),
+        cmocka_unit_test(test_quick_ticks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
