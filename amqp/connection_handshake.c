@@ -11,6 +11,7 @@
 #include "broker/core/config.h"
 #include "broker/core/limits.h"
 #include "broker/core/log.h"
+#include "queues/vhost_state.h"
 
 enum { SILENT_CLOSE_US = 3 * 1000 * 1000, USER_SIZE = 256 };
 
@@ -345,6 +346,7 @@ static void on_open(struct connection *c, const struct amqp_connection_open *o)
         return;
     }
     c->vhost = copy_text(o->virtual_host);
+    c->vhost_deletions = vhost_deletions(c->vhost);
     if (!access_may_open(c->user, c->vhost)) {
         connection_fail(c, AMQP_CODE_NOT_ALLOWED, AMQP_CONNECTION_OPEN,
                         "access to vhost '%s' refused for user '%s'", c->vhost, c->user);

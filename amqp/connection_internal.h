@@ -86,7 +86,9 @@ struct connection {
     char *user, *vhost;                     /* once known */
     proc_ref beat_timer, release, registry; /* registry: awaited before open-ok */
     proc_ref watch;                         /* a VHOST_WATCH, or its answerer's name */
+    proc_ref look;                          /* a timer, while the watcher is awaited */
     uint64_t vhost_downs;                   /* how often the vhost went down, as far as was told */
+    uint64_t vhost_deletions;               /* of its name, before this vhost was made */
     uint32_t credential;                    /* names the password it logged in with */
     proc_ref login;                         /* an answer of `access` that is awaited */
     proc_ref alarm;                         /* the end of the alarms, or their process */

@@ -17,7 +17,7 @@
 #include "queues/vhost_state.h"
 
 /* Patience with a vhost that starts, in tenths of the handshake's. */
-enum { PATIENCE = 8 };
+enum { PATIENCE = 8, LOOK_US = 1000 * 1000 };
 
 static void refuse(struct connection *c, const char *reason)
 {
@@ -30,7 +30,8 @@ static const char *lost_right(const struct connection *c, char *text, size_t siz
 {
     uint32_t credential = access_credential(c->user, strlen(c->user));
 
-    if (!access_has_vhost(c->vhost, strlen(c->vhost)))
+    if (!access_has_vhost(c->vhost, strlen(c->vhost)) ||
+        vhost_deletions(c->vhost) != c->vhost_deletions)
         snprintf(text, size, "vhost '%s' is deleted", c->vhost);
     else if (!credential)
         snprintf(text, size, "user '%s' is deleted", c->user);
@@ -111,13 +112,32 @@ static void await_watcher(struct connection *c)
     char name[300];
 
     c->watch = proc_await(vhost_watcher_name(c->vhost, name));
+    if (c->look == 0)
+        c->look = proc_timer(LOOK_US);
 }
 
 static void on_look(struct connection *c)
 {
+    if (c->look != 0)
+        proc_cancel(c->look);
+    c->look = 0;
     watch(c);
     if (conn_state(c) == CONN_RUNNING)
         connection_recheck_channels(c);
+}
+
+/* The vhost may have been deleted while nobody was there to say so. */
+static void on_look_time(struct connection *c)
+{
+    char text[240];
+
+    c->look = 0;
+    if (conn_state(c) != CONN_OPEN && conn_state(c) != CONN_RUNNING)
+        return;
+    if (lost_right(c, text, sizeof(text)))
+        on_look(c);
+    else
+        c->look = proc_timer(LOOK_US);
 }
 
 /* The watcher ends with its vhost, which may be no more. */
@@ -130,9 +150,11 @@ static void on_watcher_down(struct connection *c)
 
 bool connection_take_vhost(struct connection *c, struct msg *m)
 {
-    if (m->ref == 0 || (m->ref != c->registry && m->ref != c->watch))
+    if (m->ref == 0 || (m->ref != c->registry && m->ref != c->watch && m->ref != c->look))
         return false;
-    if (m->ref == c->registry) {
+    if (m->ref == c->look) {
+        on_look_time(c);
+    } else if (m->ref == c->registry) {
         c->registry = 0;
         if (conn_state(c) == CONN_OPEN && c->framer.hold) {
             connection_open(c);

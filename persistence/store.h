@@ -194,6 +194,7 @@ struct msg_store_run { /* STORE_RUN, in order of seq; drop unrefs the bytes */
     struct msg hdr;
     uint64_t queue_id;
     uint64_t next_seq;  /* all below it were told */
+    bool is_gone;       /* the queue's row was removed, and its messages with it */
     struct blob *bytes; /* NULL: there are none */
     uint32_t n;
     struct store_item item[];
@@ -293,7 +294,7 @@ int store_probe(const char *dir, const char *vfs, char *ret_text, size_t size);
 
 /*
  * Removes the store of a directory, and the directory where nothing else is in it. 0 also where
- * there is none. Nobody may have it open. Blocks on the disk.
+ * there is none; -EBUSY while somebody has it open. Blocks on the disk.
  */
 int store_remove(const char *dir, const char *vfs);
 

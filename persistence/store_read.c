@@ -146,6 +146,7 @@ void store_on_read_on(struct store *st, struct msg *m)
     else if (n < in->max)
         from = in->last_seq + 1; /* there are no more */
     run->next_seq = from;
+    run->is_gone = !store_find_queue(st, in->queue_id);
     proc_free(e);
     proc_reply(m, &run->hdr);
 }

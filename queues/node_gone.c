@@ -4,7 +4,11 @@
  * Its row says that it goes, and nobody is told of it any more: that is the moment at which it is
  * decided. Then its processes are stopped, its cells and its data removed, and the row goes last.
  * A start that finds such a row goes on there.
+ *
+ * Where a supervisor has died meanwhile, what it left behind may still be about to end: the data is
+ * not touched before its store has let go of it.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +19,7 @@
 #include "broker/runtime/world.h"
 #include "queues/node_impl.h"
 #include "queues/vhost.h"
+#include "queues/vhost_state.h"
 
 void gone_stop(struct node *n)
 {
@@ -23,8 +28,11 @@ void gone_stop(struct node *n)
 
     snprintf(id, sizeof(id), "vhost:%s", c->vhost);
     c->step = CHANGE_STOPPING;
+    vhost_count_deletion(c->vhost);
     c->call = sup_stop_child(proc_whereis("vhosts"), id, PROC_NO_TIMEOUT);
 }
+
+enum { TRY_US = 50 * 1000, TRIES = 200 };
 
 void gone_stopped(struct node *n)
 {
@@ -36,10 +44,15 @@ void gone_stopped(struct node *n)
 
     free(key);
     CHECK(d && d->kind == DEFINITION_GONE);
-    vhost_forget(c->vhost);
+    if (c->n_tries == 0)
+        vhost_forget(c->vhost);
     vhost_dir_name(c->vhost, name, sizeof(name));
     snprintf(dir, sizeof(dir), "%.300s/%s", config()->data_dir, name);
     r = store_remove(dir, world()->vfs);
+    if (r == -EBUSY && c->n_tries++ < TRIES) {
+        c->call = proc_timer(TRY_US);
+        return;
+    }
     if (r < 0) {
         log_error("the data of vhost '%s' in %s could not be removed: %s; the next start tries it "
                   "again",

@@ -55,6 +55,7 @@ struct node_change {
     uint64_t user_hash;     /* whose rights it may change; 0: of all */
     bool changes_rights;
     proc_ref call, name; /* what the step waits for; 0: not */
+    uint32_t n_tries;    /* to remove the vhost's data */
 };
 
 struct vhost_name {

@@ -153,6 +153,8 @@ void on_store_run(struct queue *q, struct msg *m)
     if (m->ref != q->run_ref)
         return; /* it was purged before this came, and something else is asked since */
     q->run_ref = 0;
+    if (in->is_gone)
+        return; /* deleted by the registry, which is about to end this run of it, too */
     q->wants_run = false;
     for (uint32_t i = 0; i < in->n; i++)
         take_item(q, in, &in->item[i]);

@@ -114,6 +114,26 @@ void vhosts_recheck(uint64_t user_hash)
     access_each_vhost(recheck_one, &user_hash);
 }
 
+static struct table *deletions(void)
+{
+    return table_open("vhosts/deleted", rt_free);
+}
+
+uint64_t vhost_deletions(const char *vhost)
+{
+    const uint64_t *n = table_get(deletions(), vhost, strlen(vhost));
+
+    return n ? *n : 0;
+}
+
+void vhost_count_deletion(const char *vhost)
+{
+    uint64_t *n = rt_zalloc(sizeof(*n));
+
+    *n = vhost_deletions(vhost) + 1;
+    table_put(deletions(), vhost, strlen(vhost), n);
+}
+
 void vhost_state_forget(const char *vhost)
 {
     (void)table_del(facts(vhost), "", 0); /* it need not be there */

@@ -55,6 +55,13 @@ void vhosts_recheck(uint64_t user_hash);
 /* The watcher's registered name; returns out. */
 const char *vhost_watcher_name(const char *vhost, char out[300]);
 
+/*
+ * How often a vhost of this name was deleted since the program began, counted when access knows no
+ * more of it and before there can be another: what has another count belongs to an earlier one.
+ */
+uint64_t vhost_deletions(const char *vhost);
+void vhost_count_deletion(const char *vhost); /* node only */
+
 /* The vhost is no more: nothing is said of it. The watcher has ended. */
 void vhost_state_forget(const char *vhost);
 

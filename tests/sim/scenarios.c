@@ -7,6 +7,7 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/slice.h"
 #include "tests/sim/tx.h"
+#include "tests/sim/vhosts.h"
 
 #include <stddef.h>
 
@@ -34,6 +35,7 @@ const struct sim_scenario sim_scenarios[] = {
     {"credit-reply", "direct replies, either side of which dies", 6000, credit_reply_run, 8},
     {"credit-park", "queues, exchanges, registry, store over their budgets", 10000, credit_park_run,
      8},
+    {"vhosts", "a vhost that is made and deleted under its clients", 3000, vhosts_run, 2},
     {"tx", "transactions over several queues, and crashes of all kinds", 3000, tx_run, 2},
     {NULL, NULL, 0, NULL, 0},
 };
@@ -123,5 +125,6 @@ const struct sim_plant sim_plants[] = {
     {"tx-commit-unsaid", "tx", "answers"},
     {"tx-overtake", "tx", "order"},
     {"tx-no-cause", "tx", "given up has a cause"},
+    {"vhosts-late", "vhosts", "nothing of the old"},
     {NULL, NULL, NULL},
 };

@@ -135,7 +135,7 @@ void sim_peer_put_tune_ok(struct sim_peer *p, const struct amqp_connection_tune 
     m.u.connection_tune_ok = (struct amqp_connection_tune_ok){
         .channel_max = CHANNEL_MAX, .frame_max = p->frame_max, .heartbeat = heartbeat};
     sim_peer_put_method(p, 0, &m);
-    open.u.connection_open.virtual_host = amqp_str("/");
+    open.u.connection_open.virtual_host = amqp_str(p->vhost ? p->vhost : "/");
     sim_peer_put_method(p, 0, &open);
 }
 

@@ -16,6 +16,7 @@ struct amqp_frame;
 struct sim_peer { /* zeroed at first */
     int fd;       /* 0: not connected */
     uint32_t frame_max;
+    const char *vhost; /* NULL: "/" */
     uint8_t *out, *in;
     uint32_t n_out, cap_out, n_in, cap_in;
 };

@@ -21,9 +21,11 @@ done
 #   credit-deaf: "memory", each large delivery that waited cost a block of 32 KiB
 #   credit-park 9, 299: "answers", a binding was promised by an exchange that was parked
 #   credit-park 38: "no crash of its own", more was published to a new epoch than its window admits
+#   vhosts 649: "nothing of the old", a connection lived on in the next vhost of its name
+#   vhosts 837: "no crash of its own", a queue read on when its row had just been removed
 #   tx 525, 1581: "only what was committed", a queue said "given up" that could not know
 for kept in credit-deaf:2 credit-deaf:20 credit-park:9 credit-park:299 credit-park:38 \
-            tx:525 tx:1581; do
+            tx:525 tx:1581 vhosts:649 vhosts:837; do
     "$sim" --scenario "${kept%:*}" --seed "${kept#*:}" >/dev/null || fail "$kept fails again"
 done
 
