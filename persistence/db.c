@@ -451,39 +451,6 @@ int db_checkpoint(struct db *db)
     return r < 0 ? db_fail(db, r) : 0;
 }
 
-int db_checkpoint_step(struct db *db, uint64_t bytes)
-{
-    int r;
-
-    if (sql_in_transaction(db->sql))
-        return -EBUSY;
-    r = sql_checkpoint_step(db->sql, bytes);
-    return r < 0 ? db_fail(db, r) : r;
-}
-
-int db_flush_begin(struct db *db, struct db_flush *ret)
-{
-    int r = sql_flush_begin(db->sql, &ret->file, &ret->round);
-
-    return r < 0 ? db_fail(db, r) : 0;
-}
-
-int db_flush_run(const struct db_flush *f)
-{
-    return sql_flush_run(f->file);
-}
-
-void db_flush_end(struct db *db, const struct db_flush *f)
-{
-    sql_flush_end(db->sql, f->round);
-}
-
-void db_flush_fini(struct db_flush *f)
-{
-    sql_flush_unref(f->file);
-    f->file = NULL;
-}
-
 int db_pages(struct db *db, int64_t *ret_all, int64_t *ret_free)
 {
     int r = sql_number(db->sql, "PRAGMA page_count", ret_all);

@@ -33,7 +33,6 @@
 #include "persistence/segment.h"
 
 struct db;
-struct gather_sync;
 
 /*
  * Of a new database; one that is there keeps its own. Smaller pages cost more calls and more memory
@@ -286,30 +285,11 @@ uint64_t db_checkpoint_bytes(const struct db *db);
 void db_wal_written(const struct db *db, uint64_t *ret_bytes, uint64_t *ret_syncs);
 
 /*
- * Copies the WAL into the database, as far as no step has, syncs that, and makes room in the WAL.
- * Takes as long as there is to copy. Not while something waits for a commit (-EBUSY).
+ * Copies the WAL into the database and syncs it. Takes as long as there is to copy: SQLite has no
+ * smaller step, so whoever wants short ones calls it often. Not while something waits for a commit
+ * (-EBUSY).
  */
 int db_checkpoint(struct db *db);
-
-/*
- * Copies at most so many bytes of what db_checkpoint would, and does not sync them. 1: there was
- * more; 0: all that is committed was copied; -EBUSY as db_checkpoint.
- */
-int db_checkpoint_step(struct db *db, uint64_t bytes);
-
-/*
- * The sync of what was copied, beside the commits: _begin, then _run on any thread (0 or -errno),
- * and when that has returned 0, _end, so that db_checkpoint has only to sync what was copied since.
- * One at a time. *f holds what _run needs, which may outlive the database; given back by _fini.
- */
-struct db_flush {
-    struct gather_sync *file;
-    uint64_t round;
-};
-int db_flush_begin(struct db *db, struct db_flush *ret);
-int db_flush_run(const struct db_flush *f);
-void db_flush_end(struct db *db, const struct db_flush *f);
-void db_flush_fini(struct db_flush *f);
 
 /* How many pages the file has, and how many of them hold nothing. */
 int db_pages(struct db *db, int64_t *ret_all, int64_t *ret_free);

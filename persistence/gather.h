@@ -8,28 +8,21 @@
  * byte is given by the sync. A write that fails behind its caller's back makes every later call on
  * that file fail, so nothing can be built on it.
  *
- * A checkpoint may be made in steps, which SQLite itself can't: a step copies some pages and ends.
- * What it copied may be synced from another thread while commits go on, and what is there and safe
- * is neither written nor synced again by the checkpoint that follows, which makes room in the log.
- * Until that one has returned the log has every page, so nothing hangs on a step or such a sync.
- *
  * One for each connection, so that it may lie over any other file system, one for tests included.
  */
 #ifndef PERSISTENCE_GATHER_H
 #define PERSISTENCE_GATHER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct gather;
-struct gather_sync;
 
 /* What went to the log. */
 struct gather_counts {
     uint64_t bytes;
     uint64_t writes; /* calls */
     uint64_t syncs;
-    uint64_t pages; /* different ones since gather_forget_pages, less those copied since */
+    uint64_t pages; /* different ones since gather_forget_pages: what a checkpoint would copy */
 };
 
 /*
@@ -46,23 +39,5 @@ struct gather_counts gather_counts(const struct gather *g);
 
 /* The log was copied. */
 void gather_forget_pages(struct gather *g);
-
-/*
- * Between these two SQLite is asked for a checkpoint, and for nothing else. With `bytes` below
- * UINT64_MAX it is but a step: it copies at most so many, says to be prevented by a reader, and
- * changes nothing else. _end: whether it was cut short.
- */
-void gather_copy_begin(struct gather *g, uint64_t bytes);
-bool gather_copy_end(struct gather *g);
-
-/*
- * What has been copied so far is to be synced: by _run, on any thread, for which *ret is a
- * reference, to be given back; it needs neither g nor its connection any more. One at a time. When
- * it has returned SQLITE_OK, _end says so. Results are SQLite's.
- */
-int gather_sync_begin(struct gather *g, struct gather_sync **ret, uint64_t *ret_round);
-int gather_sync_run(struct gather_sync *s);
-void gather_sync_end(struct gather *g, uint64_t round);
-void gather_sync_unref(struct gather_sync *s); /* NULL is ignored */
 
 #endif

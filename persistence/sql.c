@@ -439,33 +439,23 @@ void sql_wal_written(const struct sql *s, uint64_t *ret_bytes, uint64_t *ret_syn
     *ret_syncs = c.syncs;
 }
 
-/* Before a checkpoint; 0 or -errno. */
-static int make_ready(struct sql *s)
-{
-    int64_t page_size;
-    int r = 0;
-
-    sql_read_end(s);
-    if (s->page_size == 0) {
-        r = sql_number(s, "PRAGMA page_size", &page_size);
-        s->page_size = r == 0 ? (uint32_t)page_size : 0;
-    }
-    return r;
-}
-
 int sql_checkpoint(struct sql *s, bool truncate)
 {
     RUNTIME_REGION();
     int in_wal, copied;
-    int r = make_ready(s);
+    int64_t page_size;
+    int r;
 
-    if (r < 0)
-        return r;
-    gather_copy_begin(s->files, UINT64_MAX);
+    sql_read_end(s);
+    if (s->page_size == 0) {
+        r = sql_number(s, "PRAGMA page_size", &page_size);
+        if (r < 0)
+            return r;
+        s->page_size = (uint32_t)page_size;
+    }
     r = result(s, sqlite3_wal_checkpoint_v2(
                       s->h, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
                       &in_wal, &copied));
-    (void)gather_copy_end(s->files); /* it is whole */
     if (r == 0 && in_wal != copied)
         return -EBUSY; /* no reader of ours is left, so this is never expected */
     if (r == 0) {
@@ -473,49 +463,6 @@ int sql_checkpoint(struct sql *s, bool truncate)
         gather_forget_pages(s->files);
     }
     return r;
-}
-
-int sql_checkpoint_step(struct sql *s, uint64_t bytes)
-{
-    RUNTIME_REGION();
-    int r = make_ready(s);
-    bool is_cut;
-
-    if (r < 0 || s->wal_pages == 0)
-        return r;
-    gather_copy_begin(s->files, bytes < UINT64_MAX ? bytes : bytes - 1);
-    r = result(s, sqlite3_wal_checkpoint_v2(s->h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
-    is_cut = gather_copy_end(s->files);
-    return r < 0 ? r : is_cut;
-}
-
-int sql_flush_begin(struct sql *s, struct gather_sync **ret, uint64_t *ret_round)
-{
-    RUNTIME_REGION();
-    int rc = gather_sync_begin(s->files, ret, ret_round);
-
-    if (rc != SQLITE_OK)
-        snprintf(s->why, sizeof(s->why), "%s (%d)", sqlite3_errstr(rc), rc);
-    return as_errno(rc);
-}
-
-int sql_flush_run(struct gather_sync *f)
-{
-    RUNTIME_REGION();
-
-    return as_errno(gather_sync_run(f));
-}
-
-void sql_flush_end(struct sql *s, uint64_t round)
-{
-    gather_sync_end(s->files, round);
-}
-
-void sql_flush_unref(struct gather_sync *f)
-{
-    RUNTIME_REGION();
-
-    gather_sync_unref(f);
 }
 
 void sql_release_memory(struct sql *s)

@@ -54,7 +54,6 @@ enum sql_stmt {
     SQL_N_STMTS
 };
 
-struct gather_sync;
 struct sql;
 
 /* Opens; *ret is the caller's, to end with sql_close. -EBUSY when another one holds the file. */
@@ -101,7 +100,7 @@ void sql_read_end(struct sql *s);
 /* Bytes in the WAL since it was last copied whole. */
 uint64_t sql_wal_bytes(const struct sql *s);
 
-/* Bytes that sql_checkpoint would copy: of each page in the WAL only the newest, if no step has. */
+/* Bytes that sql_checkpoint would copy: of each page in the WAL only the newest. */
 uint64_t sql_checkpoint_bytes(const struct sql *s);
 
 /* Bytes that went to the WAL, and how often it was synced, since the opening. */
@@ -109,18 +108,6 @@ void sql_wal_written(const struct sql *s, uint64_t *ret_bytes, uint64_t *ret_syn
 
 /* Copies the WAL into the database; `truncate` also empties its file. */
 int sql_checkpoint(struct sql *s, bool truncate);
-
-/*
- * Copies at most so many bytes of what sql_checkpoint would, which finds less to do then. 1: there
- * was more; 0: all is copied that was committed; -errno.
- */
-int sql_checkpoint_step(struct sql *s, uint64_t bytes);
-
-/* As gather_sync_begin and so on; 0 or -errno. */
-int sql_flush_begin(struct sql *s, struct gather_sync **ret, uint64_t *ret_round);
-int sql_flush_run(struct gather_sync *f);
-void sql_flush_end(struct sql *s, uint64_t round);
-void sql_flush_unref(struct gather_sync *f);
 
 bool sql_in_transaction(const struct sql *s);
 

@@ -7,13 +7,12 @@
  *
  * Messages in: STORE_OPEN_QUEUE, _OPS, _SYNC, _READ, _READ_ON, _FIND, _TX, _TX_END from queues;
  * STORE_WRITE, _LOAD, _RESERVE from the registry; STORE_BACKUP from backup; CONTINUE (recovery, the
- * first one) and TIMEOUT from itself; STORE_FLUSHED from its flusher.
+ * first one) and TIMEOUT from itself.
  *
- * Messages out: STORE_ENTRIES, _DURABLE to queues, STORE_BACKUP_PROGRESS, STORE_FLUSH to its
- * flusher, and the replies.
+ * Messages out: STORE_ENTRIES, _DURABLE to queues, STORE_BACKUP_PROGRESS, and the replies.
  *
- * Links: its supervisor's and its flusher's (store_checkpoint.c). Monitors: queues that are
- * fleeting. What a dead queue sent is kept until the next opening of that queue fences it.
+ * Links: its supervisor's. Monitors: queues that are fleeting. What a dead queue sent is kept until
+ * the next opening of that queue fences it.
  *
  * Invariants
  * 1. It has its name only when it has recovered, so whoever finds it finds all that is durable.
@@ -232,13 +231,6 @@ static void on_continue(struct store *st)
     store_backup_go_on(st);
 }
 
-/* What is due is done when the turn ends. */
-static void on_timeout(struct store *st, const struct msg *m)
-{
-    if (m->ref == st->timer)
-        st->timer = 0;
-}
-
 static void on_handle(void *state, struct msg *m)
 {
     struct store *st = state;
@@ -252,7 +244,8 @@ static void on_handle(void *state, struct msg *m)
         store_on_down(st, m);
         break;
     case MSG_TIMEOUT:
-        on_timeout(st, m);
+        if (m->ref == st->timer)
+            st->timer = 0; /* what is due is done when the turn ends */
         break;
     case STORE_OPEN_QUEUE:
         store_on_open(st, m);
@@ -292,9 +285,6 @@ static void on_handle(void *state, struct msg *m)
         break;
     case STORE_TX_GONE:
         store_on_tx_gone(st, m);
-        break;
-    case STORE_FLUSHED:
-        store_on_flushed(st, m);
         break;
     default:
         proc_exit(EXIT_CRASH, 0, "message %u is none of the store's", m->type);

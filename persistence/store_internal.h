@@ -4,7 +4,6 @@
 #ifndef PERSISTENCE_STORE_INTERNAL_H
 #define PERSISTENCE_STORE_INTERNAL_H
 
-#include "broker/core/stats.h"
 #include "broker/runtime/u64map.h"
 #include "persistence/db.h"
 #include "persistence/store.h"
@@ -21,13 +20,6 @@ struct store_queue {
     bool is_gone; /* deleted; freed when the group that it touched has been told of */
 };
 
-enum store_checkpoint {
-    CHECKPOINT_NONE,
-    CHECKPOINT_COPIES,  /* steps are due */
-    CHECKPOINT_FLUSHES, /* the flusher is at work */
-    CHECKPOINT_ENDS,    /* the checkpoint proper is due */
-};
-
 struct store {
     struct store_arg arg;
     struct db *db;               /* NULL until recovered */
@@ -41,19 +33,13 @@ struct store {
     bool is_closing_group; /* a CONTINUE is under way, which commits */
     proc_ref timer;        /* 0: none */
     uint64_t timer_due_us;
-    uint64_t idle_due_us;   /* of upkeep that a commit puts off; UINT64_MAX: none */
-    uint64_t vacuum_due_us; /* of a look for free pages; UINT64_MAX: there are none */
-    enum store_checkpoint checkpoint;
-    bool is_again;             /* what came during a first flush is copied and flushed, too */
-    uint64_t checkpoint_bytes; /* as much as takes about 15 ms to sync */
-    uint64_t copy_bytes;       /* of a step that takes about 5 ms */
-    uint64_t copied_bytes;     /* since the last flush */
-    proc_id flusher;           /* 0: not yet begun */
-    uint64_t flush_round, flush_since_us;
-    uint64_t wal_share;    /* the most that it may be, by what the node has for all */
-    uint32_t vacuum_pages; /* of a step that takes about 10 ms */
-    int64_t free_low;      /* fewest and most free pages since free_since_us, less those */
-    int64_t free_high;     /* that were given back */
+    uint64_t idle_due_us;      /* of upkeep that a commit puts off; UINT64_MAX: none */
+    uint64_t vacuum_due_us;    /* of a look for free pages; UINT64_MAX: there are none */
+    uint64_t checkpoint_bytes; /* as much as takes about 15 ms to copy */
+    uint64_t wal_share;        /* the most that it may be, by what the node has for all */
+    uint32_t vacuum_pages;     /* of a step that takes about 10 ms */
+    int64_t free_low;          /* fewest and most free pages since free_since_us, less those */
+    int64_t free_high;         /* that were given back */
     uint64_t free_since_us;
     unsigned n_stores;       /* among which that was divided */
     uint64_t checkpoint_us;  /* what the last one took */
@@ -95,9 +81,7 @@ void store_upkeep_committed(struct store *st);
 void store_upkeep_go_on(struct store *st);
 uint64_t store_upkeep_due(const struct store *st);
 /* A step beside the commits took that long. */
-void store_upkeep_took(struct store *st, enum store_step kind, uint64_t us);
-/* What of the node's budgets is this store's, by how many there are now. */
-void store_take_share(struct store *st);
+void store_upkeep_took(struct store *st, uint64_t us);
 /* One of n parts of a budget, within bounds. */
 uint64_t store_share(uint64_t budget, unsigned n, uint64_t least, uint64_t most);
 
@@ -110,20 +94,6 @@ void store_on_write(struct store *st, struct msg *m);
 void store_on_down(struct store *st, const struct msg *m);
 void store_on_load(struct store *st, struct msg *m);
 void store_on_reserve(struct store *st, struct msg *m);
-
-/* store_checkpoint.c */
-
-enum { STORE_FLUSH = 0x240, STORE_FLUSHED }; /* between the store and its flusher */
-
-void store_checkpoint_init(struct store *st);
-/* Begins one, if there is anything in the log and none is under way. */
-void store_checkpoint_begin(struct store *st);
-/* Whether it has something to do at once, when no commit waits. */
-bool store_checkpoint_is_at_work(const struct store *st);
-/* Takes a step, if there is one to take. Not while something waits for a commit. */
-bool store_checkpoint_go_on(struct store *st);
-/* The flusher's answer. */
-void store_on_flushed(struct store *st, const struct msg *m);
 
 /* store_compact.c */
 

@@ -1,5 +1,5 @@
 /*
- * What keeps a store in shape beside checkpoints: free pages are given back, and what the node has
+ * What keeps a store in shape: the WAL is copied, free pages are given back, and what the node has
  * for all its stores is divided among them.
  *
  * Each step is sized by what the last one took, so that none holds up the queues for more than
@@ -8,18 +8,19 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "broker/core/stats.h"
 #include "broker/runtime/world.h"
 #include "persistence/store_internal.h"
 
-#define IDLE_US             1000000
-#define VACUUM_US           10000
-#define VACUUM_FIRST_PAGES  16
-#define VACUUM_MAX_PAGES    1024
-#define VACUUM_KEEP_BYTES   (16 << 20) /* free pages kept for the next burst */
-#define VACUUM_PAUSE_US     20000
-#define VACUUM_PAUSE_FACTOR 9 /* at work a pause lasts so many times the step before it */
-#define VACUUM_STILL_PAGES  1024
+#define CHECKPOINT_US          15000
+#define CHECKPOINT_FIRST_BYTES (4 << 20) /* until it is known how long one takes; the least */
+#define IDLE_US                1000000
+#define VACUUM_US              10000
+#define VACUUM_FIRST_PAGES     16
+#define VACUUM_MAX_PAGES       1024
+#define VACUUM_KEEP_BYTES      (16 << 20) /* free pages kept for the next burst */
+#define VACUUM_PAUSE_US        20000
+#define VACUUM_PAUSE_FACTOR    9 /* at work a pause lasts so many times the step before it */
+#define VACUUM_STILL_PAGES     1024
 
 /* What one store has at least and at most. */
 #define CACHE_MIN (256 << 10)
@@ -51,7 +52,7 @@ uint64_t store_share(uint64_t budget, unsigned n, uint64_t least, uint64_t most)
     return share < most ? share : most;
 }
 
-void store_take_share(struct store *st)
+static void take_share(struct store *st)
 {
     unsigned n = atomic_load(&n_stores);
     struct db_limits limits;
@@ -75,20 +76,64 @@ void store_upkeep_init(struct store *st)
 {
     atomic_fetch_add(&n_stores, 1);
     proc_at_exit(leave, NULL);
-    store_checkpoint_init(st);
+    st->checkpoint_bytes = CHECKPOINT_FIRST_BYTES;
     st->vacuum_pages = VACUUM_FIRST_PAGES;
     st->vacuum_due_us = UINT64_MAX;
     st->idle_due_us = store_now_us() + IDLE_US;
     st->compact_due_us = store_now_us() + store_tuning.cold_us;
     store_trim_init(st);
-    store_take_share(st);
+    take_share(st);
 }
 
-void store_upkeep_took(struct store *st, enum store_step kind, uint64_t us)
+void store_upkeep_took(struct store *st, uint64_t us)
 {
-    store_stats_step(kind, us);
     if (us > st->worst_us)
         st->worst_us = us;
+}
+
+/*
+ * The size of the next checkpoint by what this one took: down at once, up by a quarter. A small one
+ * that was quick enough tells nothing; one that is smaller still would not be quicker, because each
+ * ends with a sync.
+ */
+static uint64_t next_checkpoint(const struct store *st, uint64_t bytes, uint64_t took_us)
+{
+    uint64_t most = st->checkpoint_bytes / 4 * 5, fit;
+
+    if (took_us <= CHECKPOINT_US && bytes < st->checkpoint_bytes)
+        return st->checkpoint_bytes;
+    fit = took_us > 0 ? bytes * CHECKPOINT_US / took_us : most;
+    if (fit > most)
+        fit = most;
+    if (fit < CHECKPOINT_FIRST_BYTES)
+        fit = CHECKPOINT_FIRST_BYTES;
+    return fit < st->wal_share ? fit : st->wal_share;
+}
+
+static void checkpoint(struct store *st)
+{
+    uint64_t bytes = db_checkpoint_bytes(st->db);
+    uint64_t before = store_now_us();
+    int r = db_checkpoint(st->db);
+
+    if (r < 0)
+        store_fail(st, r, "checkpoint");
+    st->checkpoint_us = store_now_us() - before;
+    store_upkeep_took(st, st->checkpoint_us);
+    st->checkpoint_bytes = next_checkpoint(st, bytes, st->checkpoint_us);
+}
+
+/*
+ * Copies the WAL back if it is time: if there is as much to copy as takes some 15 ms. Where
+ * messages come and go they use the same pages again and again, and the WAL may grow to its share.
+ */
+static bool checkpoint_if_due(struct store *st)
+{
+    if (db_checkpoint_bytes(st->db) < st->checkpoint_bytes && db_wal_bytes(st->db) < st->wal_share)
+        return false;
+    take_share(st);
+    checkpoint(st);
+    return true;
 }
 
 void store_upkeep_committed(struct store *st)
@@ -98,7 +143,7 @@ void store_upkeep_committed(struct store *st)
     st->idle_due_us = now + IDLE_US;
     if (st->vacuum_due_us == UINT64_MAX)
         st->vacuum_due_us = now + IDLE_US;
-    (void)store_checkpoint_go_on(st); /* there is nothing else to do */
+    (void)checkpoint_if_due(st); /* there is nothing else to do */
 }
 
 static bool is_idle(const struct store *st)
@@ -136,7 +181,7 @@ static void vacuum_step(struct store *st, int64_t n, uint32_t keep)
     st->free_low -= n;
     st->free_high -= n;
     took = store_now_us() - before;
-    store_upkeep_took(st, STORE_STEP_VACUUM, took);
+    store_upkeep_took(st, took);
     pause = is_idle(st) ? took : took * VACUUM_PAUSE_FACTOR;
     pause = pause > VACUUM_PAUSE_US ? pause : VACUUM_PAUSE_US;
     st->vacuum_due_us = r > 0 ? before + took + pause : UINT64_MAX;
@@ -166,6 +211,8 @@ static void vacuum(struct store *st, uint64_t now)
     int64_t n_all, n, keep;
     int r;
 
+    if (checkpoint_if_due(st))
+        return; /* enough for one turn */
     r = db_pages(st->db, &n_all, &n);
     if (r < 0)
         store_fail(st, r, "vacuum");
@@ -182,8 +229,9 @@ static void vacuum(struct store *st, uint64_t now)
 static void rest(struct store *st)
 {
     st->idle_due_us = UINT64_MAX;
-    store_take_share(st);
-    store_checkpoint_begin(st);
+    take_share(st);
+    if (db_wal_bytes(st->db) > 0)
+        checkpoint(st);
     db_release_memory(st->db);
 }
 
@@ -191,8 +239,6 @@ uint64_t store_upkeep_due(const struct store *st)
 {
     uint64_t due = st->vacuum_due_us < st->idle_due_us ? st->vacuum_due_us : st->idle_due_us;
 
-    if (store_checkpoint_is_at_work(st))
-        return 0;
     if (st->trim_due_us < due)
         due = st->trim_due_us;
     return due < st->compact_due_us ? due : st->compact_due_us;
@@ -202,8 +248,6 @@ void store_upkeep_go_on(struct store *st)
 {
     uint64_t now = store_now_us();
 
-    if (store_checkpoint_go_on(st))
-        return; /* enough for one turn */
     if (st->vacuum_due_us <= now)
         vacuum(st, now);
     else if (st->idle_due_us <= now)

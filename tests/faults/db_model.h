@@ -261,35 +261,6 @@ static int model_commit(struct model *m, struct db *db)
     return 0;
 }
 
-static int model_flush(struct db *db)
-{
-    struct db_flush f;
-    int r = db_flush_begin(db, &f);
-
-    if (r < 0)
-        return r;
-    r = db_flush_run(&f);
-    if (r == 0)
-        db_flush_end(db, &f);
-    db_flush_fini(&f);
-    return r;
-}
-
-/* A checkpoint at once, a piece of one, or one in pieces, whose last one finds nothing to do. */
-static int model_copy(struct model *m, struct db *db)
-{
-    uint64_t choice = model_roll(m) % 8;
-    int r = 0;
-
-    if (choice == 1 || choice == 2)
-        r = db_checkpoint_step(db, model_roll(m) % 400000);
-    else if (choice > 3)
-        r = db_checkpoint_step(db, UINT64_MAX);
-    if (r >= 0 && choice > 2)
-        r = model_flush(db);
-    return r >= 0 && (choice == 0 || choice > 4) ? db_checkpoint(db) : r;
-}
-
 /* One random step; 0, or the error of a call that writes, after which the db is only abandoned. */
 static inline int model_step(struct model *m, struct db *db)
 {
@@ -316,10 +287,10 @@ static inline int model_step(struct model *m, struct db *db)
         }
         return r;
     }
-    if (choice < 92)
+    if (choice < 96)
         return model_commit(m, db);
     if (choice < 97) {
-        r = model_copy(m, db);
+        r = db_checkpoint(db);
     } else if (choice < 98) {
         r = db_vacuum_step(db, 3, 0);
     } else {

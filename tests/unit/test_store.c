@@ -408,27 +408,6 @@ static void a_backup_that_fails_hurts_nobody(void **state)
     assert_true(t.n_backed_up > 5);
 }
 
-static enum crash_sync die_at_the_database(void *ctx, const char *file)
-{
-    (void)ctx;
-    return strstr(file, "-wal") ? CRASH_SYNC_DO : CRASH_SYNC_DIE_BEFORE;
-}
-
-/* The sync of what a checkpoint copied goes on beside the store, whose end its failure is. */
-static void a_failed_flush_ends_it_and_loses_nothing(void **state)
-{
-    (void)state;
-    put(1, "sure");
-    crash_fs_on_sync(t.fs, die_at_the_database, NULL);
-    run_us(3000000);
-    assert_true(t.is_down && t.why.kind == EXIT_CRASH && t.why.code == -EIO);
-    crash_fs_on_sync(t.fs, NULL, NULL);
-    crash_fs_cut(t.fs, 1);
-    act(spawn_store);
-    act(open_queue);
-    assert_true(t.n_entries == 1 && t.seq[0] == 1);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
@@ -454,7 +433,6 @@ int main(void)
         cmocka_unit_test(a_budget_is_divided),
         TEST(a_backup_is_made_meanwhile),
         TEST(a_backup_that_fails_hurts_nobody),
-        TEST(a_failed_flush_ends_it_and_loses_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
