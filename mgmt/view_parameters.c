@@ -69,13 +69,21 @@ static void check_component(struct request *r)
 }
 
 /*
- * Those that RabbitMQ knows without plugins; its words. A definitions file's others (shovels, say)
- * are kept, seen, and can be deleted, so that it can go back where it came from.
+ * Those that RabbitMQ knows, with the plugins that come with it; its words. What belongs to plugins
+ * is kept and seen, so that who manages it elsewhere can go on, and nothing acts on it. A
+ * definitions file's others are kept, too.
  */
 static void check_known(struct request *r)
 {
+    static const char *const plugins[] = {"federation-upstream", "federation-upstream-set",
+                                          "shovel"};
     const char *component = request_segment(r, 2);
     char why[400];
+
+    for (size_t i = 0; i < sizeof(plugins) / sizeof(plugins[0]); i++) {
+        if (!strcmp(component, plugins[i]))
+            return;
+    }
 
     if (!strcmp(component, "policy"))
         request_fail(r, 400, "policies may not be set using this method");

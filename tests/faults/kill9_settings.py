@@ -35,7 +35,7 @@ class Setter(threading.Thread):
                                ("vhosts/" + name, {}),
                                ("permissions/%2F/" + name, FULL),
                                ("policies/%2F/" + name, POLICY),
-                               ("parameters/thing/%2F/" + name, {"value": n})):
+                               ("parameters/shovel/%2F/" + name, {"value": n})):
                 self.there[path] = (False, body)
 
     def ask(self, method, path, body=None):

@@ -204,10 +204,14 @@ class Settings(BrokerCase):
             self.ask(404, "DELETE", path)
 
     def test_parameters(self):
-        """A component of a plugin's: as RabbitMQ without it; what a file brings is kept."""
+        """A component that nobody knows is refused; what a file brings is kept, and a plugin's."""
         why = self.ask(400, "PUT", "parameters/thing/%2F/n", {"value": {"a": 1}})
         self.assertEqual(why["reason"], "Validation failed\n\ncomponent thing not found\n")
         self.ask(400, "PUT", "parameters/policy/%2F/n", {"value": {"a": 1}})
+        for component in ("shovel", "federation-upstream", "federation-upstream-set"):
+            path = "parameters/%s/%%2F/n" % component
+            self.ask(201, "PUT", path, {"value": {"uri": "amqp://elsewhere"}})
+            self.ask(204, "DELETE", path)
         self.ask(204, "POST", "definitions", {"parameters": [
             {"component": "thing", "vhost": "/", "name": "n", "value": {"a": 1}}]})
         want = {"component": "thing", "vhost": "/", "name": "n", "value": {"a": 1}}
