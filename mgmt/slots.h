@@ -20,6 +20,11 @@ extern const struct list_ops list_of_connections, list_of_channels, list_of_cons
 json_t *connection_json(const struct request *r, const struct stat_slot *s);
 json_t *channel_json(const struct request *r, const struct stat_slot *s);
 json_t *consumer_json(const struct request *r, const struct stat_slot *s);
+/* "consumer_details" of what is shown alone: r->foreign->consumers, gathered slot by slot. */
+void slots_begin_consumers(struct request *r);
+void slots_add_consumer(struct request *r, const struct stat_slot *s);
+/* Two lists of rates by pairs of objects, which rates_mode basic does not keep: empty, as there. */
+void slots_add_no_pairs(json_t *to, const char *first, const char *second);
 /* "connection_details" of a channel. */
 json_t *connection_details_json(const struct connection_stats *c);
 

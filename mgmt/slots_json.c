@@ -8,6 +8,7 @@
 #include "broker/core/alarms.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/proc.h"
+#include "broker/runtime/region.h"
 #include "mgmt/json.h"
 #include "mgmt/request.h"
 #include "mgmt/sampled.h"
@@ -192,6 +193,27 @@ json_t *consumer_json(const struct request *r, const struct stat_slot *s)
     json_add_text(ret, "activity_status", "up");
     json_add(ret, "arguments", json_ftable(bytes_of(c->args)));
     return ret;
+}
+
+void slots_begin_consumers(struct request *r)
+{
+    RUNTIME_REGION();
+
+    r->foreign->consumers = json_array();
+}
+
+void slots_add_consumer(struct request *r, const struct stat_slot *s)
+{
+    RUNTIME_REGION();
+
+    /* Fails only without memory: not shown. */
+    (void)json_array_append_new(r->foreign->consumers, consumer_json(r, s));
+}
+
+void slots_add_no_pairs(json_t *to, const char *first, const char *second)
+{
+    json_add(to, first, json_array());
+    json_add(to, second, json_array());
 }
 
 static void id_of_connection(const void *item, struct list_id *ret)

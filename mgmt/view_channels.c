@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/runtime/region.h"
+#include "mgmt/json.h"
 #include "mgmt/slots.h"
 #include "mgmt/views.h"
 #include "queues/stats.h"
@@ -43,11 +44,19 @@ static void start_of_connection(struct request *r)
     slot_list_start(r, STAT_CHANNEL, &list_of_channels, is_of_connection);
 }
 
+static bool is_its_consumer(struct request *r, const struct stat_slot *s)
+{
+    return !strcmp(((const struct consumer_stats *)s)->channel->name, request_segment(r, 2));
+}
+
 static json_t *json_of(const struct request *r, const struct stat_slot *s)
 {
     RUNTIME_REGION();
+    json_t *ret = channel_json(r, s);
 
-    return channel_json(r, s);
+    json_add(ret, "consumer_details", json_incref(r->foreign->consumers));
+    slots_add_no_pairs(ret, "publishes", "deliveries");
+    return ret;
 }
 
 static void show_one(struct request *r, const struct stat_slot *s)
@@ -55,9 +64,19 @@ static void show_one(struct request *r, const struct stat_slot *s)
     request_finish_json(r, json_of(r, s));
 }
 
+static void add_consumer(struct request *r, const struct stat_slot *s)
+{
+    if (s)
+        slots_add_consumer(r, s);
+    else
+        slot_list_find(r, STAT_CHANNEL, has_name, show_one);
+}
+
+/* Its consumers first: the channel is shown as soon as it is found. */
 static void start_one(struct request *r)
 {
-    slot_list_find(r, STAT_CHANNEL, has_name, show_one);
+    slots_begin_consumers(r);
+    slot_list_each(r, STAT_CONSUMER, is_its_consumer, add_consumer);
 }
 
 const struct view views_channels[] = {

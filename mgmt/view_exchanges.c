@@ -2,9 +2,11 @@
  * Views of exchanges: all, those of a vhost, one; declaring and deleting one.
  */
 #include "amqp/codec/table.h"
+#include "broker/runtime/region.h"
 #include "mgmt/ask.h"
 #include "mgmt/cell_json.h"
 #include "mgmt/list.h"
+#include "mgmt/slots.h"
 #include "mgmt/views.h"
 #include "mgmt/walk.h"
 #include "queues/registry.h"
@@ -44,6 +46,15 @@ static void start_list(struct request *r)
     walk_list_go_on(r);
 }
 
+static json_t *alone(const struct request *r, const struct cell *c)
+{
+    RUNTIME_REGION();
+    json_t *ret = exchange_json(r, c, true);
+
+    slots_add_no_pairs(ret, "incoming", "outgoing");
+    return ret;
+}
+
 static void start_one(struct request *r)
 {
     struct cell *c;
@@ -54,7 +65,7 @@ static void start_one(struct request *r)
         c = ask_default_exchange(r->vhost);
         cells_add(&r->foreign->cells, c);
     }
-    request_finish_json(r, exchange_json(r, c, true));
+    request_finish_json(r, alone(r, c));
 }
 
 static bool is_there(const struct request *r, struct amqp_bytes name)

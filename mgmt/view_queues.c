@@ -40,32 +40,21 @@ static json_t *with_consumers(const struct request *r, const struct cell *q)
     json_t *ret = queue_json(r, q, QUEUE_STATS);
 
     json_add(ret, "consumer_details", json_incref(r->foreign->consumers));
+    slots_add_no_pairs(ret, "incoming", "deliveries");
     return ret;
-}
-
-static void append_consumer(struct request *r, const struct stat_slot *s)
-{
-    RUNTIME_REGION();
-
-    /* Fails only without memory: not shown. */
-    (void)json_array_append_new(r->foreign->consumers, consumer_json(r, s));
 }
 
 static void add_consumer(struct request *r, const struct stat_slot *s)
 {
     if (!s)
         request_finish_json(r, with_consumers(r, ask_queue(r, 3)));
-    append_consumer(r, s);
+    slots_add_consumer(r, s);
 }
 
 static void start_one(struct request *r)
 {
     (void)ask_queue(r, 3); /* 404 */
-    {
-        RUNTIME_REGION();
-
-        r->foreign->consumers = json_array();
-    }
+    slots_begin_consumers(r);
     slot_list_each(r, STAT_CONSUMER, is_its_consumer, add_consumer);
 }
 

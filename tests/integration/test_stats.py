@@ -99,6 +99,8 @@ class Stats(BrokerCase):
         shown = self.shown(path, prefetch_count=7, global_prefetch_count=9, consumer_count=1,
                            messages_unacknowledged=3)
         self.assertEqual(shown["connection_details"]["name"], self.name())
+        self.assertEqual([(c["queue"]["name"], c["prefetch_count"])
+                          for c in shown["consumer_details"]], [(queue, 7)])
         ch.basic_ack(got[0])
         self.shown(path, messages_unacknowledged=2)
         second = self.conn.channel()
@@ -108,7 +110,9 @@ class Stats(BrokerCase):
         second.basic_publish("", queue, b"x")
         second.basic_publish("", "nobody", b"x")
         self.shown(path, transactional=True, messages_uncommitted=3, acks_uncommitted=0,
-                   drop_unroutable=0)
+                   drop_unroutable=0, consumer_details=[], publishes=[], deliveries=[])
+        self.shown("exchanges/%2F/amq.direct", incoming=[], outgoing=[])
+        self.shown("queues/%2F/" + queue, incoming=[], deliveries=[])
         second.tx_commit()
         self.shown(path, messages_uncommitted=0, publish=3, drop_unroutable=1)
         names = [c["name"] for c in
