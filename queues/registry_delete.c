@@ -12,6 +12,15 @@
  * The name goes last: as long as the process may be started, somebody has to hold its cell, also
  * when this registry ends and another goes on. Until then the cell says that it is deleted.
  */
+/* Said before its end, so that a channel that sees the end knows a deletion from a crash. */
+static void say_deleted(struct registry *r, struct cell *q)
+{
+    if (cell_at(q)->state == CELL_DELETED)
+        return; /* by itself */
+    cell_set(q, 0, 0, CELL_DELETED, NULL);
+    job_on_cell(r, q);
+}
+
 static void deleted(struct registry *r, struct job *j, struct msg *m)
 {
     job_act after = j->after_delete;
@@ -20,10 +29,7 @@ static void deleted(struct registry *r, struct job *j, struct msg *m)
     (void)m;
     if (vhost_find_queue(&r->tables, cell_name(q), q->name_len) == q)
         table_del(r->tables.queues, cell_name(q), q->name_len);
-    if (cell_at(q)->state != CELL_DELETED) { /* it came up once more before it was stopped */
-        cell_set(q, 0, 0, CELL_DELETED, NULL);
-        job_on_cell(r, q);
-    }
+    say_deleted(r, q); /* it came up once more before it was stopped */
     j->after_delete = NULL;
     if (after)
         after(r, j);
@@ -34,6 +40,7 @@ static void deleted(struct registry *r, struct job *j, struct msg *m)
 static void row_removed(struct registry *r, struct job *j, struct msg *m)
 {
     (void)m;
+    say_deleted(r, j->cell);
     job_stop_child(r, j, deleted);
 }
 

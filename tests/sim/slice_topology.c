@@ -61,6 +61,8 @@ void topology_check_unused(uint32_t exchanges, uint64_t since)
     for (int i = 1; i < N_EXCHANGES; i++) {
         struct exchange_fact *x = &slice.exchange[i];
 
+        if (exchanges & 1u << i && x->fact.n_asked > 0)
+            x->fact.asked |= 1u << GONE; /* a declare that is under way may have been first */
         if (!(exchanges & 1u << i) || x->fact.state == GONE || x->was_bound == GONE ||
             topology_is_bound(i, -1, true))
             continue;
