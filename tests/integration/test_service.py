@@ -31,6 +31,12 @@ def confined(*command):
 
 
 @needs_own_broker
+def stored_bytes(broker):
+    return sum(os.path.getsize(os.path.join(where, file))
+               for where, _, files in os.walk(broker.data) for file in files
+               if re.search(r"sqlite", file))
+
+
 class Confined(OwnBrokers):
     def setUp(self):
         if not shutil.which("systemd-analyze"):
@@ -154,10 +160,7 @@ class Confined(OwnBrokers):
         confirmed = 0
         while confirmed < n:
             confirmed = conn.expect(1, spec.Basic.Ack).delivery_tag
-        stored = sum(os.path.getsize(os.path.join(where, file))
-                     for where, _, files in os.walk(broker.data) for file in files
-                     if re.search(r"sqlite", file))
-        self.assertGreater(stored, n * KIB)
+        wait_for(lambda: stored_bytes(broker) > n * KIB, "what is paged is on the disk")
         conn.rpc(1, spec.Basic.Consume(queue="passing", no_ack=True))
         for i in range(n):
             self.assertEqual(int(conn.message(1).body[:6]), i)
