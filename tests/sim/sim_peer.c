@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "amqp/codec/frame.h"
+#include "amqp/codec/props.h"
 #include "amqp/codec/table.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_net.h"
@@ -175,4 +176,24 @@ void sim_peer_took(struct sim_peer *p, uint32_t n)
 {
     p->n_in -= n;
     memmove(p->in, p->in + n, p->n_in);
+}
+
+bool sim_content_take(struct sim_content *c, const struct amqp_frame *f)
+{
+    struct amqp_content_header h;
+    struct amqp_bytes id;
+
+    if (f->type == AMQP_FRAME_HEADER) {
+        if (c->uid != SIM_HEADER_TO_COME || content_header_parse(f->payload, &h) < 0 ||
+            !props_find(h.props, PROP_MESSAGE_ID, &id) || id.len != 4)
+            sim_fail("frames", "a content header that is none");
+        c->uid = get_u32(id.p);
+        c->size = (uint32_t)h.body_size;
+        c->n = 0;
+    } else {
+        for (uint32_t i = 0; i < f->payload.len; i++)
+            if (f->payload.p[i] != sim_body_byte(c->uid, c->n++))
+                sim_fail("bytes", "message %u is not what was published", c->uid);
+    }
+    return c->n == c->size;
 }

@@ -45,6 +45,16 @@ bool sim_peer_next(const struct sim_peer *p, uint32_t *at, struct amqp_frame *re
 /* So many bytes of what came are done with. */
 void sim_peer_took(struct sim_peer *p, uint32_t n);
 
+/* A content that comes in; its message id is the uid. */
+struct sim_content {
+    uint32_t uid; /* SIM_HEADER_TO_COME: behind its method */
+    uint32_t size, n;
+};
+enum { SIM_HEADER_TO_COME = UINT32_MAX };
+
+/* Takes a header or body frame; whether the content is whole. */
+bool sim_content_take(struct sim_content *c, const struct amqp_frame *f);
+
 /* What byte `i` of the body of message `uid` is. */
 uint8_t sim_body_byte(uint32_t uid, uint32_t i);
 

@@ -70,8 +70,7 @@ struct txs_client {
     uint32_t op;       /* whose answer is waited for */
     uint8_t op_queue;
     uint64_t last_tag;
-    uint32_t got; /* uid that comes in; UINT32_MAX: its header is to come */
-    uint32_t got_size, got_n;
+    struct sim_content got;
     bool is_empty; /* what the last get found */
     struct txs_held held[TXS_HELD];
     uint32_t n_held;

@@ -14,7 +14,7 @@
 
 #define FLEEING "fleeing"
 
-enum { READ_SIZE = 4096, HEADER_TO_COME = UINT32_MAX, UNKNOWN_UID = UINT32_MAX - 1 };
+enum { READ_SIZE = 4096, UNKNOWN_UID = UINT32_MAX - 1 };
 
 static void put(struct txs_client *c, uint16_t channel, const struct amqp_method *m)
 {
@@ -214,7 +214,7 @@ static void on_connection_method(struct txs_client *c, const struct amqp_method 
 
 static void on_got(struct txs_client *c, const struct amqp_basic_get_ok *m)
 {
-    c->got = HEADER_TO_COME;
+    c->got.uid = SIM_HEADER_TO_COME;
     c->last_tag = m->delivery_tag;
 }
 
@@ -265,9 +265,9 @@ static void on_method(struct txs_client *c, const struct amqp_method *m)
 /* The whole of a message is here. */
 static void take(struct txs_client *c)
 {
-    uint32_t uid = c->got;
+    uint32_t uid = c->got.uid;
 
-    c->got = 0;
+    c->got.uid = 0;
     answered(c, AMQP_BASIC_GET);
     c->is_empty = false;
     if (c->is_audit) {
@@ -281,22 +281,7 @@ static void take(struct txs_client *c)
 
 static void on_content(struct txs_client *c, const struct amqp_frame *f)
 {
-    struct amqp_content_header h;
-    struct amqp_bytes id;
-
-    if (f->type == AMQP_FRAME_HEADER) {
-        if (c->got != HEADER_TO_COME || content_header_parse(f->payload, &h) < 0 ||
-            !props_find(h.props, PROP_MESSAGE_ID, &id) || id.len != 4)
-            sim_fail("frames", "a content header that is none");
-        c->got = get_u32(id.p);
-        c->got_size = (uint32_t)h.body_size;
-        c->got_n = 0;
-    } else {
-        for (uint32_t i = 0; i < f->payload.len; i++)
-            if (f->payload.p[i] != sim_body_byte(c->got, c->got_n++))
-                sim_fail("bytes", "message %u is not what was published", c->got);
-    }
-    if (c->got_n == c->got_size)
+    if (sim_content_take(&c->got, f))
         take(c);
 }
 

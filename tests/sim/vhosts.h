@@ -30,7 +30,7 @@ struct vhosts_client {
     uint32_t op;                  /* whose answer is waited for */
     uint8_t op_queue;
     bool is_empty;
-    uint32_t got, got_size, got_n;
+    struct sim_content got;
     uint32_t *waiting; /* uids by publish number - 1; 0: told */
     uint32_t n_published, cap_waiting;
 };

@@ -15,7 +15,7 @@
 #include "tests/sim/slice.h"
 #include "tests/sim/vhosts.h"
 
-enum { READ_SIZE = 4096, HEADER_TO_COME = UINT32_MAX };
+enum { READ_SIZE = 4096 };
 
 static uint64_t number(const struct vhosts_client *c)
 {
@@ -220,7 +220,7 @@ static void on_method(struct vhosts_client *c, const struct amqp_method *m)
         c->is_empty = true;
         break;
     case AMQP_BASIC_GET_OK:
-        c->got = HEADER_TO_COME;
+        c->got.uid = SIM_HEADER_TO_COME;
         break;
     case AMQP_CHANNEL_CLOSE:
         on_channel_close(c, &m->u.channel_close);
@@ -232,26 +232,11 @@ static void on_method(struct vhosts_client *c, const struct amqp_method *m)
 
 static void on_content(struct vhosts_client *c, const struct amqp_frame *f)
 {
-    struct amqp_content_header h;
-    struct amqp_bytes id;
-
-    if (f->type == AMQP_FRAME_HEADER) {
-        if (c->got != HEADER_TO_COME || content_header_parse(f->payload, &h) < 0 ||
-            !props_find(h.props, PROP_MESSAGE_ID, &id) || id.len != 4)
-            sim_fail("frames", "a content header that is none");
-        c->got = get_u32(id.p);
-        c->got_size = (uint32_t)h.body_size;
-        c->got_n = 0;
-    } else {
-        for (uint32_t i = 0; i < f->payload.len; i++)
-            if (f->payload.p[i] != sim_body_byte(c->got, c->got_n++))
-                sim_fail("bytes", "message %u is not what was published", c->got);
-    }
-    if (c->got_n < c->got_size)
+    if (!sim_content_take(&c->got, f))
         return;
     answered(c, AMQP_BASIC_GET);
     c->is_empty = false;
-    vhosts_seen(c, c->got, c->op_queue);
+    vhosts_seen(c, c->got.uid, c->op_queue);
 }
 
 static void on_frame(struct vhosts_client *c, const struct amqp_frame *f)
