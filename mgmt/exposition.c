@@ -3,7 +3,6 @@
  */
 #include "mgmt/exposition.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,9 +46,22 @@ static size_t char_len(const uint8_t *p, size_t left)
     return 0;
 }
 
+/* How many bytes there are before one that may not stand as it is. */
+static size_t plain_len(const uint8_t *p, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && p[n] >= ' ' && p[n] < 0x7f && p[n] != '\\' && p[n] != '"')
+        n++;
+    return n;
+}
+
 static void add_escaped(struct text *out, const uint8_t *p, size_t len)
 {
-    while (len > 0) {
+    size_t plain = plain_len(p, len);
+
+    text_add(out, (const char *)p, plain);
+    for (p += plain, len -= plain; len > 0;) {
         size_t n = char_len(p, len);
 
         if (*p == '\\' || *p == '"')
@@ -88,10 +100,14 @@ static void end(struct exposition *e, const char *value)
 
 void sample_end(struct exposition *e, uint64_t value)
 {
-    char text[24];
+    char text[24], *at = text + sizeof(text) - 1;
 
-    snprintf(text, sizeof(text), "%" PRIu64, value);
-    end(e, text);
+    *at = '\0';
+    do { /* there may be millions of samples, and printf takes longer than all else */
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    end(e, at);
 }
 
 void sample_end_real(struct exposition *e, double value)

@@ -16,8 +16,9 @@
  * 1. A job exists from the spawn of its process until that process's DOWN, or that of the last one
  *    of those that began it anew.
  * 2. Each request is answered once: by its process's response, else 503 when its time is over, else
- *    500 at DOWN; or 503 at once while there are MAX_JOBS. An answer in parts ends at DOWN.
- *    One whose client has left, and which changes nothing, is ended.
+ *    500 at DOWN; or 503 at once while there are MAX_JOBS. One whose client has left, and which
+ *    changes nothing, is ended. An answer in parts ends at DOWN, and the connection with it where a
+ *    long one is not whole; each part of such a one has the time of a request.
  * 3. The HTTP server goes with the process, however that ends: it is registered at exit.
  */
 #include "mgmt/http.h"
@@ -46,6 +47,7 @@ struct job {
     proc_ref timer;   /* of its time; 0: over */
     bool is_answered;
     bool is_stream;                 /* answered in parts, the last of which its DOWN is */
+    bool is_long;                   /* in parts because of its length */
     struct msg_http_request *again; /* kept; not NULL: to be begun anew at DOWN */
 };
 
@@ -170,13 +172,16 @@ static void on_part(struct http *h, struct msg_http_stream *m)
     CHECK(j); /* invariant 1 */
     if (j->is_answered)
         return;
-    if (!j->is_stream && h->n_streams == MAX_STREAMS) {
+    if (!j->is_stream && !m->is_long && h->n_streams == MAX_STREAMS) {
         refuse_stream(h, j);
         return;
     }
-    h->n_streams += !j->is_stream;
+    h->n_streams += !j->is_stream && !m->is_long;
     j->is_stream = true;
+    j->is_long = m->is_long;
     stop_timer(j);
+    if (j->is_long)
+        j->timer = proc_timer_coarse(JOB_US);
     send_part(h, j, m);
 }
 
@@ -210,16 +215,21 @@ static void on_gone(struct http *h, const struct msg_http_about *m)
     proc_signal(j->worker, EXIT_SHUTDOWN, 0, "its client has left");
 }
 
-static void end_stream(struct http *h, const struct job *j)
+/* What stops half-way must not look whole. */
+static void end_stream(struct http *h, const struct job *j, enum exit_kind how)
 {
     RUNTIME_REGION();
 
-    h->n_streams--;
-    web_end(h->web, j->request);
+    h->n_streams -= !j->is_long;
+    if (j->is_long && how != EXIT_NORMAL)
+        web_cut(h->web, j->request);
+    else
+        web_end(h->web, j->request);
 }
 
 static void on_down(struct http *h, const struct msg *m)
 {
+    const struct msg_exit *down = (const struct msg_exit *)(const void *)m;
     struct job *j = find_job(h, m->from);
 
     CHECK(j); /* invariant 1 */
@@ -231,7 +241,7 @@ static void on_down(struct http *h, const struct msg *m)
         msg_drop(&j->again->hdr); /* its time is over */
     stop_timer(j);
     if (j->is_stream)
-        end_stream(h, j);
+        end_stream(h, j, down->why.kind);
     else if (!j->is_answered)
         answer_error(h, j->request, 500, "the request's process crashed");
     *j = h->job[--h->n_jobs];
@@ -246,7 +256,8 @@ static void on_timeout(struct http *h, const struct msg *m)
             continue;
         j->timer = 0;
         j->is_answered = true;
-        answer_error(h, j->request, 503, "the request took too long");
+        if (!j->is_stream)
+            answer_error(h, j->request, 503, "the request took too long");
         proc_signal(j->worker, EXIT_KILL, 0, "the request took too long");
     }
 }

@@ -40,19 +40,13 @@ static void response_drop(struct msg *m)
     msg_free(m);
 }
 
-static void move_text(struct text *to, struct text *from)
-{
-    *to = *from;
-    *from = (struct text){0};
-}
-
 struct msg_http_response *http_response_new(int status, struct text *body)
 {
     struct msg_http_response *r = msg_new(HTTP_RESPONSE, sizeof(*r), response_drop);
 
     r->status = status;
     if (body)
-        move_text(&r->body, body);
+        r->body = text_take(body);
     return r;
 }
 
@@ -67,7 +61,7 @@ struct msg_http_stream *http_stream_new(const char *content_type, struct text *b
     struct msg_http_stream *s = msg_new(HTTP_STREAM, sizeof(*s), stream_drop);
 
     s->content_type = content_type;
-    move_text(&s->bytes, bytes);
+    s->bytes = text_take(bytes);
     return s;
 }
 

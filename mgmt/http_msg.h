@@ -72,6 +72,8 @@ struct msg_http_response { /* drop frees the body and the strings */
 struct msg_http_stream { /* HTTP_STREAM; drop frees the bytes */
     struct msg hdr;
     const char *content_type; /* static; not NULL: the first one */
+    bool is_long;             /* what has an end, and comes in parts because it is long */
+    bool is_cross_origin;     /* of the first one: as above */
     struct text bytes;
 };
 

@@ -227,7 +227,7 @@ static bool write_rows(struct request *r)
     struct list *l = r->foreign->list;
 
     for (; l->at < l->end; l->at++) {
-        if (proc_is_over_us(REQUEST_TURN_US)) /* one takes long enough to ask for each */
+        if (!request_may_write(r)) /* one takes long enough to ask for each */
             return false;
         write_row(r, l->row[l->at].item);
     }
@@ -260,6 +260,7 @@ static bool sort_rows(struct request *r)
         if (proc_is_over_us(REQUEST_TURN_US))
             return false;
     }
+    list_sort_fini(&l->sort);
     begin_phase(l, write_rows);
     l->end = l->n;
     if (l->page)
@@ -313,7 +314,7 @@ void list_go_on(struct request *r)
 {
     while (r->foreign->list->phase(r))
         ;
-    proc_continue();
+    request_continue(r);
 }
 
 void list_run(struct request *r)

@@ -3,6 +3,7 @@
  */
 #include "mgmt/metrics.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "mgmt/cell_json.h"
@@ -210,24 +211,74 @@ static uint64_t away(uint64_t all, uint64_t here)
     return all > here ? all - here : 0;
 }
 
+static uint64_t bytes_away(const struct cell_stats *s)
+{
+    return away(stat_get(&s->ready_bytes) + stat_get(&s->unacked_bytes), stat_get(&s->here_bytes));
+}
+
+static uint64_t messages_away(const struct cell_stats *s)
+{
+    return away(stat_get(&s->ready) + stat_get(&s->unacked),
+                stat_get(&s->ready_here) + stat_get(&s->unacked_here));
+}
+
+/* Where a queue's counters are; 0: it is none of them, but comes of several. */
+static const uint16_t queue_counters[METRIC_VALUES] = {
+#define AT(VALUE, MEMBER) [VALUE] = offsetof(struct cell, stats.MEMBER)
+    AT(OF_QUEUE_READY, ready),
+    AT(OF_QUEUE_UNACKED, unacked),
+    AT(OF_QUEUE_PUBLISH, published),
+    AT(OF_QUEUE_CONFIRM, confirmed),
+    AT(OF_QUEUE_DELIVER, delivered),
+    AT(OF_QUEUE_DELIVER_NO_ACK, delivered_no_ack),
+    AT(OF_QUEUE_GET, got),
+    AT(OF_QUEUE_GET_NO_ACK, got_no_ack),
+    AT(OF_QUEUE_GET_EMPTY, got_nothing),
+    AT(OF_QUEUE_REDELIVER, redelivered),
+    AT(OF_QUEUE_ACK, acked),
+    AT(QUEUE_CONSUMERS, consumers),
+    AT(QUEUE_READY_BYTES, ready_bytes),
+    AT(QUEUE_UNACKED_BYTES, unacked_bytes),
+    AT(QUEUE_LASTING, lasting),
+    AT(QUEUE_LASTING_BYTES, lasting_bytes),
+    AT(QUEUE_READY_HERE, ready_here),
+    AT(QUEUE_UNACKED_HERE, unacked_here),
+    AT(QUEUE_HERE_BYTES, here_bytes),
+    AT(QUEUE_MEMORY, memory),
+    AT(QUEUE_HEAD, head_timestamp),
+#undef AT
+};
+
+static uint64_t queue_value(const struct cell *c, unsigned i)
+{
+    switch (i) {
+    case QUEUE_CAPACITY:
+        return (uint64_t)(queue_capacity(&c->stats) * CAPACITY_SCALE);
+    case QUEUE_AWAY:
+        return messages_away(&c->stats);
+    case QUEUE_AWAY_BYTES:
+        return bytes_away(&c->stats);
+    default:
+        return queue_counters[i]
+                   ? stat_get((const _Atomic uint64_t *)(const void *)((const char *)c +
+                                                                       queue_counters[i]))
+                   : 0;
+    }
+}
+
 void metric_values_of_queue(const struct cell *c, uint64_t ret[METRIC_VALUES])
 {
-    read_queue(&c->stats, ret);
-    ret[QUEUE_CONSUMERS] = stat_get(&c->stats.consumers);
-    ret[QUEUE_READY_BYTES] = stat_get(&c->stats.ready_bytes);
-    ret[QUEUE_UNACKED_BYTES] = stat_get(&c->stats.unacked_bytes);
-    ret[QUEUE_LASTING] = stat_get(&c->stats.lasting);
-    ret[QUEUE_LASTING_BYTES] = stat_get(&c->stats.lasting_bytes);
-    ret[QUEUE_READY_HERE] = stat_get(&c->stats.ready_here);
-    ret[QUEUE_UNACKED_HERE] = stat_get(&c->stats.unacked_here);
-    ret[QUEUE_HERE_BYTES] = stat_get(&c->stats.here_bytes);
-    ret[QUEUE_MEMORY] = stat_get(&c->stats.memory);
-    ret[QUEUE_HEAD] = stat_get(&c->stats.head_timestamp);
-    ret[QUEUE_CAPACITY] = (uint64_t)(queue_capacity(&c->stats) * CAPACITY_SCALE);
-    ret[QUEUE_AWAY] = away(ret[OF_QUEUE_READY] + ret[OF_QUEUE_UNACKED],
-                           ret[QUEUE_READY_HERE] + ret[QUEUE_UNACKED_HERE]);
-    ret[QUEUE_AWAY_BYTES] =
-        away(ret[QUEUE_READY_BYTES] + ret[QUEUE_UNACKED_BYTES], ret[QUEUE_HERE_BYTES]);
+    for (unsigned i = 0; i < METRIC_VALUES; i++)
+        ret[i] = queue_value(c, i);
+}
+
+uint64_t metric_of_queue(const struct metric *m, const struct cell *c)
+{
+    uint64_t sum = 0;
+
+    for (uint64_t left = m->mask; left; left &= left - 1)
+        sum += queue_value(c, (unsigned)__builtin_ctzll(left));
+    return sum;
 }
 
 void metric_values_of_exchange(const struct cell *c, uint64_t ret[METRIC_VALUES])

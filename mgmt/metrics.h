@@ -55,6 +55,8 @@ struct metric {         /* of each object of a kind */
 extern const struct metric metrics[];
 extern const unsigned n_metrics;
 
+/* One metric's value of a queue. */
+uint64_t metric_of_queue(const struct metric *m, const struct cell *c);
 /* An object's values, for the masks. */
 void metric_values_of_queue(const struct cell *c, uint64_t ret[METRIC_VALUES]);
 void metric_values_of_exchange(const struct cell *c, uint64_t ret[METRIC_VALUES]);

@@ -38,6 +38,7 @@ enum {
     LIST_US = 5 * 1000 * 1000,
     LOGIN_ORIGIN = 2, /* of all requests: tries here hold up no client of AMQP */
     STREAM_WINDOW = 256 * 1024,
+    LONG_PART = 128 * 1024, /* of a long answer */
 };
 
 /* Whether pages of this origin may use the API. */
@@ -57,14 +58,54 @@ static bool is_origin_allowed(const char *origin)
 
 void request_respond(struct request *r, struct msg_http_response *response)
 {
+    CHECK(!r->is_answering); /* request.h: nothing else may follow its first part */
     response->is_cross_origin = r->m && is_origin_allowed(r->m->origin);
     PROC_SEND(proc_parent(), response);
     proc_exit(EXIT_NORMAL, 0, "answered");
 }
 
+static void send_part(struct request *r, struct msg_http_stream *s)
+{
+    r->is_answering = true;
+    r->stream_waits += text_len(&s->bytes);
+    PROC_SEND(proc_parent(), s);
+}
+
+static void send_long_part(struct request *r)
+{
+    const char *type = r->content_type ? r->content_type : "application/json";
+    struct msg_http_stream *s = http_stream_new(r->is_answering ? NULL : type, &r->foreign->out);
+
+    s->is_long = r->is_long = true;
+    s->is_cross_origin = is_origin_allowed(r->m->origin);
+    send_part(r, s);
+}
+
+bool request_may_write(struct request *r)
+{
+    if (text_len(&r->foreign->out) >= LONG_PART)
+        send_long_part(r);
+    r->awaits_room = !request_stream_has_room(r);
+    return !r->awaits_room && !proc_is_over_us(REQUEST_TURN_US);
+}
+
+void request_continue(struct request *r)
+{
+    if (!r->awaits_room)
+        proc_continue();
+}
+
 void request_finish(struct request *r)
 {
-    request_respond(r, http_response_new(200, &r->foreign->out));
+    struct msg_http_response *response;
+
+    if (r->is_answering) {
+        send_long_part(r);
+        proc_exit(EXIT_NORMAL, 0, "answered");
+    }
+    response = http_response_new(200, &r->foreign->out);
+    response->content_type = r->content_type;
+    request_respond(r, response);
 }
 
 void request_finish_json(struct request *r, json_t *value)
@@ -131,11 +172,7 @@ void request_fail_amqp(struct request *r, uint16_t code, const char *text)
 
 void request_stream(struct request *r, const char *content_type)
 {
-    struct msg_http_stream *s = http_stream_new(content_type, &r->foreign->out);
-
-    r->is_answering = true;
-    r->stream_waits += text_len(&s->bytes);
-    PROC_SEND(proc_parent(), s);
+    send_part(r, http_stream_new(content_type, &r->foreign->out));
 }
 
 bool request_stream_has_room(const struct request *r)
@@ -351,6 +388,10 @@ static void on_taken(struct request *r, const struct msg_http_about *m)
 {
     CHECK(m->bytes <= r->stream_waits);
     r->stream_waits -= m->bytes;
+    if (!r->awaits_room || !request_stream_has_room(r))
+        return;
+    r->awaits_room = false;
+    proc_continue();
 }
 
 /* What the views have asked for. */
@@ -384,7 +425,8 @@ static void request_handle(void *state, struct msg *m)
         break;
     case HTTP_TAKEN:
         on_taken(r, MSG_OF(struct msg_http_about, m));
-        give_to_view(r, m);
+        if (!r->is_long)
+            give_to_view(r, m);
         break;
     default: /* whatever it is, a view has asked for it */
         give_to_view(r, m);

@@ -86,6 +86,9 @@ struct request {
     size_t at;                         /* a view's place in what it walks */
     void *state;                       /* a view's own, process memory */
     uint64_t stream_waits;             /* bytes sent that the socket has not taken */
+    bool is_long;                      /* the answer has an end: request_may_write */
+    bool awaits_room;                  /* and goes on when they are fewer */
+    const char *content_type;          /* of the answer, static; NULL: JSON */
     bool is_listing;                   /* list.h has taken over */
     char node[80];                     /* this node's name */
     struct path path;
@@ -129,7 +132,7 @@ static inline bool request_has_tag(const struct request *r, unsigned tags)
  * Answers. Each ends the process.
  */
 
-/* foreign->out, as JSON, with 200. */
+/* foreign->out, or what request_may_write has left of it, with 200. */
 __attribute__((noreturn)) void request_finish(struct request *r);
 /* A value (moved) with 200, of which the query may choose columns. */
 __attribute__((noreturn)) void request_finish_json(struct request *r, json_t *value);
@@ -165,6 +168,27 @@ __attribute__((noreturn)) void request_fail_amqp(struct request *r, uint16_t cod
 void request_stream(struct request *r, const char *content_type);
 /* Whether more may be sent now; else wait for HTTP_TAKEN. */
 bool request_stream_has_room(const struct request *r);
+
+/*
+ * An answer that may be long is written to foreign->out item by item:
+ *
+ *     for (...) {
+ *         if (!request_may_write(r)) {
+ *             request_continue(r);
+ *             return;
+ *         }
+ *         write one item;
+ *     }
+ *     request_finish(r);
+ *
+ * It leaves in parts while it is written, as fast as its client takes it, so that it is nowhere as
+ * a whole; a short one still goes in one piece. No error may be answered once it has begun.
+ */
+
+/* Whether there is time in this turn, and room before the client, for another item. */
+bool request_may_write(struct request *r);
+/* If not: MSG_CONTINUE comes once there is. */
+void request_continue(struct request *r);
 
 /* Asks for all processes; request_has_listing then waits for the answer. */
 void request_ask_processes(struct request *r);

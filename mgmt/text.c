@@ -17,6 +17,14 @@ void text_fini(struct text *t)
     *t = (struct text){0};
 }
 
+struct text text_take(struct text *t)
+{
+    struct text ret = *t;
+
+    *t = (struct text){.last = ret.last};
+    return ret;
+}
+
 /* The piece that is written counts as full, and the next one begins. */
 static void begin_piece(struct text *t)
 {
@@ -45,6 +53,7 @@ void text_add(struct text *t, const char *bytes, size_t len)
     make_room(t, len);
     memcpy(t->p + t->len, bytes, len);
     t->len += len;
+    t->last = bytes[len - 1];
 }
 
 void text_add_str(struct text *t, const char *s)
@@ -54,9 +63,7 @@ void text_add_str(struct text *t, const char *s)
 
 void text_add_comma(struct text *t)
 {
-    char last = t->len ? t->p[t->len - 1] : '[';
-
-    if (last != '[' && last != '{')
+    if (t->last && t->last != '[' && t->last != '{')
         text_add(t, ",", 1);
 }
 
@@ -90,4 +97,5 @@ void text_add_open_object(struct text *t, json_t *value)
 {
     text_add_json(t, value);
     t->len--;
+    t->last = t->p[t->len - 1];
 }

@@ -19,11 +19,14 @@ struct text_piece {
 struct text {
     char *p; /* the piece that is written; not terminated; NULL while it is empty */
     size_t len, size;
+    char last;               /* byte that was written, also when it has been taken away */
     struct text_piece *full; /* those before it, in order; none unless over TEXT_PIECE */
     size_t n_full, full_len; /* full_len: bytes in all of them */
 };
 
 void text_fini(struct text *t);
+/* Moves what is written so far; the rest is written as if it were still there. */
+struct text text_take(struct text *t);
 void text_add(struct text *t, const char *bytes, size_t len);
 void text_add_str(struct text *t, const char *s);
 /* A comma, unless a list or object has just begun or nothing was written. */

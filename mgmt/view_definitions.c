@@ -150,8 +150,8 @@ static void go_on(struct request *r)
         size_t i = r->at % (all->n + 1);
         const struct cell *c = i > 0 ? all->cell[i - 1] : NULL;
 
-        if (!request_may_go_on(r->at)) {
-            proc_continue();
+        if (!request_may_write(r)) {
+            request_continue(r);
             return;
         }
         if (!c)

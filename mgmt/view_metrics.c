@@ -2,7 +2,8 @@
  * Views of metrics: of all together, of each object, of chosen families, of memory.
  *
  * Objects are gathered first, or added up at once where only sums are shown; then each metric is
- * written with all its samples, over as many turns as it takes.
+ * written with all its samples, over as many turns as it takes, and read from them when its turn
+ * comes.
  */
 #include <string.h>
 
@@ -131,13 +132,11 @@ static void write_cell(struct exposition *e, const struct metric *m, const struc
 {
     uint64_t values[METRIC_VALUES] = {0};
 
-    if (m->object == METRIC_QUEUE)
-        metric_values_of_queue(c, values);
-    else
-        metric_values_of_exchange(c, values);
     sample_begin(e, "");
     label_cell(e, m->object == METRIC_QUEUE ? "queue" : "exchange", c);
-    end_sample(e, m, metric_sum(m, values));
+    if (m->object == METRIC_EXCHANGE)
+        metric_values_of_exchange(c, values);
+    end_sample(e, m, m->object == METRIC_QUEUE ? metric_of_queue(m, c) : metric_sum(m, values));
 }
 
 static void write_slot(struct exposition *e, const struct metric *m, const struct stat_slot *s)
@@ -193,7 +192,8 @@ static bool write_metric(struct request *r, const struct metric *m)
         end_sample(&v->e, m, metric_sum(m, v->sums[m->object]));
     }
     for (; v->object < n; v->object++) {
-        if (v->object > 0 && !request_may_go_on(v->object)) /* with its first sample it has begun */
+        /* With its first sample it has begun. There are too many to ask for each. */
+        if (v->object > 0 && v->object % 8 == 0 && !request_may_write(r))
             return false;
         write_object(r, m, v->object);
     }
@@ -246,14 +246,6 @@ static void write_totals(struct metrics_view *v)
     metric_value(&v->e, v->count[METRIC_QUEUE]);
 }
 
-static __attribute__((noreturn)) void answer(struct request *r)
-{
-    struct msg_http_response *response = http_response_new(200, &r->foreign->out);
-
-    response->content_type = content_type;
-    request_respond(r, response);
-}
-
 static __attribute__((noreturn)) void finish(struct request *r)
 {
     struct metrics_view *v = r->state;
@@ -272,7 +264,7 @@ static __attribute__((noreturn)) void finish(struct request *r)
     }
     if (r->listing)
         metrics_of_runtime(&v->e, r->listing);
-    answer(r);
+    request_finish(r);
 }
 
 static void go_on(struct request *r)
@@ -287,11 +279,11 @@ static void go_on(struct request *r)
             metric_values_of_node(v->sums[METRIC_CONNECTION], v->sums[METRIC_CHANNEL]);
     }
     while (v->metric < n_metrics) {
-        v->metric += write_metric(r, &metrics[v->metric]);
-        if (v->metric < n_metrics && proc_is_over_budget()) {
-            proc_continue();
+        if (!write_metric(r, &metrics[v->metric])) {
+            request_continue(r);
             return;
         }
+        v->metric++;
     }
     finish(r);
 }
@@ -317,6 +309,7 @@ static struct metrics_view *view_new(struct request *r, const char *prefix, unsi
     walk_init(&v->walk, r, v);
     v->prefix = prefix;
     v->families = families;
+    r->content_type = content_type;
     r->state = v;
     return v;
 }
@@ -408,7 +401,7 @@ static void handle_memory(struct request *r, struct msg *m)
     v->e.out = &r->foreign->out;
     metrics_of_memory(&v->e, r->listing);
     metrics_of_identity(&v->e, r->node);
-    answer(r);
+    request_finish(r);
 }
 
 const struct view views_metrics[] = {

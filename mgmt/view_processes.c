@@ -98,7 +98,7 @@ static void write_tree(struct request *r)
     struct text *out = &r->foreign->out;
     unsigned closed;
 
-    for (uint32_t n = 0; request_may_go_on(n); n++) {
+    while (request_may_write(r)) {
         v->at = process_tree_next(&v->tree, v->at, &closed);
         while (v->is_nested && closed--)
             text_add_str(out, "]}");
@@ -108,7 +108,7 @@ static void write_tree(struct request *r)
         }
         write_row(r, &v->tree.row[v->at - 1]);
     }
-    proc_continue();
+    request_continue(r);
 }
 
 static void start_tree(struct request *r)

@@ -30,11 +30,13 @@
 #include "mgmt/guard.h"
 #include "mgmt/http_head.h"
 #include "mgmt/http_msg.h"
+#include "mgmt/web_head.h"
 
 enum {
     MAX_HEADERS = 16 * 1024,
     TIMEOUT_S = 30,
     MAX_SOCKETS = 2,
+    MAX_WRITE = 128 * 1024,
     LONG_TICKS = 4, /* after so long it is looked whether who asked is still there */
 };
 
@@ -46,6 +48,7 @@ struct open_request {
     struct web *web;
     bool is_get;
     bool is_stream;
+    bool is_long;    /* a stream with an end: an answer like others, but for its length */
     uint64_t unsent; /* of a stream */
     uint64_t since;  /* in ticks */
 };
@@ -121,7 +124,10 @@ static bool has_left(const struct open_request *o)
            info.tcpi_state != TCP_ESTABLISHED;
 }
 
-/* What nobody waits for need not go on, unless it changes something. */
+/*
+ * What nobody waits for need not go on, unless it changes something. Of who takes a long answer the
+ * socket tells.
+ */
 static void on_tick(void *arg)
 {
     struct web *w = arg;
@@ -129,7 +135,7 @@ static void on_tick(void *arg)
 
     w->ticks++;
     LIST_FOREACH(o, &w->open, link) {
-        if (o->is_get && w->ticks - o->since > LONG_TICKS && has_left(o))
+        if (o->is_get && !o->is_long && w->ticks - o->since > LONG_TICKS && has_left(o))
             tell(o, HTTP_GONE, 0);
     }
 }
@@ -215,11 +221,16 @@ static struct msg_http_request *make_message(struct evhttp_request *req,
 /* The whole answer is sent. */
 static void on_complete(struct evhttp_request *req, void *arg)
 {
+    const struct timeval patience = {.tv_sec = TIMEOUT_S};
     struct web *w = arg;
     struct evhttp_connection *conn = evhttp_request_get_connection(req);
+    struct bufferevent *bev;
 
-    if (conn)
-        guard_answered(w->guard, evhttp_connection_get_bufferevent(conn));
+    if (!conn)
+        return;
+    bev = evhttp_connection_get_bufferevent(conn);
+    (void)bufferevent_set_timeouts(bev, &patience, &patience); /* a stream had others */
+    guard_answered(w->guard, bev);
 }
 
 static bool is_1_1(const struct evhttp_request *req)
@@ -305,6 +316,7 @@ static struct bufferevent *make_bufferevent(void *ctx, struct event_base *base)
         bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
         BUG_ON(!bev);
     }
+    (void)bufferevent_set_max_single_write(bev, MAX_WRITE); /* fails for no size like this */
     return bev;
 }
 
@@ -374,75 +386,6 @@ int web_listen(struct web *w, int fd)
     return 0;
 }
 
-static void add_header(struct evkeyvalq *out, const char *name, const char *value)
-{
-    /* It fails only without memory or for a line break in a value. */
-    if (value)
-        (void)evhttp_add_header(out, name, value);
-}
-
-/* What an API answers is nobody's page; a file is one, that loads nothing from elsewhere. */
-static void add_policy(struct evkeyvalq *out, const char *content_type, const char *etag)
-{
-    add_header(out, "Content-Type", content_type ? content_type : "application/json");
-    add_header(out, "X-Content-Type-Options", "nosniff");
-    add_header(out, "X-Frame-Options", "DENY");
-    add_header(out, "Referrer-Policy", "no-referrer");
-    add_header(out, "ETag", etag);
-    add_header(out, "Cache-Control", etag ? "no-cache" : "no-store");
-    add_header(out, "Content-Security-Policy",
-               etag ? "default-src 'self'; base-uri 'none'; form-action 'self'; "
-                      "frame-ancestors 'none'; object-src 'none'"
-                    : "default-src 'none'; frame-ancestors 'none'");
-}
-
-static void add_allow(struct evkeyvalq *out, unsigned allow)
-{
-    static const char *const names[] = {"GET, HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
-    char text[64] = "";
-
-    for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        if (allow & 1U << i)
-            strcat(strcat(text, *text ? ", " : ""), names[i]);
-    }
-    add_header(out, "Allow", *text ? text : NULL);
-}
-
-static void add_headers(struct evkeyvalq *out, const struct msg_http_response *r)
-{
-    char disposition[300];
-
-    add_policy(out, r->content_type, r->etag);
-    add_header(out, "Location", r->location);
-    add_allow(out, r->allow);
-    if (r->status == 401)
-        add_header(out, "WWW-Authenticate", "Basic realm=\"RabbitMQ Management\"");
-    if (r->file_name) {
-        snprintf(disposition, sizeof(disposition), "attachment; filename=\"%.255s\"", r->file_name);
-        add_header(out, "Content-Disposition", disposition);
-    }
-}
-
-/* The Fetch standard's protocol: what a page of another site may know and do. */
-static void add_cross_origin(struct evhttp_request *req, const struct msg_http_response *r)
-{
-    struct evkeyvalq *out = evhttp_request_get_output_headers(req);
-    char age[32];
-
-    if (!r->is_cross_origin)
-        return;
-    add_header(out, "Access-Control-Allow-Origin",
-               evhttp_find_header(evhttp_request_get_input_headers(req), "Origin"));
-    add_header(out, "Vary", "Origin");
-    add_header(out, "Access-Control-Expose-Headers", "Location");
-    if (!(r->allow & HTTP_OPTIONS))
-        return;
-    snprintf(age, sizeof(age), "%llu", (unsigned long long)config()->cors_max_age_s);
-    add_header(out, "Access-Control-Max-Age", age);
-    add_header(out, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE");
-    add_header(out, "Access-Control-Allow-Headers", "Authorization, Content-Type, X-Reason");
-}
-
 static void free_bytes(const void *bytes, size_t size, void *arg)
 {
     (void)bytes;
@@ -464,15 +407,6 @@ static void move_text(struct evbuffer *to, struct text *text)
     move_piece(to, text->p, text->len);
     rt_free(text->full);
     *text = (struct text){0};
-}
-
-/* HEAD gets the length of what GET would get, and nothing more. */
-static void add_length(struct evhttp_request *req, size_t len)
-{
-    char length[32];
-
-    snprintf(length, sizeof(length), "%zu", len);
-    add_header(evhttp_request_get_output_headers(req), "Content-Length", length);
 }
 
 static bool is_head(struct evhttp_request *req)
@@ -503,10 +437,9 @@ void web_answer(struct web *w, uint64_t id, struct msg_http_response *response)
     req = o->req;
     forget(o);
     body = evbuffer_new();
-    add_headers(evhttp_request_get_output_headers(req), response);
-    add_cross_origin(req, response);
+    web_head_add(req, response);
     if (is_head(req))
-        add_length(req, text_len(&response->body));
+        web_head_add_length(req, text_len(&response->body));
     else if (body)
         move_text(body, &response->body);
     evhttp_send_reply(req, response->status, NULL, body);
@@ -529,17 +462,32 @@ static void on_taken(struct evhttp_connection *conn, void *arg)
     o->unsent = 0;
 }
 
-static void begin_stream(struct open_request *o, const char *content_type)
+/*
+ * A client of HTTP/1.0 knows by the end of the connection where the answer ends, whatever it asked
+ * for. What it says meanwhile is not waited for, however long the answer lasts.
+ */
+static void begin_stream(struct open_request *o, const struct msg_http_stream *first)
 {
     const struct timeval patience = {.tv_sec = TIMEOUT_S};
     struct bufferevent *bev = evhttp_connection_get_bufferevent(o->conn);
 
     o->is_stream = true;
-    add_policy(evhttp_request_get_output_headers(o->req), content_type, NULL);
-    /* Its client has nothing to say, however long it lasts. */
+    o->is_long = first->is_long;
+    web_head_add_stream(o->req, first);
+    if (!is_1_1(o->req))
+        (void)evhttp_remove_header(evhttp_request_get_input_headers(o->req), "Connection");
     (void)bufferevent_set_timeouts(bev, NULL, &patience);
-    guard_streams(o->web->guard, bev);
+    if (!o->is_long)
+        guard_streams(o->web->guard, bev);
     evhttp_send_reply_start(o->req, 200, NULL);
+}
+
+static void end_stream(struct open_request *o)
+{
+    struct evhttp_request *req = o->req;
+
+    forget(o);
+    evhttp_send_reply_end(req);
 }
 
 void web_stream(struct web *w, uint64_t id, struct msg_http_stream *part)
@@ -550,24 +498,30 @@ void web_stream(struct web *w, uint64_t id, struct msg_http_stream *part)
     if (!o || !bytes)
         return;
     if (!o->is_stream)
-        begin_stream(o, part->content_type);
+        begin_stream(o, part);
     o->unsent += text_len(&part->bytes);
     move_text(bytes, &part->bytes);
-    if (is_head(o->req))
-        tell(o, HTTP_GONE, 0); /* it wants no more than the head */
-    else if (evbuffer_get_length(bytes))
+    if (is_head(o->req)) { /* it wants no more than the head */
+        tell(o, HTTP_GONE, 0);
+        end_stream(o);
+    } else if (evbuffer_get_length(bytes)) {
         evhttp_send_reply_chunk_with_cb(o->req, bytes, on_taken, w);
+    }
     evbuffer_free(bytes);
 }
 
 void web_end(struct web *w, uint64_t id)
 {
     struct open_request *o = find_open(w, id);
-    struct evhttp_request *req;
 
-    if (!o)
-        return;
-    req = o->req;
-    forget(o);
-    evhttp_send_reply_end(req);
+    if (o)
+        end_stream(o);
+}
+
+void web_cut(struct web *w, uint64_t id)
+{
+    struct open_request *o = find_open(w, id);
+
+    if (o) /* the server sees the end, and tells on_connection_closed */
+        (void)shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(o->conn)), SHUT_RDWR);
 }

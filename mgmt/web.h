@@ -44,5 +44,7 @@ void web_answer(struct web *w, uint64_t id, struct msg_http_response *response);
 void web_stream(struct web *w, uint64_t id, struct msg_http_stream *part);
 /* The answer that was given in parts is complete. */
 void web_end(struct web *w, uint64_t id);
+/* It never will be: the connection ends, so that nobody takes it for the whole. */
+void web_cut(struct web *w, uint64_t id);
 
 #endif
