@@ -15,7 +15,7 @@
 
 struct cell;
 struct connection_stats;
-struct proc_listing;
+struct proc_census;
 
 /* Families of metrics, as /metrics/detailed asks for them. */
 enum metric_family {
@@ -71,7 +71,7 @@ void metrics_of_identity(struct exposition *e, const char *node);
 void metrics_of_node(struct exposition *e, const char *prefix, unsigned families);
 void metrics_of_churn(struct exposition *e, const char *prefix);
 void metrics_of_messages(struct exposition *e);
-void metrics_of_runtime(struct exposition *e, const struct proc_listing *l);
-void metrics_of_memory(struct exposition *e, const struct proc_listing *l);
+void metrics_of_runtime(struct exposition *e, const struct proc_census *c);
+void metrics_of_memory(struct exposition *e, const struct proc_census *c);
 
 #endif

@@ -12,8 +12,6 @@
 
 static const char rabbitmq[] = "rabbitmq_", warren[] = "warren_";
 
-enum { NODE_KINDS = 96 }; /* kinds of processes that are told apart */
-
 static void gauge(struct exposition *e, const char *prefix, const char *name, const char *help,
                   uint64_t value)
 {
@@ -259,42 +257,14 @@ void metrics_of_messages(struct exposition *e)
     counter(e, warren, "sent_bytes_total", "Bytes sent to clients of AMQP", s.churn[BYTES_SENT]);
 }
 
-struct kinds { /* sums over the processes of each kind */
-    unsigned n;
-    struct {
-        const char *kind;
-        uint64_t processes, heap, waiting, longest;
-    } of[NODE_KINDS];
-};
-
-static void sum_kinds(struct kinds *k, const struct proc_listing *l)
-{
-    for (size_t row = 0; row < l->n; row++) {
-        const struct proc_info *p = &l->row[row];
-        unsigned i = 0;
-
-        while (i < k->n && i < NODE_KINDS - 1 && strcmp(k->of[i].kind, p->kind))
-            i++;
-        if (i == k->n) {
-            k->of[i].kind = p->kind;
-            k->n++;
-        }
-        k->of[i].processes++;
-        k->of[i].heap += p->heap_bytes;
-        k->of[i].waiting += p->mailbox_len;
-        if (p->mailbox_len > k->of[i].longest)
-            k->of[i].longest = p->mailbox_len;
-    }
-}
-
-static void by_kind(struct exposition *e, const struct kinds *k, const char *name, const char *help,
-                    size_t offset)
+static void by_kind(struct exposition *e, const struct proc_census *c, const char *name,
+                    const char *help, size_t offset)
 {
     metric_begin(e, warren, name, "gauge", help);
-    for (unsigned i = 0; i < k->n; i++) {
+    for (unsigned i = 0; i < c->n; i++) {
         sample_begin(e, "");
-        sample_label_str(e, "kind", k->of[i].kind);
-        sample_end(e, *(const uint64_t *)(const void *)((const char *)&k->of[i] + offset));
+        sample_label_str(e, "kind", c->of[i].kind);
+        sample_end(e, *(const uint64_t *)(const void *)((const char *)&c->of[i] + offset));
     }
 }
 
@@ -362,17 +332,13 @@ static void add_crash(void *ctx, const char *kind, unsigned reason, uint64_t n)
     sample_end(e, n);
 }
 
-void metrics_of_runtime(struct exposition *e, const struct proc_listing *l)
+void metrics_of_runtime(struct exposition *e, const struct proc_census *c)
 {
-    struct kinds k = {0};
-
-    sum_kinds(&k, l);
-    by_kind(e, &k, "processes", "Processes that are alive",
-            offsetof(struct kinds, of[0].processes) - offsetof(struct kinds, of));
-    by_kind(e, &k, "mailbox_messages", "Messages that wait in mailboxes",
-            offsetof(struct kinds, of[0].waiting) - offsetof(struct kinds, of));
-    by_kind(e, &k, "mailbox_longest_messages", "Messages in the longest mailbox",
-            offsetof(struct kinds, of[0].longest) - offsetof(struct kinds, of));
+    by_kind(e, c, "processes", "Processes that are alive", offsetof(struct proc_kind, processes));
+    by_kind(e, c, "mailbox_messages", "Messages that wait in mailboxes",
+            offsetof(struct proc_kind, waiting));
+    by_kind(e, c, "mailbox_longest_messages", "Messages in the longest mailbox",
+            offsetof(struct proc_kind, longest));
     schedulers(e);
     stores(e);
     metric_begin(e, warren, "process_crashes_total", "counter",
@@ -380,18 +346,16 @@ void metrics_of_runtime(struct exposition *e, const struct proc_listing *l)
     crash_stats_each(add_crash, e);
 }
 
-void metrics_of_memory(struct exposition *e, const struct proc_listing *l)
+void metrics_of_memory(struct exposition *e, const struct proc_census *c)
 {
     uint64_t known = blob_total_bytes();
     struct alarms_process p;
-    struct kinds k = {0};
 
     alarms_process(&p);
-    sum_kinds(&k, l);
-    by_kind(e, &k, "memory_heap_bytes", "Bytes of the heaps of processes",
-            offsetof(struct kinds, of[0].heap) - offsetof(struct kinds, of));
-    for (unsigned i = 0; i < k.n; i++)
-        known += k.of[i].heap;
+    by_kind(e, c, "memory_heap_bytes", "Bytes of the heaps of processes",
+            offsetof(struct proc_kind, heap_bytes));
+    for (unsigned i = 0; i < c->n; i++)
+        known += c->of[i].heap_bytes;
     gauge(e, warren, "memory_messages_bytes", "Bytes of messages and of what is shared",
           blob_total_bytes());
     gauge(e, warren, "memory_other_bytes", "Resident bytes of caches, tables and the allocator",

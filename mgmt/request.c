@@ -185,14 +185,35 @@ void request_ask_processes(struct request *r)
     r->asked = rt_list_processes(LIST_US);
 }
 
-bool request_has_listing(struct request *r, struct msg *m)
+/* Whether m is the answer, which is kept. */
+static bool has_processes(struct request *r, struct msg *m)
 {
-    if (!r->asked || r->listing || m->ref != r->asked)
+    if (!r->asked || m->ref != r->asked)
         return false;
     if (m->type != MSG_USER)
         request_fail(r, 503, "the processes could not be listed in time");
     proc_keep(m);
+    return true;
+}
+
+bool request_has_listing(struct request *r, struct msg *m)
+{
+    if (r->listing || !has_processes(r, m))
+        return false;
     r->listing = MSG_OF(struct proc_listing, m);
+    return true;
+}
+
+void request_count_processes(struct request *r)
+{
+    r->asked = rt_count_processes(LIST_US);
+}
+
+bool request_has_census(struct request *r, struct msg *m)
+{
+    if (r->census || !has_processes(r, m))
+        return false;
+    r->census = MSG_OF(struct proc_census, m);
     return true;
 }
 

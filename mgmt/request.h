@@ -19,6 +19,7 @@
 #include "mgmt/text.h"
 
 struct list;
+struct proc_census;
 struct proc_listing;
 struct record;
 struct request;
@@ -74,6 +75,7 @@ struct request {
     const struct view *view;
     struct foreign *foreign;
     struct proc_listing *listing;      /* kept; NULL: not asked for, or not yet here */
+    struct proc_census *census;        /* likewise */
     struct await_queue again_queue;    /* what it waits for before it begins: again.h */
     proc_ref again_named, again_timer; /* 0: not for a name; it does not wait */
     bool is_answering;                 /* a part of an answer that goes on was sent */
@@ -194,6 +196,9 @@ void request_continue(struct request *r);
 void request_ask_processes(struct request *r);
 /* Whether m is the listing, which is kept. Answers with 503 when it is known not to come. */
 bool request_has_listing(struct request *r, struct msg *m);
+/* The same for their sums. */
+void request_count_processes(struct request *r);
+bool request_has_census(struct request *r, struct msg *m);
 
 /* A request's turn: shorter than others', because messages on their way wait for some of them. */
 enum { REQUEST_TURN_US = 40 };

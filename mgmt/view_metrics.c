@@ -262,8 +262,8 @@ static __attribute__((noreturn)) void finish(struct request *r)
         write_totals(v);
         metrics_of_messages(&v->e);
     }
-    if (r->listing)
-        metrics_of_runtime(&v->e, r->listing);
+    if (r->census)
+        metrics_of_runtime(&v->e, r->census);
     request_finish(r);
 }
 
@@ -317,7 +317,7 @@ static struct metrics_view *view_new(struct request *r, const char *prefix, unsi
 static void start_sums(struct request *r)
 {
     begin(r, view_new(r, "rabbitmq_", ALL_OBJECTS | ALL_NODE));
-    request_ask_processes(r);
+    request_count_processes(r);
 }
 
 static void start_objects(struct request *r)
@@ -326,7 +326,7 @@ static void start_objects(struct request *r)
 
     v->is_per_object = true;
     begin(r, v);
-    request_ask_processes(r);
+    request_count_processes(r);
 }
 
 /* Calls fn with each value of a parameter that may come often. */
@@ -380,7 +380,7 @@ static void start_detailed(struct request *r)
 
 static void handle(struct request *r, struct msg *m)
 {
-    if (r->listing || request_has_listing(r, m))
+    if (r->census || request_has_census(r, m))
         go_on(r);
     else if (((struct metrics_view *)r->state)->is_detailed)
         go_on(r);
@@ -389,17 +389,17 @@ static void handle(struct request *r, struct msg *m)
 static void start_memory(struct request *r)
 {
     (void)view_new(r, "warren_", 0);
-    request_ask_processes(r);
+    request_count_processes(r);
 }
 
 static void handle_memory(struct request *r, struct msg *m)
 {
     struct metrics_view *v = r->state;
 
-    if (!request_has_listing(r, m))
+    if (!request_has_census(r, m))
         return;
     v->e.out = &r->foreign->out;
-    metrics_of_memory(&v->e, r->listing);
+    metrics_of_memory(&v->e, r->census);
     metrics_of_identity(&v->e, r->node);
     request_finish(r);
 }

@@ -134,7 +134,6 @@ static void start_one(struct request *r)
 }
 
 struct memory { /* bytes of the processes' heaps */
-    size_t row;
     uint64_t connections, channels, queues, exchanges, stores, mgmt, others;
 };
 
@@ -211,25 +210,17 @@ static json_t *memory_json(const struct memory *m, bool is_relative)
 static void start_memory(struct request *r)
 {
     check_node(r);
-    r->state = proc_zalloc(sizeof(struct memory));
-    request_ask_processes(r);
+    request_count_processes(r);
 }
 
 static void on_memory(struct request *r, struct msg *m)
 {
-    struct memory *sums = r->state;
+    struct memory sums = {0};
 
-    (void)request_has_listing(r, m); /* or it goes on with what came before */
-    for (; sums->row < r->listing->n; sums->row++) {
-        const struct proc_info *p = &r->listing->row[sums->row];
-
-        if (!request_may_go_on(sums->row)) {
-            proc_continue();
-            return;
-        }
-        *part_of(sums, p->kind) += p->heap_bytes;
-    }
-    request_finish_json(r, memory_json(sums, r->path.n == 5));
+    CHECK(request_has_census(r, m));
+    for (unsigned i = 0; i < r->census->n; i++)
+        *part_of(&sums, r->census->of[i].kind) += r->census->of[i].heap_bytes;
+    request_finish_json(r, memory_json(&sums, r->path.n == 5));
 }
 
 const struct view views_nodes[] = {

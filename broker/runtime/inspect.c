@@ -4,7 +4,7 @@
  * A listing is a job that visits one home after the other as a control message. A scheduler adds a
  * part of its processes to it now and then, so that those who are many are not held up by being
  * listed. Strings and rows are gathered in pieces that never move; the home that comes last, the
- * scheduler aside, puts the rows together and answers.
+ * scheduler aside, puts the rows together and answers. A census is the same without rows.
  */
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/internal.h"
@@ -35,6 +35,7 @@ struct msg_list { /* CTL_LIST: the job */
     size_t n;
     struct rows *rows, **rows_end;
     struct proc_listing_text *text; /* the newest first */
+    struct proc_census *census;     /* not NULL: they are only counted */
 };
 
 static void free_text(struct proc_listing_text *t)
@@ -58,6 +59,8 @@ static void list_drop(struct msg *m)
         j->rows = next;
     }
     free_text(j->text);
+    if (j->census)
+        msg_free(&j->census->hdr);
     msg_free(m);
 }
 
@@ -126,8 +129,36 @@ static void add_row(void *ctx, struct proc *p)
     };
 }
 
+/* Kinds that are called the same may be several: ops of several files. */
+static struct proc_kind *kind_of(struct proc_census *c, const char *kind)
+{
+    unsigned i = 0;
+
+    while (i < c->n && c->of[i].kind != kind)
+        i++;
+    if (i < c->n)
+        return &c->of[i];
+    for (i = 0; i < c->n; i++) {
+        if (i == PROC_KINDS - 1 || !strcmp(c->of[i].kind, kind))
+            return &c->of[i];
+    }
+    c->of[c->n].kind = kind;
+    return &c->of[c->n++];
+}
+
+static void count_proc(void *ctx, struct proc *p)
+{
+    struct proc_kind *k = kind_of(ctx, p->ops->kind);
+
+    k->processes++;
+    k->heap_bytes += __atomic_load_n(&p->heap_bytes, __ATOMIC_RELAXED);
+    k->waiting += p->mailbox_len;
+    if (p->mailbox_len > k->longest)
+        k->longest = p->mailbox_len;
+}
+
 /* false: this home has no more. */
-static bool add_part(const struct home *h, struct msg_list *j)
+static bool add_rows(const struct home *h, struct msg_list *j)
 {
     struct part part = {j, rt_alloc(sizeof(*part.rows))};
 
@@ -141,7 +172,20 @@ static bool add_part(const struct home *h, struct msg_list *j)
     return true;
 }
 
-static void answer(struct msg_list *j)
+static bool add_part(const struct home *h, struct msg_list *j)
+{
+    return j->census ? slots_part(h, &j->at, count_proc, j->census) : add_rows(h, j);
+}
+
+static void reply(struct msg_list *j, struct msg *m)
+{
+    m->flags |= MSG_F_ANSWERS;
+    m->ref = j->asked;
+    msg_route(j->asker, m);
+    list_drop(&j->hdr);
+}
+
+static void answer_rows(struct msg_list *j)
 {
     struct proc_listing *l = msg_make(MSG_USER, sizeof(*l), listing_drop);
 
@@ -153,10 +197,15 @@ static void answer(struct msg_list *j)
     }
     l->text = j->text;
     j->text = NULL;
-    l->hdr.flags |= MSG_F_ANSWERS;
-    l->hdr.ref = j->asked;
-    msg_route(j->asker, &l->hdr);
-    list_drop(&j->hdr);
+    reply(j, &l->hdr);
+}
+
+static void answer_census(struct msg_list *j)
+{
+    struct proc_census *c = j->census;
+
+    j->census = NULL;
+    reply(j, &c->hdr);
 }
 
 /* In the order in which they are visited; NULL: there are no more. */
@@ -178,8 +227,10 @@ static void next_home(struct msg_list *j)
     j->at = 0;
     if (h)
         msg_route(id_of_home(h), &j->hdr);
+    else if (j->census)
+        answer_census(j);
     else
-        answer(j);
+        answer_rows(j);
 }
 
 void listing_go_on(struct home *h)
@@ -208,9 +259,9 @@ void listing_take(struct home *h, struct msg *m)
     next_home(j);
 }
 
-proc_ref rt_list_processes(uint64_t timeout_us)
+/* census: moved; NULL: rows are wanted. */
+static proc_ref begin(uint64_t timeout_us, struct proc_census *census)
 {
-    RUNTIME_REGION();
     struct proc *p = self();
     proc_ref ref = ref_new(rt_me, REF_CALL);
     struct msg_list *j = msg_make(CTL_LIST, sizeof(*j), list_drop);
@@ -223,8 +274,26 @@ proc_ref rt_list_processes(uint64_t timeout_us)
     j->asked = ref;
     j->now_us = proc_now_us();
     j->rows_end = &j->rows;
+    j->census = census;
     next_home(j);
     return ref;
+}
+
+proc_ref rt_list_processes(uint64_t timeout_us)
+{
+    RUNTIME_REGION();
+
+    return begin(timeout_us, NULL);
+}
+
+proc_ref rt_count_processes(uint64_t timeout_us)
+{
+    RUNTIME_REGION();
+    struct proc_census *c = msg_make(MSG_USER, sizeof(*c), NULL);
+
+    c->n = 0;
+    memset(c->of, 0, sizeof(c->of));
+    return begin(timeout_us, c);
 }
 
 proc_ref rt_inspect(proc_id pid, uint64_t timeout_us)

@@ -105,6 +105,23 @@ struct proc_listing { /* an array gathered from all schedulers; freed by droppin
 
 /* A call (see proc_call) whose reply, type MSG_USER, is a struct proc_listing. */
 proc_ref rt_list_processes(uint64_t timeout_us);
+enum { PROC_KINDS = 96 };
+
+struct proc_census { /* sums over the processes of each kind */
+    struct msg hdr;
+    unsigned n;
+    struct proc_kind {
+        const char *kind; /* of the last one also those that are too many to be told apart */
+        uint64_t processes, heap_bytes;
+        uint64_t waiting, longest; /* messages in all mailboxes, and in the fullest */
+    } of[PROC_KINDS];
+};
+
+/*
+ * The same with a struct proc_census. It takes schedulers no memory and little time, so that it may
+ * be asked again and again.
+ */
+proc_ref rt_count_processes(uint64_t timeout_us);
 /* A call whose reply (struct msg_inspect) is ops->inspect's text; MSG_DOWN when it is dead. */
 struct msg_inspect {
     struct msg hdr;

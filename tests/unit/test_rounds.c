@@ -281,6 +281,24 @@ static void list_init(void *state, const void *arg)
     }
 }
 
+static uint64_t processes_of(const struct proc_census *c, const char *kind)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        CHECK(c->of[i].longest <= c->of[i].waiting);
+        n += strcmp(c->of[i].kind, kind) ? 0 : c->of[i].processes;
+    }
+    return n;
+}
+
+static __attribute__((noreturn)) void count_handle(const struct proc_census *c)
+{
+    CHECK(c->n == 3 && processes_of(c, "root") == 1);
+    CHECK(processes_of(c, "echo") == 16 && processes_of(c, "reader") == 4);
+    proc_exit(EXIT_NORMAL, 0, "all counted");
+}
+
 static void list_handle(void *state, struct msg *m)
 {
     unsigned *n_started = state, n = 0;
@@ -292,10 +310,13 @@ static void list_handle(void *state, struct msg *m)
         return;
     }
     CHECK(m->type == MSG_USER);
+    if (*n_started == 21)
+        count_handle(MSG_OF(struct proc_census, m));
+    ++*n_started;
     for (size_t i = 0; i < l->n; i++)
         n += !strcmp(l->row[i].name, "listed") && l->row[i].parent == proc_self();
     CHECK(n == 20 && l->n == 21);
-    proc_exit(EXIT_NORMAL, 0, "all listed");
+    (void)rt_count_processes(10000000);
 }
 
 static void listing_visits_every_home(void **state)
