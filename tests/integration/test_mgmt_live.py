@@ -2,6 +2,7 @@
 """The dashboard's files and the streams of events that it reads."""
 import base64
 import http.client
+import itertools
 import json
 import unittest
 import urllib.parse
@@ -33,6 +34,8 @@ def events(response):
 
 @needs_own_broker
 class Live(BrokerCase):
+    broker_args = ("--set", "collect_statistics_interval=200")
+
     def stream(self, path):
         conn, answer = open_stream(self.broker, path)
         self.addCleanup(conn.close)
@@ -92,11 +95,40 @@ class Live(BrokerCase):
         conn.rpc(1, spec.Basic.Qos(prefetch_count=2))
         conn.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="c"))
         wait_for(lambda: codes() == ["prefetch_full"], "the full prefetch to be said")
-        self.assertFalse(self.broker.get(path)["is_moving"])
+        wait_for(lambda: not self.broker.get(path)["is_moving"], "the two not to count any more")
+        self.assertIn("only consumer", self.broker.get(path)["reasons"][0]["words"])
         conn.send(method_frame(1, spec.Basic.Ack(delivery_tag=2, multiple=True)))
         wait_for(lambda: codes() == [], "nothing to be in the way any more")
-        self.assertIn("have not acked", self.broker.get(path)["verdict"])
+        wait_for(lambda: "have not acked" in self.broker.get(path)["verdict"],
+                 "what the consumer holds to be said")
         self.assertEqual(self.broker.http("GET", "/api/queues/%2F/no-such/why")[0], 404)
+
+    def test_why_of_a_queue_that_moves(self):
+        """A consumer that is full whenever one looks, because it acks at once, stops nothing."""
+        conn, name = self.opened(), fresh("moves")
+        path = "/api/queues/%%2F/%s/why" % name
+        conn.rpc(1, spec.Queue.Declare(queue=name))
+        conn.rpc(1, spec.Basic.Qos(prefetch_count=1))
+        for _ in range(2):
+            conn.publish(1, "", name, b"x")
+        conn.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="c"))
+        tags = itertools.count(1)
+
+        def verdict():
+            """When one more came in, and the one that was out was acked."""
+            conn.publish(1, "", name, b"x")
+            conn.send(method_frame(1, spec.Basic.Ack(delivery_tag=next(tags))))
+            why = self.broker.get(path)
+            return why["is_moving"] and why["verdict"] or ""
+        wait_for(lambda: "as fast as they are acked" in verdict(), "that it moves to be said")
+        reader = self.opened()
+        reader.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="reader", no_ack=True))
+
+        def kept_up():
+            conn.publish(1, "", name, b"x")
+            return "keeps up" in self.broker.get(path)["verdict"]
+        wait_for(kept_up, "that it keeps up to be said")
+        wait_for(lambda: not self.broker.get(path)["is_moving"], "that it rests to be said")
 
     def test_log_and_crash_reports(self):
         """A killed process is in the log as it happens, and its report can be asked for."""

@@ -26,7 +26,25 @@ function stepOf(span, width) {
     );
 }
 
-function scales(format) {
+/* A power of two that cuts what is shown of sizes into at most four. */
+function sizeStep(max) {
+    return 2 ** Math.ceil(Math.log2(Math.max(max, 4) / 4));
+}
+
+/* Sizes have round numbers of their own: 16 MiB, 32 MiB. */
+const ofSizes = {
+    afterDataLimits(axis) {
+        axis.most = axis.max; // of the data; building ticks rounds it
+    },
+    afterBuildTicks(axis) {
+        const step = sizeStep(axis.most);
+        axis.max = Math.ceil(axis.most / step) * step;
+        axis.ticks = [];
+        for (let at = 0; at <= axis.max; at += step) axis.ticks.push({ value: at });
+    },
+};
+
+function scales(format, isSize) {
     const grid = { color: style("--line"), drawTicks: false, borderColor: "transparent" };
     const ticks = {
         color: style("--quiet"),
@@ -44,13 +62,19 @@ function scales(format) {
                 for (let at = Math.ceil(axis.min / step) * step; at <= axis.max; at += step)
                     axis.ticks.push({ value: at });
             },
-            ticks: { ...ticks, maxRotation: 0, callback: (v) => clock(v, v % 60000 !== 0) },
+            ticks: {
+                ...ticks,
+                maxRotation: 0,
+                callback: (v, i, all) =>
+                    clock(v, all.some((one) => one.value % 60000 !== 0)),
+            },
         },
         y: {
             beginAtZero: true,
             grid,
             suggestedMax: 1,
             ticks: { ...ticks, maxTicksLimit: 5, precision: 0, callback: (v) => format(v) },
+            ...(isSize ? ofSizes : {}),
         },
     };
 }
@@ -74,18 +98,18 @@ function tooltip(format) {
 }
 
 export class LineChart {
-    /* series: [{id, label, color: "--c1", area}]; format(value): a text. */
-    constructor({ title, series, format, stacked }) {
+    /* series: [{id, label, color: "--c1", area}]; format(value): a text; isSize: of bytes. */
+    constructor({ title, series, format, isSize }) {
         this.series = series;
         this.format = format;
-        this.stacked = Boolean(stacked);
+        this.isSize = Boolean(isSize);
         this.values = series.map((s) => h("output.value", "–"));
         this.canvas = h("canvas", { role: "img", "aria-label": title });
         this.node = h(
             "figure.chart",
             h(
                 "figcaption",
-                h("h3", title),
+                h("h2", title),
                 h(
                     "ul.legend",
                     series.map((s, i) =>
@@ -130,7 +154,7 @@ export class LineChart {
                 maintainAspectRatio: false,
                 normalized: true,
                 interaction: { mode: "index", intersect: false },
-                scales: scales(this.format),
+                scales: scales(this.format, this.isSize),
                 plugins: { legend: { display: false }, tooltip: tooltip(this.format) },
             },
         });

@@ -149,7 +149,14 @@ export function fields(list) {
 
     return {
         nodes: list.map((f, i) =>
-            f.node ? h("div.field", h("span.label", f.label), f.node) : row(f, inputs[i]),
+            f.node
+                ? h(
+                      "div.field",
+                      h("span.label", f.label),
+                      f.node,
+                      f.note && h("small", f.note),
+                  )
+                : row(f, inputs[i]),
         ),
         values() {
             const out = {};

@@ -94,7 +94,21 @@ export function args(table) {
         : h("span.quiet", "none");
 }
 
-/* "D TTL" of a queue or exchange: one letter for each flag, words when pointed at. */
+/* What arguments are called in a narrow place; RabbitMQ's operators know these. */
+const SHORT = {
+    "x-message-ttl": "TTL",
+    "x-expires": "Exp",
+    "x-max-length": "Lim",
+    "x-max-length-bytes": "Lim B",
+    "x-overflow": "Ovfl",
+    "x-dead-letter-exchange": "DLX",
+    "x-dead-letter-routing-key": "DLK",
+    "x-max-priority": "Pri",
+    "x-single-active-consumer": "SAC",
+    "alternate-exchange": "AE",
+};
+
+/* "D TTL" of a queue or exchange: few letters for each, words when pointed at. */
 export function features(row) {
     const list = [];
 
@@ -102,8 +116,12 @@ export function features(row) {
     if (row.auto_delete) list.push(badge("AD", "deleted when unused"));
     if (row.exclusive) list.push(badge("Excl", "of one connection"));
     if (row.internal) list.push(badge("I", "internal: nobody publishes to it directly"));
-    for (const key of Object.keys(row.arguments || {}))
-        list.push(badge(key.replace(/^x-/, ""), key + " = " + value(row.arguments[key])));
+    const others = [];
+    for (const [key, v] of Object.entries(row.arguments || {})) {
+        if (SHORT[key]) list.push(badge(SHORT[key], key + " = " + value(v)));
+        else others.push(key + " = " + value(v));
+    }
+    if (others.length) list.push(badge("Args", others.join("\n")));
     if (row.policy) list.push(badge(row.policy, "policy " + row.policy, "policy"));
     if (row.operator_policy)
         list.push(badge(row.operator_policy, "operator policy " + row.operator_policy, "policy"));

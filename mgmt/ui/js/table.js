@@ -4,7 +4,7 @@
  *
  * A column: {id, label, cell(row), num, sort: name for the server, value(row) to sort by here,
  * wide: may take what room is left, minor: left out on narrow screens}. The first column heads
- * its row.
+ * its row; one without a label holds the buttons.
  */
 import { fill, h, say } from "./dom.js";
 import { count, counted } from "./format.js";
@@ -27,6 +27,12 @@ function put(td, content) {
 function compare(a, b) {
     if (typeof a === "number" || typeof b === "number") return (a ?? -1) - (b ?? -1);
     return String(a ?? "").localeCompare(String(b ?? ""), "en", { numeric: true });
+}
+
+function classesOf(column) {
+    return (
+        (column.num ? ".num" : "") + (column.minor ? ".minor" : "") + (column.label ? "" : ".do")
+    );
 }
 
 export class Table {
@@ -58,8 +64,9 @@ export class Table {
     }
 
     head(column) {
-        const classes = (column.num ? ".num" : "") + (column.minor ? ".minor" : "");
+        const classes = classesOf(column);
 
+        if (!column.label) return h("th" + classes, { scope: "col" }, h("span.unseen", "Actions"));
         if (!column.sort && !column.value) return h("th" + classes, { scope: "col" }, column.label);
         return h(
             "th" + classes,
@@ -111,10 +118,7 @@ export class Table {
                 "tr",
                 this.columns.map((c, i) =>
                     h(
-                        (i ? "td" : "th") +
-                            (c.num ? ".num" : "") +
-                            (c.wide ? ".wide" : "") +
-                            (c.minor ? ".minor" : ""),
+                        (i ? "td" : "th") + classesOf(c) + (c.wide ? ".wide" : ""),
                         i ? {} : { scope: "row" },
                     ),
                 ),
@@ -150,10 +154,11 @@ export class Table {
 
 /*
  * A table of what the server lists, filtered, sorted and paged there, so that 100,000 rows are as
- * quick as ten. where(): the path of the API. One that answers with all rows is paged here.
+ * quick as ten. where(): the path of the API. One that answers with all rows is paged here. What
+ * has no names (hasNames: false) can't be filtered.
  */
 export class Listing {
-    constructor({ ctx, where, noun, extra, tools, ...table }) {
+    constructor({ ctx, where, noun, extra, tools, hasNames = true, ...table }) {
         this.ctx = ctx;
         this.where = where;
         this.noun = noun;
@@ -181,13 +186,12 @@ export class Listing {
             },
         });
         this.total = h("span.quiet.total", { role: "status" });
-        this.pager = h("nav.pager", { "aria-label": "Pages" });
+        this.pager = h("nav.pager", { "aria-label": "Pages of " + noun });
         this.node = h(
             "section.listing",
             h(
                 "div.tools",
-                this.filter,
-                h("label.check", this.regex, h("span", "Regex")),
+                hasNames && [this.filter, h("label.check", this.regex, h("span", "Regex"))],
                 this.total,
                 h("span.gap"),
                 tools || [],

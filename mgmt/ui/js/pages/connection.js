@@ -67,6 +67,7 @@ export async function show(ctx) {
         new LineChart({
             title: "Traffic",
             format: (n) => bytes(n) + "/s",
+            isSize: true,
             series: [
                 { id: "recv", label: "From client", color: "--c3" },
                 { id: "send", label: "To client", color: "--c1" },

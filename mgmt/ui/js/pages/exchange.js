@@ -1,18 +1,22 @@
 /* One exchange: what it is bound to, what leads to it, and publishing through it. */
-import { del, get, getOr, path, post } from "../api.js";
+import { del, get, getOr, path, post, query } from "../api.js";
 import { attempt, confirm, form, pairs, toast } from "../dialog.js";
+import { History, LineChart, samples } from "../chart.js";
 import { fill, h } from "../dom.js";
-import { count, name as nameText } from "../format.js";
-import { args, button, card, facts, features, heading, rateText, tabs, to } from "../parts.js";
+import { name as nameText, rate } from "../format.js";
+import { args, button, card, facts, features, heading, rateOf, tabs, to } from "../parts.js";
 import { link } from "../routes.js";
-import { Table } from "../table.js";
+import { Listing, Table } from "../table.js";
 import { publisher } from "./queue.js";
 
 function kindOf(b) {
     return b.destination_type === "queue" ? "q" : "e";
 }
 
-function bindingsTable(vhost, reload) {
+const SHOWN_MS = 600000;
+
+function bindingsList(ctx, vhost, where, isDefault, tools) {
+    const reload = () => list.load();
     const unbind = (b) =>
         attempt(
             () =>
@@ -23,8 +27,12 @@ function bindingsTable(vhost, reload) {
             "Unbound.",
         ).then(reload);
 
-    return new Table({
-        label: "Bindings",
+    const list = new Listing({
+        ctx,
+        where: () => where + "/bindings/source",
+        noun: "bindings",
+        hasNames: false,
+        tools: tools(reload),
         key: (b) => kindOf(b) + b.destination + "\n" + b.properties_key,
         empty: "Nothing is bound here: what is published goes nowhere.",
         sort: "destination",
@@ -32,6 +40,7 @@ function bindingsTable(vhost, reload) {
             {
                 id: "destination",
                 label: "To",
+                sort: "destination",
                 value: (b) => b.destination,
                 wide: true,
                 cell: (b) => to(b.destination_type, b.destination, vhost, b.destination),
@@ -40,13 +49,19 @@ function bindingsTable(vhost, reload) {
             {
                 id: "key",
                 label: "Routing key",
+                sort: "routing_key",
                 value: (b) => b.routing_key,
                 cell: (b) => h("code", b.routing_key),
             },
             { id: "args", label: "Arguments", cell: (b) => args(b.arguments), minor: true },
-            { id: "do", label: "", cell: (b) => button("Unbind", () => unbind(b)) },
+            {
+                id: "do",
+                label: "",
+                cell: (b) => (isDefault ? "" : button("Unbind", () => unbind(b))),
+            },
         ],
     });
+    return list;
 }
 
 function sourcesTable(vhost) {
@@ -115,38 +130,67 @@ async function remove(vhost, name) {
         location.hash = link("exchanges");
 }
 
+function trafficChart(ctx) {
+    return ctx.owns(
+        new LineChart({
+            title: "Message rates",
+            format: rate,
+            series: [
+                { id: "publish_in", label: "In", color: "--c3" },
+                { id: "publish_out", label: "Out to queues", color: "--c1" },
+            ],
+        }),
+    );
+}
+
+function earlier(x) {
+    const m = x.message_stats || {};
+    const of = (id) => m[id + "_details"] && m[id + "_details"].samples;
+
+    return samples({ publish_in: of("publish_in"), publish_out: of("publish_out") }, true);
+}
+
+function aboutRows(x) {
+    return [
+        ["Type", x.type],
+        ["Features", features({ ...x, arguments: {} })],
+        ["Policy", x.policy],
+        ["Arguments", args(x.arguments)],
+    ];
+}
+
 export async function show(ctx) {
     const [vhost, name] = ctx.names;
     const isDefault = name === "amq.default";
     const where = path`exchanges/${vhost}/${name}`;
     const about = h("div");
     const load = async () => {
-        const [x, from, to] = await Promise.all([
+        const [x, to] = await Promise.all([
             get(where, ctx.signal),
-            getOr([], where + "/bindings/source", ctx.signal),
             getOr([], where + "/bindings/destination", ctx.signal),
+            bindings.load(),
         ]);
-        fill(
-            about,
-            facts([
-                ["Type", x.type],
-                ["Features", features({ ...x, arguments: {} })],
-                ["Policy", x.policy],
-                ["Bindings", count(from.length)],
-                ["In", rateText(x.message_stats, "publish_in")],
-                ["Out", rateText(x.message_stats, "publish_out")],
-            ]),
-            h("h3", "Arguments"),
-            args(x.arguments),
-        );
-        bindings.update(from);
+        const now = Date.now();
+        fill(about, facts(aboutRows(x)));
         sources.update(to);
+        history.push(now, {
+            publish_in: rateOf(x.message_stats, "publish_in"),
+            publish_out: rateOf(x.message_stats, "publish_out"),
+        });
+        plot.update(history.points, history.from(now), now);
     };
-    const reload = () => load().catch((e) => toast(e.message, "bad"));
-    const bindings = bindingsTable(vhost, reload),
-        sources = sourcesTable(vhost);
+    const bindings = bindingsList(ctx, vhost, where, isDefault, (reload) =>
+        isDefault ? null : button("Bind", () => bind(vhost, name, reload)),
+    );
+    const sources = sourcesTable(vhost),
+        history = new History(SHOWN_MS),
+        plot = trafficChart(ctx);
+    const first = await ctx.attempt(() =>
+        get(where + query({ msg_rates_age: 600, msg_rates_incr: 10 }), ctx.signal),
+    );
 
-    if ((await ctx.attempt(() => get(where, ctx.signal))) === undefined) return;
+    if (!first) return;
+    history.seed(earlier(first));
     ctx.show(
         heading(
             isDefault ? nameText("") : name,
@@ -156,7 +200,8 @@ export async function show(ctx) {
                 : button("Delete", () => remove(vhost, name), "danger"),
         ),
         h(
-            "div.cards",
+            "div.charts",
+            h("section.card", plot.node),
             card("About", about),
             isDefault &&
                 card(
@@ -165,20 +210,7 @@ export async function show(ctx) {
                 ),
         ),
         tabs([
-            [
-                "bindings",
-                "Bindings",
-                h(
-                    "div",
-                    !isDefault &&
-                        h(
-                            "div.tools",
-                            h("span.gap"),
-                            button("Bind", () => bind(vhost, name, reload)),
-                        ),
-                    bindings.node,
-                ),
-            ],
+            ["bindings", "Bindings", bindings.node],
             ["sources", "Leads here", sources.node],
             ["publish", "Publish", publisher(vhost, name)],
         ]),

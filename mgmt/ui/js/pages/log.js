@@ -21,12 +21,12 @@ function lineOf(l) {
 export async function show(ctx) {
     const lines = [];
     let last = 0;
-    const list = h("ol.log", {
-        tabindex: "0",
-        role: "log",
-        "aria-label": "Log lines",
-        "aria-live": "off",
-    });
+    const list = h("ol.log", { "aria-label": "Log lines" });
+    const box = h(
+        "div.log-box",
+        { tabindex: "0", role: "log", "aria-label": "Log", "aria-live": "off" },
+        list,
+    );
     const filter = h("input.filter", {
         type: "search",
         placeholder: "Filter lines",
@@ -43,7 +43,7 @@ export async function show(ctx) {
         LEVELS.indexOf(l.level) >= LEVELS.indexOf(level.value) &&
         l.text.toLowerCase().includes(filter.value.toLowerCase());
     const toEnd = () => {
-        if (follow.checked) list.scrollTop = list.scrollHeight;
+        if (follow.checked) box.scrollTop = box.scrollHeight;
     };
     const draw = () => {
         list.replaceChildren(...lines.filter(isShown).map(lineOf));
@@ -62,7 +62,7 @@ export async function show(ctx) {
         h(
             "section.listing",
             h("div.tools", filter, level, h("label.check", follow, h("span", "Follow"))),
-            list,
+            box,
         ),
     );
     ctx.live();

@@ -36,11 +36,13 @@ function chartsFor(ctx) {
         memory: make({
             title: "Memory",
             format: bytes,
+            isSize: true,
             series: [{ id: "mem_used", label: "Used", color: "--c4", area: true }],
         }),
         disk: make({
             title: "Disk free",
             format: bytes,
+            isSize: true,
             series: [{ id: "disk_free", label: "Free", color: "--c2", area: true }],
         }),
         objects: make({
@@ -91,10 +93,7 @@ function showTiles(t, now, totals) {
     const q = totals.queue_totals,
         o = totals.object_totals;
 
-    t.messages.show(
-        short(q.messages),
-        short(q.messages_ready) + " ready · " + short(q.messages_unacknowledged) + " unacked",
-    );
+    t.messages.show(short(q.messages), short(q.messages_unacknowledged) + " unacked");
     t.publish.show(rate(now.publish), count(totals.message_stats.publish) + " so far");
     t.deliver.show(rate(now.deliver_get), count(totals.message_stats.deliver_get) + " so far");
     t.connections.show(count(o.connections), plural(o.channels, "channel"));

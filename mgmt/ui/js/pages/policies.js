@@ -56,7 +56,15 @@ async function edit(kind, p, done) {
                 value: p ? p.priority : 0,
                 note: "Of those that match, the highest holds.",
             },
-            { name: "definition", label: "Definition", node: editor.node, read: editor.read },
+            {
+                name: "definition",
+                label: "Definition",
+                node: editor.node,
+                read: editor.read,
+                note:
+                    "Today alternate-exchange has an effect; " +
+                    "the others are checked, kept and shown.",
+            },
         ],
         p ? "Change" : "Add",
         async ({ vhost, name, ...body }) => {

@@ -3,7 +3,7 @@ import { del, get, getOr, path, post, query } from "../api.js";
 import { History, LineChart, joined, samples } from "../chart.js";
 import { attempt, confirm, fields, form, pairs, toast } from "../dialog.js";
 import { fill, h, say } from "../dom.js";
-import { bytes, count, name as nameText, plural, rate, short, span } from "../format.js";
+import { bytes, count, counted, name as nameText, rate, short, span } from "../format.js";
 import {
     args,
     badge,
@@ -59,7 +59,15 @@ function factRows(q) {
         ["Features", features({ ...q, arguments: {} })],
         ["Policy", q.policy],
         ["Operator policy", q.operator_policy],
+        ["Persistent", counted(q.messages_persistent, "messages")],
+        [
+            "In memory",
+            counted(q.messages_ram, "messages") +
+                (q.messages_paged_out ? ", " + count(q.messages_paged_out) + " on disk only" : ""),
+        ],
         ["Size", bytes(q.message_bytes)],
+        ["Its process", bytes(q.memory)],
+        ["Idle for", q.idle_since && span(Date.now() - Date.parse(q.idle_since))],
         ["Consumers", count(q.consumers)],
         [
             "Consumer capacity",
@@ -82,7 +90,8 @@ function consumersTable(vhost) {
             {
                 id: "channel",
                 label: "Channel",
-                cell: (c) => names(c.channel_details.name),
+                cell: (c) =>
+                    to("connection", c.channel_details.name, c.channel_details.connection_name),
                 minor: true,
             },
             {
@@ -170,9 +179,23 @@ async function bind(vhost, name, reload) {
     reload();
 }
 
+const PROPERTIES = [
+    ["content_type", "string", "What the body is: text/plain"],
+    ["content_encoding", "string", "gzip, for one"],
+    ["correlation_id", "string", "What it is an answer to"],
+    ["reply_to", "string", "The queue for the answer"],
+    ["message_id", "string", "The application's name for it"],
+    ["type", "string", "The application's kind of it"],
+    ["app_id", "string", "The application"],
+    ["timestamp", "number", "Seconds since 1970"],
+    ["expiration", "string", "Milliseconds, as text"],
+    ["priority", "number", "0 to 255"],
+];
+
 /* A form that stays: publishing through the default exchange goes to this queue. */
 export function publisher(vhost, exchange, key) {
-    const editor = pairs([], {});
+    const editor = pairs(),
+        properties = pairs(PROPERTIES);
     const made = fields([
         ...(key === undefined ? [{ name: "routing_key", label: "Routing key" }] : []),
         { name: "payload", label: "Body", type: "area", rows: 5 },
@@ -183,18 +206,31 @@ export function publisher(vhost, exchange, key) {
             value: true,
             note: "In a durable queue it is there after a restart.",
         },
-        { name: "content_type", label: "Content type", hint: "text/plain" },
+        {
+            name: "is_base64",
+            label: "The body is base64",
+            type: "check",
+            note: "It is decoded before it is published.",
+        },
+        {
+            name: "properties",
+            label: "Properties",
+            node: properties.node,
+            read: properties.read,
+        },
         { name: "headers", label: "Headers", node: editor.node, read: editor.read },
     ]);
     const send = async () => {
         const v = made.values();
-        const properties = { delivery_mode: v.persistent ? 2 : 1, headers: v.headers };
-        if (v.content_type) properties.content_type = v.content_type;
         const answer = await post(path`exchanges/${vhost}/${exchange || "amq.default"}/publish`, {
-            properties,
+            properties: {
+                ...v.properties,
+                delivery_mode: v.persistent ? 2 : 1,
+                headers: v.headers,
+            },
             routing_key: key === undefined ? v.routing_key : key,
             payload: v.payload,
-            payload_encoding: "string",
+            payload_encoding: v.is_base64 ? "base64" : "string",
         });
         if (answer.routed) toast("Published.");
         else toast("Published, but no queue took it: nothing is bound that matches.", "bad");

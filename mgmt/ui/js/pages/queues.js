@@ -56,7 +56,13 @@ export async function declare(ctx, done) {
                 type: "check",
                 note: "It goes when its last consumer goes.",
             },
-            { name: "arguments", label: "Arguments", node: editor.node, read: editor.read },
+            {
+                name: "arguments",
+                label: "Arguments",
+                node: editor.node,
+                read: editor.read,
+                note: "They are checked, kept and shown; queues do not act on them yet.",
+            },
         ],
         "Declare",
         async ({ vhost, name, ...body }) => {
