@@ -297,29 +297,48 @@ static void schedulers(struct exposition *e)
     }
 }
 
-static void stores(struct exposition *e)
+/* kind NULL: no label tells several histograms apart. */
+static void times(struct exposition *e, const char *kind, const uint64_t *in, uint64_t sum_us)
 {
-    struct store_sums s;
     uint64_t n = 0;
     char bound[24];
+
+    for (unsigned i = 0; i < COMMIT_TIMES; i++) {
+        n += in[i];
+        snprintf(bound, sizeof(bound), "%g",
+                 (double)commit_time_bounds[i % (COMMIT_TIMES - 1)] / 1e6);
+        sample_begin(e, "_bucket");
+        if (kind)
+            sample_label_str(e, "kind", kind);
+        sample_label_str(e, "le", i == COMMIT_TIMES - 1 ? "+Inf" : bound);
+        sample_end(e, n);
+    }
+    sample_begin(e, "_sum");
+    if (kind)
+        sample_label_str(e, "kind", kind);
+    sample_end_real(e, (double)sum_us / 1e6);
+    sample_begin(e, "_count");
+    if (kind)
+        sample_label_str(e, "kind", kind);
+    sample_end(e, n);
+}
+
+static void stores(struct exposition *e)
+{
+    struct store_step_sums steps[STORE_STEPS];
+    struct store_sums s;
 
     store_stats_sum(&s);
     counter(e, warren, "store_groups_total", "Commit groups written", s.groups);
     counter(e, warren, "store_operations_total", "Messages and acks in these groups", s.operations);
     metric_begin(e, warren, "store_commit_seconds", "histogram",
                  "Time that a commit group took, its sync included");
-    for (unsigned i = 0; i < COMMIT_TIMES; i++) {
-        n += s.times[i];
-        snprintf(bound, sizeof(bound), "%g",
-                 (double)commit_time_bounds[i % (COMMIT_TIMES - 1)] / 1e6);
-        sample_begin(e, "_bucket");
-        sample_label_str(e, "le", i == COMMIT_TIMES - 1 ? "+Inf" : bound);
-        sample_end(e, n);
-    }
-    sample_begin(e, "_sum");
-    sample_end_real(e, (double)s.time_sum_us / 1e6);
-    sample_begin(e, "_count");
-    sample_end(e, n);
+    times(e, NULL, s.times, s.time_sum_us);
+    store_stats_steps(steps);
+    metric_begin(e, warren, "store_step_seconds", "histogram",
+                 "Time of a step that a store takes between its commits");
+    for (unsigned i = 0; i < STORE_STEPS; i++)
+        times(e, store_step_name((enum store_step)i), steps[i].times, steps[i].time_sum_us);
 }
 
 static void add_crash(void *ctx, const char *kind, unsigned reason, uint64_t n)

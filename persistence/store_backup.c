@@ -79,7 +79,7 @@ void store_backup_go_on(struct store *st)
         return;
     }
     took = world()->now_ns() / 1000 - before;
-    store_upkeep_took(st, took);
+    store_upkeep_took(st, STORE_STEP_BACKUP, took);
     st->backup_pages = next_pages(st->backup_pages, took);
     /* As long a rest, so that what came meanwhile has its turn, and the disk. */
     st->backup_due_us = before + 2 * took;

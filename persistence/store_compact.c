@@ -54,7 +54,7 @@ void store_compact_go_on(struct store *st)
                                    .min_extents = store_tuning.min_extents,
                                    .max_scan = MAX_SCAN,
                                    .max_moves = st->compact_moves};
-    uint64_t before = proc_now_us(), now, bytes, pause;
+    uint64_t before = store_now_us(), now, bytes, pause;
     int r;
 
     if (!st->is_compacting) {
@@ -65,7 +65,8 @@ void store_compact_go_on(struct store *st)
     r = db_compact_step(st->db, &how, &bytes);
     if (r < 0)
         store_fail(st, r, "compaction");
-    now = proc_now_us();
+    now = store_now_us();
+    store_upkeep_took(st, STORE_STEP_COMPACTION, now - before);
     st->compact_wrote = st->compact_wrote || bytes > 0;
     st->n_compacted += bytes;
     st->compact_moves = next_moves(st->compact_moves, now - before);

@@ -4,6 +4,7 @@
 #ifndef PERSISTENCE_STORE_INTERNAL_H
 #define PERSISTENCE_STORE_INTERNAL_H
 
+#include "broker/core/stats.h"
 #include "broker/runtime/u64map.h"
 #include "persistence/db.h"
 #include "persistence/store.h"
@@ -81,7 +82,7 @@ void store_upkeep_committed(struct store *st);
 void store_upkeep_go_on(struct store *st);
 uint64_t store_upkeep_due(const struct store *st);
 /* A step beside the commits took that long. */
-void store_upkeep_took(struct store *st, uint64_t us);
+void store_upkeep_took(struct store *st, enum store_step kind, uint64_t us);
 /* One of n parts of a budget, within bounds. */
 uint64_t store_share(uint64_t budget, unsigned n, uint64_t least, uint64_t most);
 

@@ -30,7 +30,7 @@ void store_trim_go_on(struct store *st, uint64_t now)
     if (r < 0)
         store_fail(st, r, "clearing of what is settled");
     took = store_now_us() - now;
-    store_upkeep_took(st, took);
+    store_upkeep_took(st, STORE_STEP_TRIM, took);
     st->trim_due_us = r > 0 ? now + took + PAUSE_US : UINT64_MAX;
     if (took > STEP_US && st->trim_pieces > 1)
         st->trim_pieces /= 2;

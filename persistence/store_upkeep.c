@@ -85,8 +85,9 @@ void store_upkeep_init(struct store *st)
     take_share(st);
 }
 
-void store_upkeep_took(struct store *st, uint64_t us)
+void store_upkeep_took(struct store *st, enum store_step kind, uint64_t us)
 {
+    store_stats_step(kind, us);
     if (us > st->worst_us)
         st->worst_us = us;
 }
@@ -119,7 +120,7 @@ static void checkpoint(struct store *st)
     if (r < 0)
         store_fail(st, r, "checkpoint");
     st->checkpoint_us = store_now_us() - before;
-    store_upkeep_took(st, st->checkpoint_us);
+    store_upkeep_took(st, STORE_STEP_CHECKPOINT, st->checkpoint_us);
     st->checkpoint_bytes = next_checkpoint(st, bytes, st->checkpoint_us);
 }
 
@@ -181,7 +182,7 @@ static void vacuum_step(struct store *st, int64_t n, uint32_t keep)
     st->free_low -= n;
     st->free_high -= n;
     took = store_now_us() - before;
-    store_upkeep_took(st, took);
+    store_upkeep_took(st, STORE_STEP_VACUUM, took);
     pause = is_idle(st) ? took : took * VACUUM_PAUSE_FACTOR;
     pause = pause > VACUUM_PAUSE_US ? pause : VACUUM_PAUSE_US;
     st->vacuum_due_us = r > 0 ? before + took + pause : UINT64_MAX;

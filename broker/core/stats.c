@@ -125,7 +125,7 @@ static struct {
 } stores;
 
 const uint64_t commit_time_bounds[COMMIT_TIMES - 1] = {
-    500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000,
+    500, 1000, 2500, 5000, 10000, 20000, 50000, 100000, 250000, 1000000,
 };
 
 static void add_shared(_Atomic uint64_t *to, uint64_t n)
@@ -133,17 +133,22 @@ static void add_shared(_Atomic uint64_t *to, uint64_t n)
     atomic_fetch_add_explicit(to, n, memory_order_relaxed);
 }
 
-void store_stats_group(uint64_t operations, uint64_t bytes, uint64_t syncs, uint64_t took_us)
+static size_t time_bucket(uint64_t took_us)
 {
     size_t i = 0;
 
     while (i < COMMIT_TIMES - 1 && took_us > commit_time_bounds[i])
         i++;
+    return i;
+}
+
+void store_stats_group(uint64_t operations, uint64_t bytes, uint64_t syncs, uint64_t took_us)
+{
     add_shared(&stores.groups, 1);
     add_shared(&stores.operations, operations);
     add_shared(&stores.bytes, bytes);
     add_shared(&stores.syncs, syncs);
-    add_shared(&stores.times[i], 1);
+    add_shared(&stores.times[time_bucket(took_us)], 1);
     add_shared(&stores.time_sum_us, took_us);
 }
 
@@ -165,6 +170,35 @@ void store_stats_sum(struct store_sums *ret)
                                .read_bytes = stat_get(&stores.read_bytes),
                                .read_us = stat_get(&stores.read_us)};
     add_all(ret->times, stores.times, COMMIT_TIMES);
+}
+
+static struct {
+    _Atomic uint64_t times[COMMIT_TIMES], time_sum_us;
+} steps[STORE_STEPS];
+
+void store_stats_step(enum store_step kind, uint64_t took_us)
+{
+    add_shared(&steps[kind].times[time_bucket(took_us)], 1);
+    add_shared(&steps[kind].time_sum_us, took_us);
+}
+
+void store_stats_steps(struct store_step_sums ret[STORE_STEPS])
+{
+    for (unsigned i = 0; i < STORE_STEPS; i++) {
+        ret[i] = (struct store_step_sums){.time_sum_us = stat_get(&steps[i].time_sum_us)};
+        add_all(ret[i].times, steps[i].times, COMMIT_TIMES);
+    }
+}
+
+const char *store_step_name(enum store_step kind)
+{
+    static const char *const names[STORE_STEPS] = {
+        [STORE_STEP_CHECKPOINT] = "checkpoint", [STORE_STEP_VACUUM] = "vacuum",
+        [STORE_STEP_COMPACTION] = "compaction", [STORE_STEP_TRIM] = "trim",
+        [STORE_STEP_BACKUP] = "backup",
+    };
+
+    return names[kind];
 }
 
 static struct crash_count {

@@ -159,6 +159,25 @@ void store_stats_group(uint64_t operations, uint64_t bytes, uint64_t syncs, uint
 void store_stats_read(uint64_t messages, uint64_t bytes, uint64_t took_us);
 void store_stats_sum(struct store_sums *ret);
 
+/* What stores do between their commits, in steps. */
+enum store_step {
+    STORE_STEP_CHECKPOINT,
+    STORE_STEP_VACUUM,
+    STORE_STEP_COMPACTION,
+    STORE_STEP_TRIM,
+    STORE_STEP_BACKUP,
+    STORE_STEPS
+};
+
+struct store_step_sums {                       /* of one kind, of all stores */
+    uint64_t times[COMMIT_TIMES], time_sum_us; /* by commit_time_bounds */
+};
+
+/* A step took so long. Any thread. */
+void store_stats_step(enum store_step kind, uint64_t took_us);
+void store_stats_steps(struct store_step_sums ret[STORE_STEPS]);
+const char *store_step_name(enum store_step kind);
+
 enum { CRASH_KINDS = 64, CRASH_REASONS = 16, CRASH_KIND_SIZE = 32 };
 
 /* A process of this kind ended in this way (enum exit_kind), and not in good order. Any thread. */

@@ -1,28 +1,28 @@
 /*
- * What a long backlog costs: memory a message, the start after a kill, the drain, and the longest
- * pause that another queue sees meanwhile.
+ * What a long backlog costs: memory a message, the start after a kill, the drain, and how long
+ * another queue waits meanwhile.
  *
- * usage: bench_backlog [BROKER [N [SIZE]]]. Fills a durable queue with N persistent messages, kills
- * the broker, starts it again and takes them all out, in order; by default build/warren, 1 million
- * of 1024 bytes. A second client publishes one persistent message after the other to a queue of its
- * own, and the slowest of its confirms is the pause. Beside it stands the slowest sync of a few
- * bytes by a third program, because a disk with other work makes everybody wait. In between many
- * short queues are left to the store, which writes them anew in the background: once with nothing
- * else going on, which tells how much it writes, and once with that client.
+ * usage: bench_backlog [BROKER [N [SIZE [PHASE...]]]]. Fills a durable queue with N persistent
+ * messages (build/warren, 1 million, 1024 bytes). Then come these phases, or those that are named:
+ *   compaction  many short queues are left to the store, which writes them anew in the background:
+ *               once with nothing else going on, which tells how much it writes, and once more
+ *   restart     after a kill
+ *   backup
+ *   drain       all come out, in order, and are put in again
+ *   purge
+ * In each (but for the restart) a client waits for confirms of another queue: see backlog_probe.h.
  */
 #include <amqp.h>
-#include <amqp_tcp_socket.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tests/bench/backlog_probe.h"
 
 #define WINDOW   4000
 #define PREFETCH 4000
@@ -32,43 +32,17 @@
 #define SPREAD_QUEUES 200
 #define SPREAD_WINDOW 100
 #define SPREAD_WAIT_S 40
-#define SPREAD_REST_S 4  /* in which what was spread leaves the log, before any is written anew */
+#define SPREAD_REST_S 4 /* in which what was spread leaves the log, before any is written anew */
+#define PURGE_WAIT_S  60
 #define QUIET_S       15 /* nothing was written for so long: all is done */
 
 static char dir[] = "/tmp/bench-backlog-XXXXXX";
-static uint64_t *worst_us; /* of the probe's confirms, and of the disk; shared with both */
-static pid_t broker, probe, disk_probe;
-static int port;
+static struct probed probed = {.dir = dir};
 
-static uint64_t now_us(void)
+static void stop_broker(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-static void stop(pid_t pid, int sig)
-{
-    if (pid <= 0)
-        return;
-    kill(pid, sig);
-    waitpid(pid, NULL, 0);
-}
-
-__attribute__((noreturn)) static void fail(const char *what)
-{
-    fprintf(stderr, "bench_backlog: %s\n", what);
-    stop(probe, SIGKILL);
-    stop(disk_probe, SIGKILL);
-    stop(broker, SIGKILL);
-    exit(1);
-}
-
-static void must(amqp_rpc_reply_t reply, const char *what)
-{
-    if (reply.reply_type != AMQP_RESPONSE_NORMAL)
-        fail(what);
+    kill(probed.broker, SIGKILL);
+    waitpid(probed.broker, NULL, 0);
 }
 
 static void start_broker(char *binary)
@@ -78,9 +52,9 @@ static void start_broker(char *binary)
     FILE *f;
 
     if (pipe(out) < 0)
-        fail("pipe");
-    broker = fork();
-    if (broker == 0) {
+        probe_fail("pipe");
+    probed.broker = fork();
+    if (probed.broker == 0) {
         dup2(out[1], STDOUT_FILENO);
         close(out[0]);
         execl(binary, binary, "--data-dir", dir, "--amqp-port", "0", "--mgmt-port", "0", "--bind",
@@ -90,119 +64,12 @@ static void start_broker(char *binary)
     }
     close(out[1]);
     f = fdopen(out[0], "r");
-    while (fgets(line, sizeof(line), f) && sscanf(line, "warren ready amqp=%d", &port) != 1)
+    while (fgets(line, sizeof(line), f) &&
+           sscanf(line, "warren ready amqp=%d mgmt=%d", &probed.amqp_port, &probed.http_port) != 2)
         continue;
     fclose(f);
-    if (port == 0)
-        fail("the broker did not start");
-}
-
-static amqp_connection_state_t connect_broker(void)
-{
-    amqp_connection_state_t c = amqp_new_connection();
-    amqp_socket_t *s = amqp_tcp_socket_new(c);
-
-    if (amqp_socket_open(s, "127.0.0.1", port) != AMQP_STATUS_OK)
-        fail("connect");
-    must(amqp_login(c, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"), "login");
-    amqp_channel_open(c, 1);
-    must(amqp_get_rpc_reply(c), "channel.open");
-    return c;
-}
-
-static uint32_t declare(amqp_connection_state_t c, const char *name)
-{
-    amqp_queue_declare_ok_t *ok =
-        amqp_queue_declare(c, 1, amqp_cstring_bytes(name), 0, 1, 0, 0, amqp_empty_table);
-
-    must(amqp_get_rpc_reply(c), "queue.declare");
-    return ok->message_count;
-}
-
-static void publish(amqp_connection_state_t c, const char *queue, amqp_bytes_t body)
-{
-    amqp_basic_properties_t props = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG, .delivery_mode = 2};
-
-    if (amqp_basic_publish(c, 1, amqp_empty_bytes, amqp_cstring_bytes(queue), 0, 0, &props, body) !=
-        AMQP_STATUS_OK)
-        fail("publish");
-}
-
-/* Waits for a confirm; the tag up to which it speaks. */
-static uint64_t wait_confirm(amqp_connection_state_t c)
-{
-    amqp_frame_t frame;
-
-    amqp_maybe_release_buffers(c);
-    if (amqp_simple_wait_frame(c, &frame) != AMQP_STATUS_OK ||
-        frame.frame_type != AMQP_FRAME_METHOD || frame.payload.method.id != AMQP_BASIC_ACK_METHOD)
-        fail("no confirm");
-    return ((amqp_basic_ack_t *)frame.payload.method.decoded)->delivery_tag;
-}
-
-/* The probe process: one message after the other, each confirmed and thrown away. */
-static void run_probe(void)
-{
-    amqp_connection_state_t c = connect_broker();
-    uint8_t bytes[100] = "probe";
-
-    (void)declare(c, "probe");
-    amqp_confirm_select(c, 1);
-    for (uint64_t n = 1;; n++) {
-        uint64_t before = now_us(), took;
-
-        publish(c, "probe", (amqp_bytes_t){sizeof(bytes), bytes});
-        while (wait_confirm(c) < n)
-            continue;
-        took = now_us() - before;
-        if (took > worst_us[0])
-            worst_us[0] = took;
-        if (n % 100 == 0)
-            amqp_queue_purge(c, 1, amqp_cstring_bytes("probe"));
-        usleep(2000);
-    }
-}
-
-/* The other one: what is written and synced here has its place on the disk already. */
-static void run_disk_probe(void)
-{
-    char path[64], bytes[4096] = "";
-    int fd;
-
-    snprintf(path, sizeof(path), "%s/probe", dir);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || pwrite(fd, bytes, sizeof(bytes), 0) < 0 || fsync(fd) < 0)
-        _exit(1);
-    for (;;) {
-        uint64_t before = now_us(), took;
-
-        if (pwrite(fd, bytes, sizeof(bytes), 0) < 0 || fdatasync(fd) < 0)
-            _exit(1);
-        took = now_us() - before;
-        if (took > worst_us[1])
-            worst_us[1] = took;
-        usleep(10000);
-    }
-}
-
-static void start_probe(void)
-{
-    worst_us[0] = worst_us[1] = 0;
-    probe = fork();
-    if (probe == 0)
-        run_probe();
-    disk_probe = fork();
-    if (disk_probe == 0)
-        run_disk_probe();
-}
-
-static void end_probe(void)
-{
-    stop(probe, SIGKILL);
-    stop(disk_probe, SIGKILL);
-    probe = disk_probe = 0;
-    printf("       longest pause %.1f ms, longest sync of another program %.1f ms\n",
-           (double)worst_us[0] / 1000, (double)worst_us[1] / 1000);
+    if (probed.http_port == 0)
+        probe_fail("the broker did not start");
 }
 
 static uint64_t resident_kib(void)
@@ -211,7 +78,7 @@ static uint64_t resident_kib(void)
     uint64_t kib = 0;
     FILE *f;
 
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)broker);
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)probed.broker);
     f = fopen(path, "re");
     while (f && fgets(line, sizeof(line), f) && sscanf(line, "VmRSS: %lu", &kib) != 1)
         continue;
@@ -222,21 +89,21 @@ static uint64_t resident_kib(void)
 
 static double fill(uint64_t n, size_t size)
 {
-    amqp_connection_state_t c = connect_broker();
+    amqp_connection_state_t c = probe_connect(probed.amqp_port);
     uint8_t *bytes = calloc(1, size);
-    uint64_t before = now_us(), confirmed = 0;
+    uint64_t before = probe_now_us(), confirmed = 0;
 
-    (void)declare(c, "deep");
+    (void)probe_declare(c, "deep");
     amqp_confirm_select(c, 1);
     for (uint64_t i = 0; i < n; i++) {
         memcpy(bytes, &i, sizeof(i));
-        publish(c, "deep", (amqp_bytes_t){size, bytes});
+        probe_publish(c, "deep", (amqp_bytes_t){size, bytes});
         while (i + 1 - confirmed >= WINDOW)
-            confirmed = wait_confirm(c);
+            confirmed = probe_confirmed(c);
     }
     while (confirmed < n)
-        confirmed = wait_confirm(c);
-    before = now_us() - before;
+        confirmed = probe_confirmed(c);
+    before = probe_now_us() - before;
     free(bytes);
     amqp_destroy_connection(c);
     return (double)n * 1e6 / (double)before;
@@ -245,40 +112,25 @@ static double fill(uint64_t n, size_t size)
 /* Leaves many queues with messages in many small pieces, which the store gathers before long. */
 static void spread(const char *prefix, uint64_t n)
 {
-    amqp_connection_state_t c = connect_broker();
+    amqp_connection_state_t c = probe_connect(probed.amqp_port);
     uint8_t bytes[1024] = "spread";
     uint64_t confirmed = 0;
     char name[32];
 
     for (unsigned q = 0; q < SPREAD_QUEUES; q++) {
         snprintf(name, sizeof(name), "%s%u", prefix, q);
-        (void)declare(c, name);
+        (void)probe_declare(c, name);
     }
     amqp_confirm_select(c, 1);
     for (uint64_t i = 0; i < n; i++) {
         snprintf(name, sizeof(name), "%s%u", prefix, (unsigned)(i % SPREAD_QUEUES));
-        publish(c, name, (amqp_bytes_t){sizeof(bytes), bytes});
+        probe_publish(c, name, (amqp_bytes_t){sizeof(bytes), bytes});
         while (i + 1 - confirmed >= SPREAD_WINDOW)
-            confirmed = wait_confirm(c);
+            confirmed = probe_confirmed(c);
     }
     while (confirmed < n)
-        confirmed = wait_confirm(c);
+        confirmed = probe_confirmed(c);
     amqp_destroy_connection(c);
-}
-
-static uint64_t written_kib(void)
-{
-    char path[64], line[200];
-    uint64_t bytes = 0;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/io", (int)broker);
-    f = fopen(path, "re");
-    while (f && fgets(line, sizeof(line), f) && sscanf(line, "write_bytes: %lu", &bytes) != 1)
-        continue;
-    if (f)
-        fclose(f);
-    return bytes / 1024;
 }
 
 /* Waits until nothing is written any more; what was written since `before`. */
@@ -288,7 +140,7 @@ static double settled_mib(uint64_t before)
 
     for (unsigned still = 0; still < QUIET_S; still++) {
         sleep(1);
-        now = written_kib();
+        now = probe_written(&probed) / 1024;
         if (now > last + 64) /* a line of log, a checkpoint of a few pages */
             still = 0;
         last = now;
@@ -301,41 +153,41 @@ static void compaction(void)
     uint64_t before;
     double mib;
 
-    (void)settled_mib(written_kib());
+    (void)settled_mib(probe_written(&probed) / 1024);
     spread("quiet", SPREAD_N);
     sleep(SPREAD_REST_S);
-    before = written_kib();
+    before = probe_written(&probed) / 1024;
     mib = settled_mib(before);
     spread("busy", SPREAD_N);
-    start_probe();
+    probe_begin(&probed);
     sleep(SPREAD_WAIT_S);
     printf("compaction: %.1f MiB written for %.1f of messages\n", mib, (double)SPREAD_N / 1024);
-    end_probe();
+    probe_end(&probed);
 }
 
 static double drain(uint64_t n)
 {
-    amqp_connection_state_t c = connect_broker();
-    uint64_t before = now_us();
+    amqp_connection_state_t c = probe_connect(probed.amqp_port);
+    uint64_t before = probe_now_us();
 
     amqp_basic_qos(c, 1, 0, PREFETCH, 0);
     amqp_basic_consume(c, 1, amqp_cstring_bytes("deep"), amqp_empty_bytes, 0, 0, 0,
                        amqp_empty_table);
-    must(amqp_get_rpc_reply(c), "basic.consume");
+    probe_must(amqp_get_rpc_reply(c), "basic.consume");
     for (uint64_t i = 0; i < n; i++) {
         amqp_envelope_t e;
         uint64_t seq;
 
         amqp_maybe_release_buffers(c);
-        must(amqp_consume_message(c, &e, NULL, 0), "delivery");
+        probe_must(amqp_consume_message(c, &e, NULL, 0), "delivery");
         memcpy(&seq, e.message.body.bytes, sizeof(seq));
         if (seq != i)
-            fail("out of order");
+            probe_fail("out of order");
         if ((i + 1) % ACK_EACH == 0 || i + 1 == n)
             amqp_basic_ack(c, 1, e.delivery_tag, 1);
         amqp_destroy_envelope(&e);
     }
-    before = now_us() - before;
+    before = probe_now_us() - before;
     amqp_connection_close(c, AMQP_REPLY_SUCCESS);
     amqp_destroy_connection(c);
     return (double)n * 1e6 / (double)before;
@@ -346,49 +198,131 @@ static void restart(char *binary, uint64_t n)
     uint64_t before, ready;
     amqp_connection_state_t c;
 
-    stop(broker, SIGKILL);
-    before = now_us();
+    stop_broker();
+    before = probe_now_us();
     start_broker(binary);
-    ready = now_us() - before;
-    c = connect_broker();
-    if (declare(c, "deep") != n)
-        fail("messages are missing after the start");
+    ready = probe_now_us() - before;
+    c = probe_connect(probed.amqp_port);
+    if (probe_declare(c, "deep") != n)
+        probe_fail("messages are missing after the start");
     amqp_destroy_connection(c);
     printf("start: ready after %.0f ms, queue there after %.0f ms, %.1f MiB resident\n",
-           (double)ready / 1000, (double)(now_us() - before) / 1000, (double)resident_kib() / 1024);
+           (double)ready / 1000, (double)(probe_now_us() - before) / 1000,
+           (double)resident_kib() / 1024);
+}
+
+static void backup(void)
+{
+    char body[200], command[200];
+    uint64_t began;
+
+    snprintf(body, sizeof(body), "{\"directory\": \"%s/backup\"}", dir);
+    snprintf(command, sizeof(command), "rm -r %s/backup", dir);
+    began = probe_now_us();
+    probe_begin(&probed);
+    (void)probe_http(&probed, "POST", "/api/warren/backup", body);
+    while (strstr(probe_http(&probed, "GET", "/api/warren/backup", NULL), "\"running\""))
+        usleep(100000);
+    began = probe_now_us() - began;
+    if (!strstr(probe_http(&probed, "GET", "/api/warren/backup", NULL), "\"done\""))
+        probe_fail("the backup failed");
+    printf("backup: %.1f s\n", (double)began / 1e6);
+    probe_end(&probed);
+    if (system(command) != 0)
+        probe_fail("rm");
+}
+
+static uint64_t data_kib(void)
+{
+    char command[100];
+    uint64_t kib = 0;
+    FILE *f;
+
+    snprintf(command, sizeof(command), "du -sk %s", dir);
+    f = popen(command, "re");
+    if (!f || fscanf(f, "%lu", &kib) != 1)
+        probe_fail("du");
+    pclose(f);
+    return kib;
+}
+
+/* Until what was purged has left the disk. */
+static void purge(void)
+{
+    amqp_connection_state_t c = probe_connect(probed.amqp_port);
+    uint64_t before = data_kib(), began = probe_now_us();
+
+    probe_begin(&probed);
+    amqp_queue_purge(c, 1, amqp_cstring_bytes("deep"));
+    probe_must(amqp_get_rpc_reply(c), "queue.purge");
+    while (data_kib() > before / 8 && probe_now_us() - began < PURGE_WAIT_S * 1000000ULL)
+        usleep(200000);
+    printf("purge: from %.0f to %.0f MiB on disk in %.1f s\n", (double)before / 1024,
+           (double)data_kib() / 1024, (double)(probe_now_us() - began) / 1e6);
+    probe_end(&probed);
+    amqp_destroy_connection(c);
+}
+
+static void measure_fill(uint64_t n, size_t size, uint64_t empty_kib)
+{
+    double rate;
+
+    probe_begin(&probed);
+    rate = fill(n, size);
+    printf("fill: %.0f messages/s\n", rate);
+    probe_end(&probed);
+    printf("       %.1f MiB resident, %.1f when empty: %.1f bytes a message\n",
+           (double)resident_kib() / 1024, (double)empty_kib / 1024,
+           ((double)resident_kib() - (double)empty_kib) * 1024 / (double)n);
+}
+
+static void measure_drain(uint64_t n)
+{
+    double rate;
+
+    probe_begin(&probed);
+    rate = drain(n);
+    printf("drain: %.0f messages/s, %.1f MiB resident\n", rate, (double)resident_kib() / 1024);
+    probe_end(&probed);
+}
+
+static bool is_wanted(char **phases, int n, const char *phase)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(phases[i], phase) == 0)
+            return true;
+    }
+    return n == 0;
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000, empty;
+    uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
     size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 1024;
-    char *binary = argc > 1 ? argv[1] : (char[]){"build/warren"};
+    char *binary = argc > 1 ? argv[1] : (char[]){"build/warren"}, **phases = argv + 4;
+    int n_phases = argc > 4 ? argc - 4 : 0;
     char command[100];
-    double rate;
 
     if (size < sizeof(uint64_t) || !mkdtemp(dir)) {
-        fprintf(stderr, "usage: bench_backlog [BROKER [N [SIZE]]]\n");
+        fprintf(stderr, "usage: bench_backlog [BROKER [N [SIZE [PHASE...]]]]\n");
         return 2;
     }
     setbuf(stdout, NULL);
-    worst_us = mmap(NULL, 2 * sizeof(*worst_us), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                    -1, 0);
     start_broker(binary);
-    empty = resident_kib();
-    start_probe();
-    rate = fill(n, size);
-    printf("fill:  %.0f messages/s\n", rate);
-    end_probe();
-    printf("       %.1f MiB resident, %.1f when empty: %.1f bytes a message\n",
-           (double)resident_kib() / 1024, (double)empty / 1024,
-           ((double)resident_kib() - (double)empty) * 1024 / (double)n);
-    compaction();
-    restart(binary, n);
-    start_probe();
-    rate = drain(n);
-    printf("drain: %.0f messages/s, %.1f MiB resident\n", rate, (double)resident_kib() / 1024);
-    end_probe();
-    stop(broker, SIGKILL);
+    measure_fill(n, size, resident_kib());
+    if (is_wanted(phases, n_phases, "compaction"))
+        compaction();
+    if (is_wanted(phases, n_phases, "restart"))
+        restart(binary, n);
+    if (is_wanted(phases, n_phases, "backup"))
+        backup();
+    if (is_wanted(phases, n_phases, "drain")) {
+        measure_drain(n);
+        (void)fill(n, size);
+    }
+    if (is_wanted(phases, n_phases, "purge"))
+        purge();
+    stop_broker();
     snprintf(command, sizeof(command), "rm -r %s", dir);
     return system(command) == 0 ? 0 : 1;
 }

@@ -174,6 +174,9 @@ class Prometheus(BrokerCase):
         self.assertGreater(after.total("rabbitmq_io_sync_ops_total"), 0)
         self.assertEqual(after.total("warren_store_commit_seconds_count"),
                          after.total("warren_store_groups_total"))
+        steps = after["warren_store_step_seconds_count"]
+        self.assertEqual({dict(labels)["kind"] for labels in steps},
+                         {"checkpoint", "vacuum", "compaction", "trim", "backup"})
         conn.close()
 
         def gone():
