@@ -426,6 +426,21 @@ int db_reserve_ids(struct db *db, uint32_t n, uint64_t *ret)
     return 0;
 }
 
+int db_wal_grow(struct db *db, uint64_t size)
+{
+    int r;
+
+    if (sql_in_transaction(db->sql))
+        return -EBUSY;
+    r = sql_wal_grow(db->sql, size);
+    return r < 0 && r != -ENOSPC ? db_fail(db, r) : r;
+}
+
+uint64_t db_wal_size(const struct db *db)
+{
+    return sql_wal_size(db->sql);
+}
+
 uint64_t db_wal_bytes(const struct db *db)
 {
     return sql_wal_bytes(db->sql);

@@ -245,7 +245,7 @@ int db_read_entry(struct db *db, uint64_t queue, const struct db_entry *e, void 
 struct db_limits {
     uint64_t cache_bytes; /* of SQLite's page cache */
     uint64_t block_bytes; /* of segments' entries kept in RAM */
-    uint64_t wal_bytes;   /* that the WAL's file keeps once it was copied */
+    uint64_t wal_bytes;   /* that the WAL's file may keep once it was copied */
 };
 
 /* Changes them; 0 or -errno, which is no failure of the database. */
@@ -274,6 +274,15 @@ uint64_t db_next_segment(const struct db *db);
  * last 0. Not while something waits for a commit (-EBUSY).
  */
 int db_compact_step(struct db *db, const struct db_compact *how, uint64_t *ret_bytes);
+
+/*
+ * Makes the WAL's file so long, by zeros, and syncs it: a commit that need not make it longer is
+ * synced in less time, and without a long tail. 0 or an error; -ENOSPC: it is as long as there was
+ * room for, which is no failure. -EBUSY as db_checkpoint.
+ */
+int db_wal_grow(struct db *db, uint64_t size);
+/* How long it is. */
+uint64_t db_wal_size(const struct db *db);
 
 /* Bytes of the WAL that wait for a checkpoint. */
 uint64_t db_wal_bytes(const struct db *db);

@@ -23,7 +23,8 @@ struct gather {
     sqlite3_vfs vfs;
     sqlite3_vfs *below;
     struct gather_counts counts;
-    uint8_t *in_log; /* bitmap of the pages that the log has since gather_forget_pages */
+    struct gathered *log; /* NULL: not open */
+    uint8_t *in_log;      /* bitmap of the pages that the log has since gather_forget_pages */
     size_t in_log_bytes;
     char name[32];
 };
@@ -36,7 +37,8 @@ struct gathered {
     uint8_t *buf; /* NULL while nothing waits */
     sqlite3_int64 at;
     int len;
-    int failed; /* the error of a write that its caller was not told of */
+    sqlite3_int64 size; /* of a log's file, as far as it was written or asked */
+    int failed;         /* the error of a write that its caller was not told of */
     bool is_log;
 };
 
@@ -50,6 +52,8 @@ static int write_below(struct gathered *f, const void *p, int len, sqlite3_int64
     }
     if (rc != SQLITE_OK)
         f->failed = rc;
+    else if (at + len > f->size)
+        f->size = at + len;
     return rc;
 }
 
@@ -73,6 +77,8 @@ static int file_close(sqlite3_file *base)
     struct gathered *f = (struct gathered *)base;
     int rc = flush(f), closed = f->below->pMethods->xClose(f->below);
 
+    if (f->g->log == f)
+        f->g->log = NULL;
     rt_free(f->buf);
     rt_free(f->below);
     return rc ? rc : closed;
@@ -145,7 +151,11 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 len)
     struct gathered *f = (struct gathered *)base;
     int rc = flush(f);
 
-    return rc ? rc : f->below->pMethods->xTruncate(f->below, len);
+    if (rc == SQLITE_OK)
+        rc = f->below->pMethods->xTruncate(f->below, len);
+    if (rc == SQLITE_OK)
+        f->size = len;
+    return rc;
 }
 
 static int file_sync(sqlite3_file *base, int flags)
@@ -239,6 +249,8 @@ static int open_gathered(struct gather *g, sqlite3_filename name, struct gathere
     if (rc == SQLITE_OK) {
         f->below = below;
         f->base.pMethods = &file_methods;
+        if (f->is_log)
+            g->log = f;
         return rc;
     }
     if (below->pMethods)
@@ -331,6 +343,36 @@ void gather_free(struct gather *g)
     (void)sqlite3_vfs_unregister(&g->vfs); /* it is registered */
     rt_free(g->in_log);
     rt_free(g);
+}
+
+int gather_grow_log(struct gather *g, uint64_t size)
+{
+    struct gathered *f = g->log;
+    uint8_t *zeros;
+    int rc = f ? flush(f) : SQLITE_MISUSE;
+
+    /* Asked anew, because a zero must not be written over anything. */
+    if (rc == SQLITE_OK)
+        rc = f->below->pMethods->xFileSize(f->below, &f->size);
+    if (rc || f->size >= (sqlite3_int64)size)
+        return rc;
+    zeros = rt_zalloc(GATHER_BYTES);
+    while (rc == SQLITE_OK && f->size < (sqlite3_int64)size) {
+        sqlite3_int64 left = (sqlite3_int64)size - f->size;
+
+        rc = write_below(f, zeros, left < GATHER_BYTES ? (int)left : GATHER_BYTES, f->size);
+    }
+    rt_free(zeros);
+    if (rc == SQLITE_FULL)
+        f->failed = SQLITE_OK; /* nobody wants what is not there */
+    else if (rc == SQLITE_OK)
+        rc = file_sync(&f->base, SQLITE_SYNC_NORMAL);
+    return rc;
+}
+
+uint64_t gather_log_size(const struct gather *g)
+{
+    return g->log ? (uint64_t)g->log->size : 0;
 }
 
 void gather_forget_pages(struct gather *g)

@@ -37,6 +37,15 @@ const char *gather_name(const struct gather *g);
 
 struct gather_counts gather_counts(const struct gather *g);
 
+/*
+ * Makes the log's file `size` bytes long, by zeros that are synced: what is written over them needs
+ * no room on the disk, which makes its sync quicker. SQLITE_FULL: it is as long as there was room
+ * for; any other error counts as one of a write.
+ */
+int gather_grow_log(struct gather *g, uint64_t size);
+/* How long it is; 0: there is none. */
+uint64_t gather_log_size(const struct gather *g);
+
 /* The log was copied. */
 void gather_forget_pages(struct gather *g);
 

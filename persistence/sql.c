@@ -421,6 +421,21 @@ void sql_read_end(struct sql *s)
     s->blob = NULL;
 }
 
+int sql_wal_grow(struct sql *s, uint64_t size)
+{
+    RUNTIME_REGION();
+    int rc = gather_grow_log(s->files, size);
+
+    if (rc != SQLITE_OK)
+        snprintf(s->why, sizeof(s->why), "log: %s (%d)", sqlite3_errstr(rc), rc);
+    return as_errno(rc);
+}
+
+uint64_t sql_wal_size(const struct sql *s)
+{
+    return gather_log_size(s->files);
+}
+
 uint64_t sql_wal_bytes(const struct sql *s)
 {
     return s->wal_pages * (s->page_size + 24);

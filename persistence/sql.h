@@ -97,6 +97,11 @@ int sql_run_id_blob(struct sql *s, enum sql_stmt st, uint64_t id, const void *p,
 int sql_read(struct sql *s, uint64_t segment, uint32_t off, void *buf, uint32_t len);
 void sql_read_end(struct sql *s);
 
+/* Makes the WAL's file so long, by zeros. -ENOSPC: as far as there was room; no failure. */
+int sql_wal_grow(struct sql *s, uint64_t size);
+/* How long it is. */
+uint64_t sql_wal_size(const struct sql *s);
+
 /* Bytes in the WAL since it was last copied whole. */
 uint64_t sql_wal_bytes(const struct sql *s);
 

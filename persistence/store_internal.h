@@ -35,6 +35,7 @@ struct store {
     proc_ref timer;        /* 0: none */
     uint64_t timer_due_us;
     uint64_t idle_due_us;      /* of upkeep that a commit puts off; UINT64_MAX: none */
+    uint64_t log_due_us;       /* of a step that makes the log longer; UINT64_MAX: none */
     uint64_t vacuum_due_us;    /* of a look for free pages; UINT64_MAX: there are none */
     uint64_t checkpoint_bytes; /* as much as takes about 15 ms to copy */
     uint64_t wal_share;        /* the most that it may be, by what the node has for all */
@@ -42,14 +43,15 @@ struct store {
     int64_t free_low;          /* fewest and most free pages since free_since_us, less those */
     int64_t free_high;         /* that were given back */
     uint64_t free_since_us;
-    unsigned n_stores;       /* among which that was divided */
-    uint64_t checkpoint_us;  /* what the last one took */
-    uint64_t worst_us;       /* the longest step so far that was no commit */
-    struct msg *backup;      /* kept request; NULL: no copy is made */
-    uint64_t backup_due_us;  /* of the next step */
-    uint64_t backup_told_us; /* when who asked was told of the progress */
-    uint32_t backup_pages;   /* of a step that takes about 10 ms */
-    uint64_t compact_due_us; /* of the next step or round of compaction; UINT64_MAX: none */
+    unsigned n_stores;         /* among which that was divided */
+    uint64_t checkpoint_at_us; /* when the last one had ended */
+    uint64_t checkpoint_us;    /* what the last one took */
+    uint64_t worst_us;         /* the longest step so far that was no commit */
+    struct msg *backup;        /* kept request; NULL: no copy is made */
+    uint64_t backup_due_us;    /* of the next step */
+    uint64_t backup_told_us;   /* when who asked was told of the progress */
+    uint32_t backup_pages;     /* of a step that takes about 10 ms */
+    uint64_t compact_due_us;   /* of the next step or round of compaction; UINT64_MAX: none */
     uint64_t compact_below, compact_mark;  /* ids of segments: old enough; and in the next round */
     uint32_t compact_moves;                /* of a step that takes about 10 ms */
     uint64_t n_compacted;                  /* bytes */

@@ -5,6 +5,7 @@
  * Each step is sized by what the last one took, so that none holds up the queues for more than
  * about 20 ms.
  */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -12,15 +13,23 @@
 #include "persistence/store_internal.h"
 
 #define CHECKPOINT_US          15000
-#define CHECKPOINT_FIRST_BYTES (4 << 20) /* until it is known how long one takes; the least */
-#define IDLE_US                1000000
-#define VACUUM_US              10000
-#define VACUUM_FIRST_PAGES     16
-#define VACUUM_MAX_PAGES       1024
-#define VACUUM_KEEP_BYTES      (16 << 20) /* free pages kept for the next burst */
-#define VACUUM_PAUSE_US        20000
-#define VACUUM_PAUSE_FACTOR    9 /* at work a pause lasts so many times the step before it */
-#define VACUUM_STILL_PAGES     1024
+#define CHECKPOINT_FIRST_BYTES (4 << 20)   /* until it is known how long one takes; the least */
+#define LOG_FIRST_BYTES        (128 << 10) /* a log so short is not worth it */
+#define LOG_SHORT_BYTES \
+    (2 << 20) /* copied when it is so long, but not more than once a LOG_TIME_US */
+#define LOG_TIME_US         1000000
+#define LOG_PIECE           (512 << 10)
+#define LOG_PAUSE_FACTOR    4 /* a pause lasts so many times the step before it */
+#define LOG_PAUSE_US        5000
+#define LOG_FULL_PAUSE_US   10000000
+#define IDLE_US             1000000
+#define VACUUM_US           10000
+#define VACUUM_FIRST_PAGES  16
+#define VACUUM_MAX_PAGES    1024
+#define VACUUM_KEEP_BYTES   (16 << 20) /* free pages kept for the next burst */
+#define VACUUM_PAUSE_US     20000
+#define VACUUM_PAUSE_FACTOR 9 /* at work a pause lasts so many times the step before it */
+#define VACUUM_STILL_PAGES  1024
 
 /* What one store has at least and at most. */
 #define CACHE_MIN (256 << 10)
@@ -63,10 +72,11 @@ static void take_share(struct store *st)
     st->n_stores = n;
     limits.cache_bytes = store_share(st->arg.cache_budget, n, CACHE_MIN, CACHE_MAX);
     limits.block_bytes = store_share(st->arg.cache_budget, n, CACHE_MIN, BLOCK_MAX);
-    limits.wal_bytes = store_share(st->arg.wal_budget, n, WAL_MIN, WAL_MAX);
-    st->wal_share = limits.wal_bytes;
-    if (st->checkpoint_bytes > limits.wal_bytes)
-        st->checkpoint_bytes = limits.wal_bytes;
+    st->wal_share = store_share(st->arg.wal_budget, n, WAL_MIN, WAL_MAX);
+    /* The last group before a checkpoint goes beyond the share, and that file is kept. */
+    limits.wal_bytes = 2 * st->wal_share;
+    if (st->checkpoint_bytes > st->wal_share)
+        st->checkpoint_bytes = st->wal_share;
     r = db_set_limits(st->db, &limits);
     if (r < 0)
         store_fail(st, r, "limits");
@@ -79,6 +89,7 @@ void store_upkeep_init(struct store *st)
     st->checkpoint_bytes = CHECKPOINT_FIRST_BYTES;
     st->vacuum_pages = VACUUM_FIRST_PAGES;
     st->vacuum_due_us = UINT64_MAX;
+    st->log_due_us = UINT64_MAX;
     st->idle_due_us = store_now_us() + IDLE_US;
     st->compact_due_us = store_now_us() + store_tuning.cold_us;
     store_trim_init(st);
@@ -119,22 +130,63 @@ static void checkpoint(struct store *st)
 
     if (r < 0)
         store_fail(st, r, "checkpoint");
-    st->checkpoint_us = store_now_us() - before;
+    st->checkpoint_at_us = store_now_us();
+    st->checkpoint_us = st->checkpoint_at_us - before;
     store_upkeep_took(st, STORE_STEP_CHECKPOINT, st->checkpoint_us);
     st->checkpoint_bytes = next_checkpoint(st, bytes, st->checkpoint_us);
 }
 
 /*
- * Copies the WAL back if it is time: if there is as much to copy as takes some 15 ms. Where
- * messages come and go they use the same pages again and again, and the WAL may grow to its share.
+ * If there is as much to copy as takes some 15 ms, or the WAL has its share: where messages come
+ * and go they use the same pages again and again. At a low rate it is copied sooner, which takes
+ * little time and keeps it short: a commit that writes over old bytes is quicker than one that
+ * makes the file longer.
  */
+static bool is_checkpoint_due(const struct store *st)
+{
+    uint64_t bytes = db_wal_bytes(st->db);
+
+    if (db_checkpoint_bytes(st->db) >= st->checkpoint_bytes || bytes >= st->wal_share)
+        return true;
+    return bytes >= LOG_SHORT_BYTES && store_now_us() - st->checkpoint_at_us >= LOG_TIME_US;
+}
+
 static bool checkpoint_if_due(struct store *st)
 {
-    if (db_checkpoint_bytes(st->db) < st->checkpoint_bytes && db_wal_bytes(st->db) < st->wal_share)
+    if (!is_checkpoint_due(st))
         return false;
     take_share(st);
     checkpoint(st);
     return true;
+}
+
+/*
+ * How long the log's file should be before it is written to: as long as it gets at a low rate,
+ * where each commit is its publisher's wait. At a high one there is no moment for this, and none is
+ * lost.
+ */
+static uint64_t log_wanted(const struct store *st)
+{
+    uint64_t most = st->wal_share < LOG_SHORT_BYTES ? st->wal_share : LOG_SHORT_BYTES;
+
+    return db_wal_bytes(st->db) < LOG_FIRST_BYTES ? 0 : most + LOG_PIECE;
+}
+
+static void grow_log(struct store *st, uint64_t now)
+{
+    uint64_t size = db_wal_size(st->db) + LOG_PIECE, wanted = log_wanted(st), took;
+    int r = size - LOG_PIECE < wanted ? db_wal_grow(st->db, size) : 0;
+
+    if (r < 0 && r != -ENOSPC)
+        store_fail(st, r, "the log's growth");
+    took = store_now_us() - now;
+    store_upkeep_took(st, STORE_STEP_LOG, took);
+    if (r == -ENOSPC)
+        st->log_due_us = now + LOG_FULL_PAUSE_US;
+    else if (size < wanted)
+        st->log_due_us = now + took + took * LOG_PAUSE_FACTOR + LOG_PAUSE_US;
+    else
+        st->log_due_us = UINT64_MAX;
 }
 
 void store_upkeep_committed(struct store *st)
@@ -144,6 +196,8 @@ void store_upkeep_committed(struct store *st)
     st->idle_due_us = now + IDLE_US;
     if (st->vacuum_due_us == UINT64_MAX)
         st->vacuum_due_us = now + IDLE_US;
+    if (st->log_due_us == UINT64_MAX && db_wal_size(st->db) < log_wanted(st))
+        st->log_due_us = now + LOG_PAUSE_US;
     (void)checkpoint_if_due(st); /* there is nothing else to do */
 }
 
@@ -240,6 +294,8 @@ uint64_t store_upkeep_due(const struct store *st)
 {
     uint64_t due = st->vacuum_due_us < st->idle_due_us ? st->vacuum_due_us : st->idle_due_us;
 
+    if (st->log_due_us < due)
+        due = st->log_due_us;
     if (st->trim_due_us < due)
         due = st->trim_due_us;
     return due < st->compact_due_us ? due : st->compact_due_us;
@@ -249,7 +305,9 @@ void store_upkeep_go_on(struct store *st)
 {
     uint64_t now = store_now_us();
 
-    if (st->vacuum_due_us <= now)
+    if (st->log_due_us <= now)
+        grow_log(st, now);
+    else if (st->vacuum_due_us <= now)
         vacuum(st, now);
     else if (st->idle_due_us <= now)
         rest(st);

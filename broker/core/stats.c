@@ -193,9 +193,9 @@ void store_stats_steps(struct store_step_sums ret[STORE_STEPS])
 const char *store_step_name(enum store_step kind)
 {
     static const char *const names[STORE_STEPS] = {
-        [STORE_STEP_CHECKPOINT] = "checkpoint", [STORE_STEP_VACUUM] = "vacuum",
-        [STORE_STEP_COMPACTION] = "compaction", [STORE_STEP_TRIM] = "trim",
-        [STORE_STEP_BACKUP] = "backup",
+        [STORE_STEP_LOG] = "log",       [STORE_STEP_CHECKPOINT] = "checkpoint",
+        [STORE_STEP_VACUUM] = "vacuum", [STORE_STEP_COMPACTION] = "compaction",
+        [STORE_STEP_TRIM] = "trim",     [STORE_STEP_BACKUP] = "backup",
     };
 
     return names[kind];

@@ -161,6 +161,7 @@ void store_stats_sum(struct store_sums *ret);
 
 /* What stores do between their commits, in steps. */
 enum store_step {
+    STORE_STEP_LOG, /* the log made longer ahead */
     STORE_STEP_CHECKPOINT,
     STORE_STEP_VACUUM,
     STORE_STEP_COMPACTION,

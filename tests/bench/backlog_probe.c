@@ -19,7 +19,7 @@
 #define LONG_US       50000
 #define PIECE         (256 << 10)
 #define CONTROL_MAX_S 10
-#define KINDS         6
+#define KINDS         7
 #define BOUNDS        16
 
 struct waits { /* shared by two processes */
@@ -32,8 +32,8 @@ struct steps { /* of one kind: counts by rising bounds, as /metrics has them */
     unsigned n_bounds;
 };
 
-static const char *const kinds[KINDS] = {"commit",     "checkpoint", "vacuum",
-                                         "compaction", "trim",       "backup"};
+static const char *const kinds[KINDS] = {"commit",     "log",  "checkpoint", "vacuum",
+                                         "compaction", "trim", "backup"};
 static struct waits *waits;
 static struct steps before[KINDS];
 static uint64_t began_us, began_bytes;

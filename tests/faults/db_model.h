@@ -287,8 +287,12 @@ static inline int model_step(struct model *m, struct db *db)
         }
         return r;
     }
-    if (choice < 96)
+    if (choice < 95)
         return model_commit(m, db);
+    if (choice < 96) {
+        r = db_wal_grow(db, db_wal_size(db) + 1 + model_roll(m) % 100000);
+        return r == -EBUSY ? 0 : r;
+    }
     if (choice < 97) {
         r = db_checkpoint(db);
     } else if (choice < 98) {

@@ -176,7 +176,7 @@ class Prometheus(BrokerCase):
                          after.total("warren_store_groups_total"))
         steps = after["warren_store_step_seconds_count"]
         self.assertEqual({dict(labels)["kind"] for labels in steps},
-                         {"checkpoint", "vacuum", "compaction", "trim", "backup"})
+                         {"log", "checkpoint", "vacuum", "compaction", "trim", "backup"})
         conn.close()
 
         def gone():

@@ -103,6 +103,47 @@ static void pages_in_the_log_are_counted_once(void **state)
     crash_fs_free(k.fs);
 }
 
+static void a_log_grows_ahead_and_keeps_what_it_has(void **state)
+{
+    struct kit k = setup_kit(1);
+    const size_t used = 32 + 7 * (24 + 16384), size = 500000;
+    const uint8_t *bytes;
+    size_t len = 0;
+
+    (void)state;
+    frames(&k, 7, 32);
+    assert_int_equal(gather_grow_log(k.g, size), SQLITE_OK);
+    assert_int_equal(gather_grow_log(k.g, 1000), SQLITE_OK); /* never shorter */
+    assert_int_equal(gather_log_size(k.g), size);
+    crash_fs_cut(k.fs, 1); /* all of it is synced */
+    bytes = crash_fs_file(k.fs, NAME, &len);
+    assert_int_equal(len, size);
+    assert_int_equal(bytes[32 + 6 * (24 + 16384) + 3], 6);
+    for (size_t i = used; i < size; i++)
+        assert_int_equal(bytes[i], 0);
+    (void)close_log(&k); /* of a power that is gone */
+    crash_fs_free(k.fs);
+}
+
+static void a_log_that_finds_no_room_to_grow_goes_on(void **state)
+{
+    struct kit k = setup_kit(1);
+
+    (void)state;
+    frames(&k, 7, 32);
+    assert_int_equal(sync_log(&k), SQLITE_OK);
+    crash_fs_fail(k.fs, 2, SQLITE_FULL, false); /* behind the question for its size */
+    assert_int_equal(gather_grow_log(k.g, 500000), SQLITE_FULL);
+    assert_true(crash_fs_has_failed(k.fs));
+    frames(&k, 7, 32);
+    assert_int_equal(sync_log(&k), SQLITE_OK);
+    crash_fs_fail(k.fs, 2, SQLITE_IOERR, false);
+    assert_int_equal(gather_grow_log(k.g, 500000) & 0xff, SQLITE_IOERR);
+    assert_int_not_equal(sync_log(&k), SQLITE_OK);
+    (void)close_log(&k); /* tells the error once more */
+    crash_fs_free(k.fs);
+}
+
 static void many_writes_become_few(void **state)
 {
     struct kit k = setup_kit(1);
@@ -295,6 +336,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_in_the_log_are_counted_once),
+        cmocka_unit_test(a_log_grows_ahead_and_keeps_what_it_has),
+        cmocka_unit_test(a_log_that_finds_no_room_to_grow_goes_on),
         cmocka_unit_test(many_writes_become_few),
         cmocka_unit_test(a_log_is_what_a_plain_file_would_be),
         cmocka_unit_test(what_was_synced_outlives_the_power),

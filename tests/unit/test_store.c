@@ -324,6 +324,25 @@ static void free_pages_are_given_back_at_work(void **state)
     assert_true(file_size() < 3 << 20);
 }
 
+/* At a low rate it is made longer once, ahead, and copied before it is longer than that. */
+static void a_log_is_written_over_at_a_low_rate(void **state)
+{
+    size_t first = 0, len = 0;
+
+    (void)state;
+    for (uint64_t seq = 1; seq < 800; seq++) {
+        put(seq, "small");
+        run_us(8000);
+        take(seq, seq);
+        run_us(8000);
+        assert_non_null(crash_fs_file(t.fs, "v/store.sqlite-wal", &len));
+        if (seq == 100)
+            first = len;
+    }
+    assert_in_range(first, 2 << 20, 4 << 20);
+    assert_in_range(len, first, 4 << 20);
+}
+
 /* What lies at the file's end is not moved to its begin as long as it may go by itself. */
 static void a_drain_is_not_disturbed_by_vacuum(void **state)
 {
@@ -429,6 +448,7 @@ int main(void)
         TEST(a_damaged_record_is_answered_by_nothing),
         TEST(a_store_that_cannot_open_says_why),
         TEST(free_pages_are_given_back_at_work),
+        TEST(a_log_is_written_over_at_a_low_rate),
         TEST(a_drain_is_not_disturbed_by_vacuum),
         cmocka_unit_test(a_budget_is_divided),
         TEST(a_backup_is_made_meanwhile),
