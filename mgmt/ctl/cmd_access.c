@@ -21,20 +21,9 @@ static const char *password_arg(struct ctl *c)
     len = getline(&line, &room, stdin);
     ctl_keep(c, line ? line : strdup(""), free);
     if (len <= 0)
-        ctl_fail(c, EX_USAGE, "no password was given");
+        ctl_fail(c, EX_SOFTWARE, "no password was given as an argument or on standard input");
     line[strcspn(line, "\r\n")] = 0;
     return line;
-}
-
-static json_t *user_of(struct ctl *c)
-{
-    struct answer a = http_ask(c, "GET", ctl_expand(c, "users/%1", true), NULL);
-
-    if (a.status == 404)
-        ctl_fail(c, EX_NOUSER, "User \"%s\" does not exist", ctl_arg(c, 0));
-    if (a.status != 200)
-        http_fail(c, &a);
-    return a.json;
 }
 
 void cmd_add_user(struct ctl *c)
@@ -48,9 +37,8 @@ void cmd_add_user(struct ctl *c)
     if (a.status != 404)
         http_fail(c, &a);
     http_do(c, "PUT", "users/%1", body);
-    if (ctl_is_chatty(c))
-        puts("Done. Don't forget to grant the user permissions to some virtual hosts! See "
-             "'warrenctl help set_permissions' to learn more.");
+    ctl_say(c, "Done. Don't forget to grant the user permissions to some virtual hosts! See "
+               "'warrenctl help set_permissions' to learn more.");
 }
 
 /* Tags as the API takes them: a text with commas. */
@@ -69,7 +57,7 @@ static const char *tags_text(struct ctl *c, const json_t *tags)
 void cmd_change_password(struct ctl *c)
 {
     const char *password = password_arg(c);
-    const json_t *user = user_of(c);
+    const json_t *user = http_get(c, "users/%1");
 
     http_do(c, "PUT", "users/%1",
             ctl_json(c, json_pack("{ssss}", "password", password, "tags",
@@ -78,7 +66,7 @@ void cmd_change_password(struct ctl *c)
 
 void cmd_clear_password(struct ctl *c)
 {
-    const json_t *user = user_of(c);
+    const json_t *user = http_get(c, "users/%1");
 
     http_do(c, "PUT", "users/%1",
             ctl_json(c, json_pack("{ssss}", "password_hash", "", "tags",
@@ -101,14 +89,21 @@ void cmd_authenticate_user(struct ctl *c)
     render_result(c, "Success");
 }
 
-void cmd_set_user_tags(struct ctl *c)
+/* Those behind the first argument. */
+static const char *tags_arg(struct ctl *c)
 {
-    json_t *user = user_of(c), *body = ctl_json(c, json_object());
     const char *tags = "";
 
     for (int i = 1; i < c->argc; i++)
         tags = ctl_text(c, "%s%s%s", tags, i > 1 ? "," : "", c->argv[i]);
-    (void)json_object_set_new(body, "tags", json_string(tags));
+    return tags;
+}
+
+void cmd_set_user_tags(struct ctl *c)
+{
+    json_t *user = http_get(c, "users/%1"), *body = ctl_json(c, json_object());
+
+    (void)json_object_set_new(body, "tags", json_string(tags_arg(c)));
     (void)json_object_set(body, "password_hash", json_at(user, "password_hash"));
     if (json_at(user, "hashing_algorithm"))
         (void)json_object_set(body, "hashing_algorithm", json_at(user, "hashing_algorithm"));
@@ -127,6 +122,35 @@ void cmd_add_vhost(struct ctl *c)
         (void)json_object_set_new(body, "default_queue_type",
                                   json_string(c->option[OPT_QUEUE_TYPE]));
     http_do(c, "PUT", "vhosts/%1", body);
+}
+
+void cmd_set_vhost_tags(struct ctl *c)
+{
+    json_t *vhost = http_get(c, "vhosts/%1"), *body = ctl_json(c, json_object());
+    static const char *const kept[] = {"description", "default_queue_type"};
+
+    for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
+        if (json_is_string(json_at(vhost, kept[i])))
+            (void)json_object_set(body, kept[i], json_at(vhost, kept[i]));
+    }
+    (void)json_object_set_new(body, "tags", json_string(tags_arg(c)));
+    http_do(c, "PUT", "vhosts/%1", body);
+}
+
+void cmd_auth_attempts(struct ctl *c)
+{
+    static const char *const all[] = {"protocol", "auth_attempts", "auth_attempts_failed",
+                                      "auth_attempts_succeeded", NULL};
+    static const char *const by_source[] = {
+        "remote_address",          "username", "protocol", "auth_attempts", "auth_attempts_failed",
+        "auth_attempts_succeeded", NULL};
+    const char *node = json_text_at(http_get(c, "overview"), "node");
+    bool is_by_source = ctl_has(c, OPT_BY_SOURCE);
+    const char *path =
+        ctl_text(c, "auth/attempts/%s%s", ctl_escape(c, node), is_by_source ? "/source" : "");
+
+    ctl_say(c, "Listing authentication attempts for node \"%s\" ...", node);
+    render_rows(c, http_need(c, "GET", path, NULL), NULL, is_by_source ? by_source : all);
 }
 
 void cmd_clear_topic_permissions(struct ctl *c)

@@ -37,6 +37,36 @@ static void check(struct ctl *c, const char *path)
     render_result(c, "The check passed");
 }
 
+/* Which alarms stand, whatever they are. */
+void cmd_alarms(struct ctl *c)
+{
+    const char *text = "";
+    struct answer a = http_ask(c, "GET", "health/checks/alarms", NULL);
+    json_t *one;
+    size_t i;
+
+    if (a.status != 200 && a.status != 503)
+        http_fail(c, &a);
+    json_array_foreach(json_at(a.json, "alarms"), i, one) {
+        text = ctl_text(c, "%s%s%s alarm on node %s", text, *text ? "\n" : "",
+                        json_text_at(one, "resource"), json_text_at(one, "node"));
+    }
+    render_result(c, *text ? text : "No alarms are in effect");
+}
+
+void cmd_node_health_check(struct ctl *c)
+{
+    struct answer a = http_ask(c, "GET", "health/checks/alarms", NULL);
+
+    if (a.status == 200)
+        a = http_ask(c, "GET", "health/checks/virtual-hosts", NULL);
+    if (a.status == 503)
+        ctl_fail(c, EX_SOFTWARE, "%s", json_text_at(a.json, "reason"));
+    if (a.status != 200)
+        http_fail(c, &a);
+    render_result(c, "Health check passed");
+}
+
 void cmd_check_simple(struct ctl *c)
 {
     check(c, c->command->path);

@@ -2,17 +2,55 @@
  * Commands about queues, connections and definitions.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/ctl/ctl.h"
 
+static bool is_up(const json_t *queue)
+{
+    return strcmp(json_text_at(queue, "state"), "down") != 0;
+}
+
+static bool is_wanted(const struct ctl *c, const json_t *queue)
+{
+    return is_up(queue) ? !ctl_has(c, OPT_OFFLINE) || ctl_has(c, OPT_ONLINE)
+                        : !ctl_has(c, OPT_ONLINE) || ctl_has(c, OPT_OFFLINE);
+}
+
+void cmd_list_queues(struct ctl *c)
+{
+    run_listing_of(c, is_wanted);
+}
+
+static bool is_unresponsive(const struct ctl *c, const json_t *queue)
+{
+    (void)c;
+    return !is_up(queue);
+}
+
+void cmd_list_unresponsive_queues(struct ctl *c)
+{
+    run_listing_of(c, is_unresponsive);
+}
+
 void cmd_delete_queue(struct ctl *c)
 {
+    bool if_empty = ctl_has(c, OPT_IF_EMPTY), if_unused = ctl_has(c, OPT_IF_UNUSED);
+    json_t *queue;
+
+    c->refused = EX_USAGE;
+    ctl_say(c, "Deleting queue '%s' on vhost '%s'%s%s%s ...", ctl_arg(c, 0), ctl_vhost(c),
+            if_empty ? " if queue is empty" : "", if_empty && if_unused ? " and" : "",
+            if_unused ? " if queue is unused" : "");
+    queue = http_get(c, "queues/%v/%1");
     http_do(c, "DELETE",
-            ctl_text(c, "queues/%%v/%%1?%s&%s", ctl_has(c, OPT_IF_EMPTY) ? "if-empty=true" : "",
-                     ctl_has(c, OPT_IF_UNUSED) ? "if-unused=true" : ""),
+            ctl_text(c, "queues/%%v/%%1?%s&%s", if_empty ? "if-empty=true" : "",
+                     if_unused ? "if-unused=true" : ""),
             NULL);
+    render_result(c, ctl_text(c, "Queue was successfully deleted with %.0f ready messages",
+                              json_number_at(queue, "messages_ready")));
 }
 
 /* A line of a header. */
@@ -25,45 +63,55 @@ static const char *reason_arg(struct ctl *c, int i)
     return reason ? reason : "Closed via warrenctl";
 }
 
+/* Its name, or its pid, which is that without spaces. */
 void cmd_close_connection(struct ctl *c)
 {
+    const char *name = ctl_arg(c, 0), *arrow = strstr(name, "->");
+
     c->reason = reason_arg(c, 1);
-    http_do(c, "DELETE", "connections/%1", NULL);
+    ctl_say(c, "Closing connection %s, reason: %s...", name, c->reason);
+    if (arrow && arrow > name && arrow[-1] != ' ')
+        name = ctl_text(c, "%.*s -> %s", (int)(arrow - name), name, arrow + 2);
+    (void)http_need(c, "DELETE", ctl_text(c, "connections/%s", ctl_escape(c, name)), NULL);
 }
 
 /* One that went meanwhile is closed, too. */
 static void close_listed(struct ctl *c, const char *path)
 {
     json_t *all = http_get(c, path), *one;
-    char *own_argv[] = {NULL}, **argv = c->argv;
-    int argc = c->argc, n = 0;
+    long n = 0, most = ctl_number(c, OPT_LIMIT, 0, LONG_MAX);
     size_t i;
 
     json_array_foreach(all, i, one) {
+        const char *name = ctl_escape(c, json_text_at(one, "name"));
         struct answer a;
 
-        own_argv[0] = ctl_text(c, "%s", json_text_at(one, "name"));
-        c->argv = own_argv;
-        c->argc = 1;
-        a = http_ask(c, "DELETE", ctl_expand(c, "connections/%1", true), NULL);
+        if (most > 0 && n >= most)
+            break;
+        a = http_ask(c, "DELETE", ctl_text(c, "connections/%s", name), NULL);
         if (a.status != 204 && a.status != 404)
             http_fail(c, &a);
         n += a.status == 204;
     }
-    c->argv = argv;
-    c->argc = argc;
-    render_result(c, ctl_text(c, "Closed %d connections", n));
+    render_result(c, ctl_text(c, "Closed %ld connections", n));
 }
 
 void cmd_close_all_connections(struct ctl *c)
 {
+    bool is_global = ctl_has(c, OPT_GLOBAL);
+
     c->reason = reason_arg(c, 0);
-    close_listed(c, ctl_has(c, OPT_GLOBAL) ? "connections" : "vhosts/%v/connections");
+    ctl_say(c, "Closing %s connections %s%s, reason: %s...",
+            ctl_has(c, OPT_LIMIT) ? c->option[OPT_LIMIT] : "all",
+            is_global ? "across all vhosts" : "in vhost ", is_global ? "" : ctl_vhost(c),
+            c->reason);
+    close_listed(c, is_global ? "connections" : "vhosts/%v/connections");
 }
 
 void cmd_close_user_connections(struct ctl *c)
 {
     c->reason = reason_arg(c, 1);
+    ctl_say(c, "Closing connections of user %s, reason: %s...", ctl_arg(c, 0), c->reason);
     close_listed(c, "connections/username/%1");
 }
 
@@ -75,7 +123,7 @@ void cmd_export_definitions(struct ctl *c)
     bool is_written;
 
     if (!out)
-        ctl_fail(c, EX_CANTCREAT, "%s: %s", path, strerror(errno));
+        ctl_fail(c, EX_DATAERR, "%s: %s", path, strerror(errno));
     is_written = json_dumpf(all, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
     if ((out != stdout && fclose(out) != 0) || !is_written)
         ctl_fail(c, EX_IOERR, "%s could not be written", path);
@@ -89,14 +137,15 @@ void cmd_import_definitions(struct ctl *c)
     json_t *all;
 
     if (!in)
-        ctl_fail(c, EX_NOINPUT, "%s: %s", path, strerror(errno));
+        ctl_fail(c, EX_DATAERR, "%s: %s", path, strerror(errno));
     all = json_loadf(in, JSON_REJECT_DUPLICATES, &e);
     if (in != stdin)
         fclose(in);
     if (!all)
         ctl_fail(c, EX_DATAERR, "%s:%d: %s", path ? path : "standard input", e.line, e.text);
     http_do(c, "POST", "definitions", ctl_json(c, all));
-    render_result(c, "Imported");
+    if (ctl_is_chatty(c))
+        puts("Imported");
 }
 
 /* Messages are looked at a page at a time, and of those before the wanted one nothing is sent. */

@@ -38,7 +38,7 @@ static void set_limits(struct ctl *c, const char *path, const char *definition)
     const char *name;
 
     if (!json_is_object(limits))
-        ctl_fail(c, EX_DATAERR, "limits are a JSON object");
+        ctl_fail(c, c->refused, "limits are a JSON object");
     json_object_foreach(limits, name, value) {
         http_do(c, "PUT", ctl_text(c, "%s/%s", path, name),
                 ctl_json(c, json_pack("{sO}", "value", value)));
@@ -76,6 +76,10 @@ void cmd_clear_user_limits(struct ctl *c)
 {
     const char *name = ctl_arg(c, 1);
 
+    if (strcmp(name, "all"))
+        ctl_say(c, "Clearing \"%s\" limit for user \"%s\" ...", name, ctl_arg(c, 0));
+    else
+        ctl_say(c, "Clearing all limits for user \"%s\" ...", ctl_arg(c, 0));
     (void)http_get(c, "users/%1");
     if (strcmp(name, "all")) {
         clear_limit(c, "user-limits/%1", "%2");
@@ -85,22 +89,80 @@ void cmd_clear_user_limits(struct ctl *c)
     clear_limit(c, "user-limits/%1", "max-channels");
 }
 
-/* user-limits or vhost-limits: of one, or of all with who has them. */
-void cmd_list_limits(struct ctl *c)
+/* The limits of all who have some. */
+static json_t *limits_of_all(struct ctl *c, const char *path, const char *who)
 {
-    static const char *const of_vhosts[] = {"vhost", "limits", NULL};
-    static const char *const of_users[] = {"user", "limits", NULL};
-    bool is_user = !strcmp(c->command->path, "user-limits");
-    const char *one = is_user ? c->option[OPT_USER] : c->option[OPT_VHOST];
-    json_t *all = http_get(c, c->command->path), *rows = ctl_json(c, json_array()), *row;
+    json_t *all = http_get(c, path), *rows = ctl_json(c, json_array()), *row;
     size_t i;
 
     json_array_foreach(all, i, row) {
-        const char *name = json_text_at(row, is_user ? "user" : "vhost");
-
-        if (!one || ctl_has(c, OPT_GLOBAL) || !strcmp(one, name))
-            (void)json_array_append_new(rows, json_pack("{sssO}", is_user ? "user" : "vhost", name,
-                                                        "limits", json_at(row, "value")));
+        (void)json_array_append_new(
+            rows, json_pack("{sOsO}", who, json_at(row, who), "limits", json_at(row, "value")));
     }
-    render_rows(c, rows, NULL, is_user ? of_users : of_vhosts);
+    return rows;
+}
+
+static void list_all(struct ctl *c, const char *path, const char *who)
+{
+    static const struct column columns[] = {{"limits", "#limits"}, {NULL, NULL}};
+    const char *const chosen[] = {who, "limits", NULL};
+
+    ctl_say(c, "Listing limits for all %ss ...", who);
+    render_rows(c, limits_of_all(c, path, who), columns, chosen);
+}
+
+/* Of one; `none` when it has no limits. */
+static const char *limits_of(struct ctl *c, const char *path, const char *who, const char *name,
+                             const char *none)
+{
+    json_t *all = limits_of_all(c, path, who), *row;
+    size_t i;
+
+    json_array_foreach(all, i, row) {
+        json_t *limits = json_at(row, "limits");
+
+        if (!strcmp(json_text_at(row, who), name) && json_object_size(limits) > 0)
+            return ctl_keep(c, json_dumps(limits, JSON_COMPACT), free);
+    }
+    return none;
+}
+
+void cmd_list_vhost_limits(struct ctl *c)
+{
+    if (ctl_has(c, OPT_GLOBAL)) {
+        list_all(c, "vhost-limits", "vhost");
+        return;
+    }
+    ctl_say(c, "Listing limits for vhost \"%s\" ...", ctl_vhost(c));
+    (void)http_get(c, "vhosts/%v");
+    render_as(c, "value", limits_of(c, "vhost-limits", "vhost", ctl_vhost(c), ""));
+}
+
+void cmd_list_user_limits(struct ctl *c)
+{
+    const char *user = ctl_has(c, OPT_USER) ? c->option[OPT_USER] : "guest";
+    struct answer a;
+
+    if (ctl_has(c, OPT_GLOBAL)) {
+        list_all(c, "user-limits", "user");
+        return;
+    }
+    ctl_say(c, "Listing limits for user \"%s\" ...", user);
+    a = http_ask(c, "GET", ctl_text(c, "users/%s", ctl_escape(c, user)), NULL);
+    if (a.status == 404)
+        ctl_fail(c, EX_NOUSER, "User \"%s\" does not exist", user);
+    if (a.status != 200)
+        http_fail(c, &a);
+    render_result(c, limits_of(c, "user-limits", "user", user, "{}"));
+}
+
+static bool is_of_vhost(const struct ctl *c, const json_t *row)
+{
+    return !strcmp(json_text_at(row, "vhost"), ctl_vhost(c));
+}
+
+void cmd_list_parameters(struct ctl *c)
+{
+    (void)http_get(c, "vhosts/%v");
+    run_listing_of(c, is_of_vhost);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mgmt/ctl/ctl.h"
+#include "mgmt/node_json.h"
 
 static void put_option(FILE *out, int i)
 {
@@ -75,8 +76,8 @@ void cmd_help(struct ctl *c)
 
 void cmd_version(struct ctl *c)
 {
-    (void)c;
-    puts(WARREN_VERSION);
+    /* Scripts that call rabbitmqctl choose by its version what they ask it for. */
+    puts(strncmp(c->program, "rabbitmq", 8) ? WARREN_VERSION : RABBITMQ_VERSION);
 }
 
 void cmd_list_commands(struct ctl *c)
@@ -302,11 +303,12 @@ void cmd_man(struct ctl *c)
          "\\fBhost = broker.example\\fR.\n"
          ".SH EXIT STATUS\n"
          ".TP\n0\nDone, or all is well.\n"
-         ".TP\n64\nA wrong command line.\n"
-         ".TP\n65\nA wrong value, or something that is not there.\n"
+         ".TP\n64\nA wrong command line; of delete_queue: the queue is not there, or in use.\n"
+         ".TP\n65\nThere is no such virtual host; a wrong file, limit or password.\n"
          ".TP\n67\nThere is no such user.\n"
-         ".TP\n69\nThe broker cannot be reached, or a check failed.\n"
-         ".TP\n70\nThe broker failed, or what is to be made is there already.\n"
+         ".TP\n69\nThe broker cannot be reached, refuses a value, or has no such thing; a check\n"
+         "failed.\n"
+         ".TP\n70\nThe broker failed; the user to be made is there already.\n"
          ".TP\n75\nNo answer in time.\n"
          ".TP\n77\nThe login was refused, or the user may not do this.\n"
          ".SH SEE ALSO\n.BR warren (8),\n.BR warren.conf (5)");

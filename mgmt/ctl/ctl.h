@@ -35,6 +35,7 @@ enum option_id {
     OPT_NO_HEADERS,
     OPT_QUIET,
     OPT_SILENT,
+    OPT_LONGNAMES,
     OPT_HELP,
     OPT_VERSION,
     OPT_OF_COMMANDS, /* those below are known to some commands only */
@@ -48,6 +49,12 @@ enum option_id {
     OPT_QUEUE_TYPE,
     OPT_USER,
     OPT_GLOBAL,
+    OPT_LIMIT,
+    OPT_ONLINE,
+    OPT_OFFLINE,
+    OPT_LOCAL,
+    OPT_BY_SOURCE,
+    OPT_PID,
     OPT_LINES,
     OPT_UNIT,
     OPT_WITHIN,
@@ -66,9 +73,11 @@ struct ctl_option {
 
 extern const struct ctl_option ctl_options[N_OPTIONS];
 
+/* A path that begins with '=' stands for the text behind it, with '#' for the value as a text of
+ * JSON, with '~' for the value without spaces. */
 struct column {
     const char *name;
-    const char *path; /* where the API has it, "a.b"; NULL: under its name; "=TEXT": always TEXT */
+    const char *path; /* where the API has it, "a.b", or how it is made of that; NULL: its name */
 };
 
 struct listing {
@@ -90,12 +99,13 @@ enum command_group {
     N_GROUPS,
 };
 
-/* In texts and paths: %1 to %9 are arguments, %v is the vhost. */
+/* In texts and paths: %1 to %9 are arguments, %t those behind the first, %v is the vhost, %P the
+ * priority, %T how many seconds an answer is waited for. */
 struct command {
     const char *name;
     const char *args; /* for people: "USER [PASSWORD]" */
     const char *summary;
-    const char *banner; /* said unless --quiet; NULL: nothing */
+    const char *banner; /* said unless --quiet; NULL: nothing, or the function says it */
     enum command_group group;
     int min, max;     /* arguments; max -1: any number */
     unsigned options; /* OPTION_BIT of those it knows */
@@ -112,6 +122,10 @@ extern const char *const ctl_group_names[N_GROUPS];
 
 /* NULL: there is none. */
 const struct command *ctl_find_command(const char *name);
+/* Of a command that rabbitmqctl has and that has no meaning here: why; NULL: of all others. */
+const char *ctl_why_absent(const char *name);
+/* The command whose name is the most alike; NULL: none is. */
+const char *ctl_similar(const char *name);
 
 struct kept;
 
@@ -125,6 +139,7 @@ struct ctl {
     void *curl;         /* NULL: not yet needed */
     struct kept *kept;  /* what is freed at the end */
     const char *reason; /* sent as X-Reason; NULL: none */
+    int refused;        /* the exit code when the broker refuses, or has no such thing */
 };
 
 /* Frees p by `fn` at the end, however that comes; returns p. */
@@ -155,11 +170,18 @@ const char *ctl_vhost(const struct ctl *c);
 /* Whether headlines of tables, and sentences about what is done, are printed. */
 bool ctl_has_headers(const struct ctl *c);
 bool ctl_is_chatty(const struct ctl *c);
-/* A JSON argument; ends with EX_DATAERR when it is none. */
+/* Says what is done, unless told to be quiet: the command's own words, or others. */
+void ctl_say_banner(struct ctl *c);
+__attribute__((format(printf, 2, 3))) void ctl_say(struct ctl *c, const char *fmt, ...);
+/* A JSON argument; ends the program when it is none. */
 json_t *ctl_json_arg(struct ctl *c, const char *text);
+/* A number of an option, "most" at most; `without` when it is not given. */
+long ctl_number(struct ctl *c, enum option_id id, long without, long most);
 
 /* The template with arguments put in; of a path they are escaped. */
 char *ctl_expand(struct ctl *c, const char *template, bool is_path);
+/* Text as a segment of a path. Kept. */
+const char *ctl_escape(struct ctl *c, const char *text);
 
 /* What the API answered. */
 struct answer {
@@ -171,12 +193,15 @@ struct answer {
 
 /* One request; body may be NULL (stays the caller's). Ends the program when nobody answers. */
 struct answer http_ask(struct ctl *c, const char *method, const char *path, const json_t *body);
-/* The same, where all but success ends the program. `path` is a template. */
+/* The same, where all but success ends the program; of the latter two `path` is a template. */
+json_t *http_need(struct ctl *c, const char *method, const char *path, const json_t *body);
 json_t *http_get(struct ctl *c, const char *path);
 void http_do(struct ctl *c, const char *method, const char *path, const json_t *body);
 __attribute__((noreturn)) void http_fail(struct ctl *c, const struct answer *a);
 /* Another user for the requests that follow. */
 void http_login_as(struct ctl *c, const char *user, const char *password);
+int http_port(struct ctl *c);
+long http_timeout_s(struct ctl *c);
 /* Whether somebody accepts at this port of the node's host. */
 bool http_is_open(struct ctl *c, int port);
 const char *http_host(const struct ctl *c);
@@ -191,12 +216,18 @@ const char *json_text_at(const json_t *value, const char *path);
 /* Rows (an array of objects) as a table, by the chosen columns: names until NULL. */
 void render_rows(struct ctl *c, const json_t *rows, const struct column *columns,
                  const char *const *chosen);
-/* The same of one answer in words: with --formatter json an object. */
+/* Rows by a listing's columns, of which `names` are shown. */
+void render_listing(struct ctl *c, const struct listing *l, const json_t *rows, const char *names);
+/* One answer in words: with --formatter json an object with this member. */
 void render_result(struct ctl *c, const char *text);
+void render_as(struct ctl *c, const char *member, const char *text);
+void render_json(const json_t *value);
 
 void config_load(struct ctl *c);
 
+/* The command's listing; of all rows, or of those that are wanted. */
 void run_listing(struct ctl *c);
+void run_listing_of(struct ctl *c, bool (*wanted)(const struct ctl *c, const json_t *row));
 void help_print(FILE *out);
 void help_print_command(FILE *out, const struct command *k);
 
@@ -207,7 +238,9 @@ void cmd_clear_password(struct ctl *c);
 void cmd_authenticate_user(struct ctl *c);
 void cmd_set_user_tags(struct ctl *c);
 void cmd_add_vhost(struct ctl *c);
+void cmd_set_vhost_tags(struct ctl *c);
 void cmd_clear_topic_permissions(struct ctl *c);
+void cmd_auth_attempts(struct ctl *c);
 json_t *body_permissions(struct ctl *c);
 json_t *body_topic_permissions(struct ctl *c);
 /* cmd_policies.c */
@@ -215,11 +248,15 @@ void cmd_set_vhost_limits(struct ctl *c);
 void cmd_clear_vhost_limits(struct ctl *c);
 void cmd_set_user_limits(struct ctl *c);
 void cmd_clear_user_limits(struct ctl *c);
-void cmd_list_limits(struct ctl *c);
+void cmd_list_vhost_limits(struct ctl *c);
+void cmd_list_user_limits(struct ctl *c);
+void cmd_list_parameters(struct ctl *c);
 json_t *body_policy(struct ctl *c);
 json_t *body_parameter(struct ctl *c);
 json_t *body_global_parameter(struct ctl *c);
 /* cmd_objects.c */
+void cmd_list_queues(struct ctl *c);
+void cmd_list_unresponsive_queues(struct ctl *c);
 void cmd_delete_queue(struct ctl *c);
 void cmd_close_connection(struct ctl *c);
 void cmd_close_all_connections(struct ctl *c);
@@ -227,16 +264,23 @@ void cmd_close_user_connections(struct ctl *c);
 void cmd_peek(struct ctl *c);
 void cmd_export_definitions(struct ctl *c);
 void cmd_import_definitions(struct ctl *c);
-/* cmd_node.c */
+/* cmd_status.c */
 void cmd_status(struct ctl *c);
 void cmd_cluster_status(struct ctl *c);
-void cmd_environment(struct ctl *c);
 void cmd_report(struct ctl *c);
 void cmd_listeners(struct ctl *c);
+/* cmd_node.c */
+void cmd_environment(struct ctl *c);
+void cmd_server_version(struct ctl *c);
+void cmd_log_location(struct ctl *c);
 void cmd_memory_breakdown(struct ctl *c);
 void cmd_log_tail(struct ctl *c);
 void cmd_stop(struct ctl *c);
+void cmd_await_startup(struct ctl *c);
+void cmd_await_online_nodes(struct ctl *c);
 void cmd_set_log_level(struct ctl *c);
+void cmd_set_cluster_name(struct ctl *c);
+void cmd_enable_feature_flag(struct ctl *c);
 void cmd_set_memory_watermark(struct ctl *c);
 void cmd_set_disk_limit(struct ctl *c);
 void cmd_backup(struct ctl *c);
@@ -244,6 +288,8 @@ void cmd_backup(struct ctl *c);
 void cmd_ping(struct ctl *c);
 void cmd_check_running(struct ctl *c);
 void cmd_check_alarms(struct ctl *c);
+void cmd_alarms(struct ctl *c);
+void cmd_node_health_check(struct ctl *c);
 void cmd_check_port_connectivity(struct ctl *c);
 void cmd_check_simple(struct ctl *c);
 void cmd_check_certificates(struct ctl *c);

@@ -3,6 +3,7 @@
  */
 #include <curl/curl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +19,9 @@ const char *http_host(const struct ctl *c)
     return c->option[OPT_HOST] ? c->option[OPT_HOST] : "localhost";
 }
 
-static const char *port_of(const struct ctl *c)
+int http_port(struct ctl *c)
 {
-    if (c->option[OPT_PORT])
-        return c->option[OPT_PORT];
-    return ctl_has(c, OPT_TLS) ? "15671" : "15672";
+    return (int)ctl_number(c, OPT_PORT, ctl_has(c, OPT_TLS) ? 15671 : 15672, UINT16_MAX);
 }
 
 static const char *root_url(struct ctl *c)
@@ -30,8 +29,8 @@ static const char *root_url(struct ctl *c)
     const char *host = http_host(c);
     bool is_v6 = strchr(host, ':') && *host != '[';
 
-    return ctl_text(c, "%s://%s%s%s:%s", ctl_has(c, OPT_TLS) ? "https" : "http", is_v6 ? "[" : "",
-                    host, is_v6 ? "]" : "", port_of(c));
+    return ctl_text(c, "%s://%s%s%s:%d", ctl_has(c, OPT_TLS) ? "https" : "http", is_v6 ? "[" : "",
+                    host, is_v6 ? "]" : "", http_port(c));
 }
 
 static void clean_up(void *curl)
@@ -90,15 +89,9 @@ static size_t on_bytes(char *bytes, size_t one, size_t n, void *ctx)
     return len;
 }
 
-static long timeout_of(struct ctl *c)
+long http_timeout_s(struct ctl *c)
 {
-    const char *text = c->option[OPT_TIMEOUT];
-    char *end;
-    long s = text ? strtol(text, &end, 10) : 60;
-
-    if (text && (!*text || *end || s < 0))
-        ctl_fail(c, EX_USAGE, "--timeout wants a number of seconds, not '%s'", text);
-    return s;
+    return ctl_number(c, OPT_TIMEOUT, 60, INT32_MAX / 1000);
 }
 
 static struct curl_slist *headers_of(struct ctl *c)
@@ -116,7 +109,7 @@ static void check_outcome(struct ctl *c, CURLcode code)
     if (code == CURLE_OK)
         return;
     if (code == CURLE_OPERATION_TIMEDOUT)
-        ctl_fail(c, EX_TEMPFAIL, "%s did not answer within %ld s", root_url(c), timeout_of(c));
+        ctl_fail(c, EX_TEMPFAIL, "%s did not answer within %ld s", root_url(c), http_timeout_s(c));
     ctl_fail(c, EX_UNAVAILABLE, "unable to reach %s: %s", root_url(c), curl_easy_strerror(code));
 }
 
@@ -131,7 +124,7 @@ static long perform(struct ctl *c, const char *method, const char *path, const c
     curl_easy_setopt(curl, CURLOPT_URL, ctl_text(c, "%s/api/%s", root_url(c), path));
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, timeout_of(c));
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, http_timeout_s(c));
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(curl, CURLOPT_POST, body ? 1L : 0L);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
@@ -171,13 +164,43 @@ struct answer http_ask(struct ctl *c, const char *method, const char *path, cons
     return a;
 }
 
-static int exit_code_of(long status)
+static int exit_code_of(const struct ctl *c, long status)
 {
     if (status == 401 || status == 403)
         return EX_NOPERM;
     if (status == 503)
         return EX_UNAVAILABLE;
-    return status >= 500 ? EX_SOFTWARE : EX_DATAERR;
+    return status >= 500 ? EX_SOFTWARE : c->refused;
+}
+
+static bool is_missing(struct ctl *c, const char *path)
+{
+    return http_ask(c, "GET", ctl_expand(c, path, true), NULL).status == 404;
+}
+
+/* The API may say no more than 404. Ends the program when the user or the virtual host that the
+ * command speaks of is what is missing. */
+static void blame_missing(struct ctl *c)
+{
+    const struct command *k = c->command;
+    bool is_of_vhost = !strncmp(k->args, "VHOST", 5);
+
+    if (!strncmp(k->args, "USER", 4) && is_missing(c, "users/%1"))
+        ctl_fail(c, EX_NOUSER, "User \"%s\" does not exist", ctl_arg(c, 0));
+    if (is_of_vhost ? is_missing(c, "vhosts/%1")
+                    : (k->options & OPTION_BIT(OPT_VHOST)) && is_missing(c, "vhosts/%v"))
+        ctl_fail(c, EX_DATAERR, "Virtual host '%s' does not exist",
+                 is_of_vhost ? ctl_arg(c, 0) : ctl_vhost(c));
+}
+
+/* A reason is one paragraph or several, and may end with empty lines. */
+static int length_of(const char *reason)
+{
+    size_t len = strlen(reason);
+
+    while (len > 0 && (reason[len - 1] == '\n' || reason[len - 1] == ' '))
+        len--;
+    return (int)len;
 }
 
 void http_fail(struct ctl *c, const struct answer *a)
@@ -188,27 +211,32 @@ void http_fail(struct ctl *c, const struct answer *a)
         ctl_fail(c, EX_NOPERM, "the login was refused");
     if (!*reason)
         reason = json_text_at(a->json, "error");
-    ctl_fail(c, exit_code_of(a->status), "%s (%ld)", *reason ? reason : "the request failed",
-             a->status);
+    if (a->status == 404 || a->status == 400)
+        blame_missing(c);
+    if (a->status == 404 && !strcmp(reason, "Not Found"))
+        ctl_fail(c, exit_code_of(c, a->status), "there is no such thing (%ld)", a->status);
+    ctl_fail(c, exit_code_of(c, a->status), "%.*s (%ld)", length_of(reason), reason, a->status);
 }
 
-json_t *http_get(struct ctl *c, const char *path)
+json_t *http_need(struct ctl *c, const char *method, const char *path, const json_t *body)
 {
-    struct answer a = http_ask(c, "GET", ctl_expand(c, path, true), NULL);
+    struct answer a = http_ask(c, method, path, body);
 
-    if (a.status != 200)
+    if (a.status < 200 || a.status > 299)
         http_fail(c, &a);
-    if (!a.json)
+    if (!a.json && !strcmp(method, "GET"))
         ctl_fail(c, EX_PROTOCOL, "the answer is not JSON");
     return a.json;
 }
 
+json_t *http_get(struct ctl *c, const char *path)
+{
+    return http_need(c, "GET", ctl_expand(c, path, true), NULL);
+}
+
 void http_do(struct ctl *c, const char *method, const char *path, const json_t *body)
 {
-    struct answer a = http_ask(c, method, ctl_expand(c, path, true), body);
-
-    if (a.status < 200 || a.status > 299)
-        http_fail(c, &a);
+    (void)http_need(c, method, ctl_expand(c, path, true), body);
 }
 
 bool http_is_open(struct ctl *c, int port)
@@ -222,7 +250,7 @@ bool http_is_open(struct ctl *c, int port)
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, timeout_of(c));
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, http_timeout_s(c));
     is_open = curl_easy_perform(curl) == CURLE_OK;
     curl_easy_cleanup(curl);
     return is_open;

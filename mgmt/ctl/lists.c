@@ -17,11 +17,15 @@ COLUMNS(user_permissions) = {
     {"vhost", NULL}, {"configure", NULL}, {"write", NULL}, {"read", NULL}, {NULL, NULL}};
 COLUMNS(topic_permissions) = {{"user", NULL},  {"vhost", NULL}, {"exchange", NULL},
                               {"write", NULL}, {"read", NULL},  {NULL, NULL}};
-COLUMNS(policies) = {{"vhost", NULL},    {"name", NULL},       {"pattern", NULL},
-                     {"apply-to", NULL}, {"definition", NULL}, {"priority", NULL},
+COLUMNS(policies) = {{"vhost", NULL},
+                     {"name", NULL},
+                     {"pattern", NULL},
+                     {"apply-to", NULL},
+                     {"definition", "#definition"},
+                     {"priority", NULL},
                      {NULL, NULL}};
 COLUMNS(parameters) = {
-    {"component", NULL}, {"name", NULL}, {"value", NULL}, {"vhost", NULL}, {NULL, NULL}};
+    {"component", NULL}, {"name", NULL}, {"value", "#value"}, {"vhost", NULL}, {NULL, NULL}};
 COLUMNS(queues) = {{"name", NULL},
                    {"vhost", NULL},
                    {"type", NULL},
@@ -29,6 +33,12 @@ COLUMNS(queues) = {{"name", NULL},
                    {"auto_delete", NULL},
                    {"exclusive", NULL},
                    {"arguments", NULL},
+                   {"pid", "node"},
+                   {"leader", "node"},
+                   {"members", "="},
+                   {"online", "="},
+                   {"slave_pids", "="},
+                   {"synchronised_slave_pids", "="},
                    {"state", NULL},
                    {"policy", NULL},
                    {"operator_policy", NULL},
@@ -37,6 +47,8 @@ COLUMNS(queues) = {{"name", NULL},
                    {"messages_ready", NULL},
                    {"messages_unacknowledged", NULL},
                    {"messages_ram", NULL},
+                   {"messages_ready_ram", NULL},
+                   {"messages_unacknowledged_ram", NULL},
                    {"messages_persistent", NULL},
                    {"message_bytes", NULL},
                    {"message_bytes_ready", NULL},
@@ -49,11 +61,16 @@ COLUMNS(queues) = {{"name", NULL},
                    {"consumer_utilisation", NULL},
                    {"single_active_consumer_tag", NULL},
                    {"exclusive_consumer_tag", NULL},
-                   {"owner_pid", "owner_pid_details.name"},
+                   {"exclusive_consumer_pid", "="},
+                   {"owner_pid", "~owner_pid_details.name"},
+                   {"disk_reads", "message_stats.disk_reads"},
+                   {"disk_writes", "message_stats.disk_writes"},
                    {"memory", NULL},
                    {"idle_since", NULL},
                    {"node", NULL},
                    {NULL, NULL}};
+COLUMNS(feature_flags) = {{"name", NULL},        {"state", NULL}, {"stability", NULL},
+                          {"provided_by", NULL}, {"desc", NULL},  {NULL, NULL}};
 COLUMNS(exchanges) = {{"name", NULL},      {"vhost", NULL},    {"type", NULL},
                       {"durable", NULL},   {"internal", NULL}, {"auto_delete", NULL},
                       {"arguments", NULL}, {"policy", NULL},   {NULL, NULL}};
@@ -66,7 +83,7 @@ COLUMNS(bindings) = {{"source_name", "source"},
                      {"vhost", NULL},
                      {NULL, NULL}};
 COLUMNS(connections) = {{"name", NULL},
-                        {"pid", "name"},
+                        {"pid", "~name"},
                         {"user", NULL},
                         {"user_who_performed_action", NULL},
                         {"vhost", NULL},
@@ -91,15 +108,17 @@ COLUMNS(connections) = {{"name", NULL},
                         {"send_pend", NULL},
                         {"ssl", NULL},
                         {"ssl_protocol", NULL},
+                        {"ssl_key_exchange", NULL},
                         {"ssl_cipher", NULL},
+                        {"ssl_hash", NULL},
                         {"peer_cert_subject", NULL},
                         {"peer_cert_issuer", NULL},
                         {"peer_cert_validity", NULL},
                         {"node", NULL},
                         {NULL, NULL}};
 COLUMNS(channels) = {{"name", NULL},
-                     {"pid", "name"},
-                     {"connection", "connection_details.name"},
+                     {"pid", "~name"},
+                     {"connection", "~connection_details.name"},
                      {"number", NULL},
                      {"user", NULL},
                      {"vhost", NULL},
@@ -118,7 +137,7 @@ COLUMNS(channels) = {{"name", NULL},
                      {NULL, NULL}};
 COLUMNS(consumers) = {{"queue_name", "queue.name"},
                       {"vhost", "queue.vhost"},
-                      {"channel_pid", "channel_details.name"},
+                      {"channel_pid", "~channel_details.name"},
                       {"consumer_tag", NULL},
                       {"ack_required", NULL},
                       {"exclusive", NULL},
@@ -142,11 +161,12 @@ const struct listing list_policies = {"policies/%v", policies_columns,
                                       "vhost name pattern apply-to definition priority"};
 const struct listing list_operator_policies = {"operator-policies/%v", policies_columns,
                                                "vhost name pattern apply-to definition priority"};
-const struct listing list_parameters = {"parameters", parameters_columns,
-                                        "vhost component name value"};
+const struct listing list_parameters = {"parameters", parameters_columns, "component name value"};
 const struct listing list_global_parameters = {"global-parameters", parameters_columns,
                                                "name value"};
 const struct listing list_queues = {"queues/%v", queues_columns, "name messages"};
+const struct listing list_unresponsive_queues = {"queues/%v", queues_columns, "name"};
+const struct listing list_feature_flags = {"feature-flags", feature_flags_columns, "name state"};
 const struct listing list_exchanges = {"exchanges/%v", exchanges_columns, "name type"};
 const struct listing list_bindings = {
     "bindings/%v", bindings_columns,

@@ -25,12 +25,13 @@ const struct ctl_option ctl_options[N_OPTIONS] = {
     [OPT_KEY] = {"tls-key-file", 0, "FILE", "its key"},
     [OPT_INSECURE] = {"tls-insecure", 'k', NULL, "do not check the broker's certificate"},
     [OPT_CONFIG] = {"config", 'c', "FILE", "read defaults from FILE (~/.warrenctl.conf)"},
-    [OPT_NODE] = {"node", 'n', "NAME", "take the file's section of that name (default)"},
+    [OPT_NODE] = {"node", 'n', "NAME", "take the file's section of that name, if it has one"},
     [OPT_TIMEOUT] = {"timeout", 't', "SECONDS", "how long to wait for an answer (60); 0: for ever"},
     [OPT_FORMATTER] = {"formatter", 0, "NAME", "table, pretty_table, json or csv"},
     [OPT_NO_HEADERS] = {"no-table-headers", 0, NULL, "tables without their headline"},
     [OPT_QUIET] = {"quiet", 'q', NULL, "only the answer, no sentence before it"},
     [OPT_SILENT] = {"silent", 's', NULL, "like --quiet, and tables without their headline"},
+    [OPT_LONGNAMES] = {"longnames", 'l', NULL, "nothing; rabbitmqctl has it"},
     [OPT_HELP] = {"help", 0, NULL, "what a command does and takes"},
     [OPT_VERSION] = {"version", 0, NULL, "print the version"},
     [OPT_VHOST] = {"vhost", 'p', "VHOST", "the virtual host (/)"},
@@ -43,6 +44,12 @@ const struct ctl_option ctl_options[N_OPTIONS] = {
     [OPT_QUEUE_TYPE] = {"default-queue-type", 0, "TYPE", "of queues declared without one"},
     [OPT_USER] = {"user", 0, "USER", "only those of this user"},
     [OPT_GLOBAL] = {"global", 0, NULL, "in all virtual hosts"},
+    [OPT_LIMIT] = {"limit", 0, "N", "at most that many"},
+    [OPT_ONLINE] = {"online", 0, NULL, "only those that are up"},
+    [OPT_OFFLINE] = {"offline", 0, NULL, "only those that are down"},
+    [OPT_LOCAL] = {"local", 0, NULL, "those of this node, which are all"},
+    [OPT_BY_SOURCE] = {"by-source", 0, NULL, "by user and address"},
+    [OPT_PID] = {"pid", 0, "PID", "of the broker, which is not needed"},
     [OPT_LINES] = {"number", 'N', "N", "how many lines (50)"},
     [OPT_UNIT] = {"unit", 0, "UNIT", "days, weeks, months or years (weeks)"},
     [OPT_WITHIN] = {"within", 0, "N", "how many of them (4)"},
@@ -133,8 +140,19 @@ json_t *ctl_json_arg(struct ctl *c, const char *text)
     json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &e);
 
     if (!value)
-        ctl_fail(c, EX_DATAERR, "'%s' is not JSON: %s", text, e.text);
+        ctl_fail(c, EX_UNAVAILABLE, "JSON decoding error. '%s': %s", text, e.text);
     return ctl_json(c, value);
+}
+
+long ctl_number(struct ctl *c, enum option_id id, long without, long most)
+{
+    const char *text = c->option[id];
+    char *end;
+    long n = text ? strtol(text, &end, 10) : without;
+
+    if (text && (!*text || *end || n < 0 || n > most))
+        ctl_fail(c, EX_USAGE, "--%s wants a number, not '%s'", ctl_options[id].name, text);
+    return n;
 }
 
 /* Bit by bit: what may stand in a segment of a path stays. */
@@ -151,11 +169,47 @@ static void put_escaped(FILE *out, const char *text)
     }
 }
 
-static const char *value_of(const struct ctl *c, char letter)
+const char *ctl_escape(struct ctl *c, const char *text)
 {
-    const char *arg = letter == 'v' ? ctl_vhost(c) : ctl_arg(c, letter - '1');
+    char *escaped = NULL;
+    size_t len;
+    FILE *out = open_memstream(&escaped, &len);
 
-    return arg ? arg : "";
+    if (!out)
+        ctl_fail(c, EX_OSERR, "out of memory");
+    put_escaped(out, text);
+    fclose(out);
+    return ctl_keep(c, escaped, free);
+}
+
+static const char *words_behind_first(struct ctl *c)
+{
+    const char *text = "";
+
+    for (int i = 1; i < c->argc; i++)
+        text = ctl_text(c, "%s%s%s", text, i > 1 ? ", " : "", c->argv[i]);
+    return text;
+}
+
+static const char letters[] = "123456789tvPT";
+
+static const char *value_of(struct ctl *c, char letter)
+{
+    const char *arg;
+
+    switch (letter) {
+    case 't':
+        return words_behind_first(c);
+    case 'v':
+        return ctl_vhost(c);
+    case 'P':
+        return ctl_has(c, OPT_PRIORITY) ? c->option[OPT_PRIORITY] : "0";
+    case 'T':
+        return ctl_text(c, "%ld.0", http_timeout_s(c));
+    default:
+        arg = ctl_arg(c, letter - '1');
+        return arg ? arg : "";
+    }
 }
 
 char *ctl_expand(struct ctl *c, const char *template, bool is_path)
@@ -167,7 +221,7 @@ char *ctl_expand(struct ctl *c, const char *template, bool is_path)
     if (!out)
         ctl_fail(c, EX_OSERR, "out of memory");
     for (const char *p = template; *p; p++) {
-        if (*p != '%' || (p[1] != 'v' && (p[1] < '1' || p[1] > '9')))
+        if (*p != '%' || !p[1] || !strchr(letters, p[1]))
             fputc(*p, out);
         else if (is_path)
             put_escaped(out, value_of(c, *++p));
@@ -176,6 +230,24 @@ char *ctl_expand(struct ctl *c, const char *template, bool is_path)
     }
     fclose(out);
     return ctl_keep(c, text, free);
+}
+
+void ctl_say(struct ctl *c, const char *fmt, ...)
+{
+    va_list args;
+
+    if (!ctl_is_chatty(c))
+        return;
+    va_start(args, fmt);
+    vprintf(fmt, args);
+    va_end(args);
+    putchar('\n');
+}
+
+void ctl_say_banner(struct ctl *c)
+{
+    if (c->command->banner)
+        ctl_say(c, "%s", ctl_expand(c, c->command->banner, false));
 }
 
 /* getopt's tables, from ours. */
@@ -204,6 +276,17 @@ static int option_by_letter(int letter)
     return -1;
 }
 
+__attribute__((noreturn)) static void no_command(struct ctl *c, const char *name)
+{
+    const char *why = ctl_why_absent(name), *similar = ctl_similar(name);
+
+    if (why)
+        ctl_fail(c, EX_USAGE, "%s is not here: %s", name, why);
+    if (similar)
+        ctl_fail(c, EX_USAGE, "there is no command '%s'. Did you mean '%s'?", name, similar);
+    ctl_fail(c, EX_USAGE, "there is no command '%s'; warrenctl help lists them", name);
+}
+
 static void read_options(struct ctl *c, int argc, char **argv)
 {
     struct option longs[N_OPTIONS + 1];
@@ -224,7 +307,7 @@ static void read_options(struct ctl *c, int argc, char **argv)
     if (optind < argc)
         c->command = ctl_find_command(argv[optind]);
     if (optind < argc && !c->command)
-        ctl_fail(c, EX_USAGE, "there is no command '%s'; warrenctl help lists them", argv[optind]);
+        no_command(c, argv[optind]);
     c->argc = argc - optind - 1;
     c->argv = argv + optind + 1;
 }
@@ -265,20 +348,24 @@ static void check_use(struct ctl *c)
 static void run(struct ctl *c)
 {
     const struct command *k = c->command;
+    json_t *body;
 
-    if (k->banner && ctl_is_chatty(c))
-        puts(ctl_expand(c, k->banner, false));
+    if (k->listing && !k->run) {
+        run_listing(c);
+        return;
+    }
+    body = k->body ? k->body(c) : NULL;
+    if (!k->listing)
+        ctl_say_banner(c);
     if (k->run)
         k->run(c);
-    else if (k->listing)
-        run_listing(c);
     else
-        http_do(c, k->method, k->path, k->body ? k->body(c) : NULL);
+        http_do(c, k->method, k->path, body);
 }
 
 int main(int argc, char **argv)
 {
-    struct ctl c = {.program = "warrenctl"};
+    struct ctl c = {.program = basename(argv[0]), .refused = EX_UNAVAILABLE};
 
     read_options(&c, argc, argv);
     if (!c.command) {
@@ -291,6 +378,7 @@ int main(int argc, char **argv)
     }
     config_load(&c);
     read_format(&c);
+    (void)http_timeout_s(&c); /* a wrong one is said before anything is done */
     check_use(&c);
     run(&c);
     ctl_end(&c, 0);

@@ -37,6 +37,61 @@ const char *json_text_at(const json_t *value, const char *path)
     return text ? text : "";
 }
 
+static void put_term(FILE *out, const json_t *value);
+
+static void put_members(FILE *out, const json_t *object)
+{
+    const char *name, *before = "";
+    json_t *value;
+
+    json_object_foreach((json_t *)object, name, value) { /* the macro only reads */
+        fprintf(out, "%s{\"%s\",", before, name);
+        put_term(out, value);
+        fputc('}', out);
+        before = ",";
+    }
+}
+
+static void put_elements(FILE *out, const json_t *array)
+{
+    json_t *value;
+    size_t i;
+
+    json_array_foreach(array, i, value) {
+        if (i)
+            fputc(',', out);
+        put_term(out, value);
+    }
+}
+
+/* Tables of arguments as rabbitmqctl prints them: [{"name",value},...]. */
+static void put_term(FILE *out, const json_t *value)
+{
+    if (!json_is_object(value) && !json_is_array(value)) {
+        (void)json_dumpf(value, out, JSON_ENCODE_ANY);
+        return;
+    }
+    fputc('[', out);
+    if (json_is_object(value))
+        put_members(out, value);
+    else
+        put_elements(out, value);
+    fputc(']', out);
+}
+
+static const char *term(struct ctl *c, const json_t *value)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+
+    if (!out)
+        ctl_fail(c, EX_OSERR, "out of memory");
+    put_term(out, value);
+    fclose(out);
+    return ctl_keep(c, text, free);
+}
+
 /* An array of texts as rabbitmqctl has it: [a, b]. */
 static bool is_array_of_texts(const json_t *value)
 {
@@ -74,18 +129,49 @@ const char *json_as_text(struct ctl *c, const json_t *value)
         return ctl_text(c, "%.10g", json_real_value(value));
     if (is_array_of_texts(value))
         return texts(c, value);
-    if (json_is_object(value) && json_object_size(value) == 0)
-        return "[]";
-    return ctl_keep(c, json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY), free);
+    return term(c, value);
 }
 
-static json_t *cell(const json_t *row, const struct column *columns, const char *name)
+static json_t *without_spaces(struct ctl *c, const json_t *value)
 {
-    for (const struct column *k = columns; k && k->name; k++) {
-        if (!strcmp(k->name, name))
-            return json_at(row, k->path ? k->path : k->name);
+    char *text = ctl_text(c, "%s", json_is_string(value) ? json_string_value(value) : ""), *to;
+
+    to = text;
+    for (const char *from = text; *from; from++) {
+        if (*from != ' ')
+            *to++ = *from;
     }
-    return json_at(row, name);
+    *to = 0;
+    return ctl_json(c, json_string(text));
+}
+
+static json_t *as_json_text(struct ctl *c, const json_t *value)
+{
+    if (!value)
+        return NULL;
+    return ctl_json(
+        c, json_string(ctl_keep(c, json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY), free)));
+}
+
+static json_t *cell(struct ctl *c, const json_t *row, const struct column *columns,
+                    const char *name)
+{
+    const struct column *k = columns;
+    const char *path;
+
+    while (k && k->name && strcmp(k->name, name))
+        k++;
+    path = k && k->name && k->path ? k->path : name;
+    switch (*path) {
+    case '=':
+        return ctl_json(c, json_string(path + 1));
+    case '#':
+        return as_json_text(c, json_at(row, path + 1));
+    case '~':
+        return without_spaces(c, json_at(row, path + 1));
+    default:
+        return json_at(row, path);
+    }
 }
 
 /* One line each: what would break a line or a terminal is written as \xNN. */
@@ -101,10 +187,6 @@ static void put_plain(const char *text)
 
 static void put_csv(const char *text)
 {
-    if (!text[strcspn(text, ",\"\r\n")]) {
-        fputs(text, stdout);
-        return;
-    }
     putchar('"');
     for (; *text; text++) {
         if (*text == '"')
@@ -120,7 +202,7 @@ static void put_row(struct ctl *c, const json_t *row, const struct column *colum
     bool is_csv = c->format == FORMAT_CSV;
 
     for (size_t i = 0; chosen[i]; i++) {
-        const char *text = row ? json_as_text(c, cell(row, columns, chosen[i])) : chosen[i];
+        const char *text = row ? json_as_text(c, cell(c, row, columns, chosen[i])) : chosen[i];
 
         if (i)
             putchar(is_csv ? ',' : '\t');
@@ -140,9 +222,11 @@ static void put_json(struct ctl *c, const json_t *rows, const struct column *col
         json_t *one = ctl_json(c, json_object());
 
         for (size_t k = 0; chosen[k]; k++) {
-            json_t *value = cell(row, columns, chosen[k]);
+            json_t *value = cell(c, row, columns, chosen[k]);
 
-            (void)json_object_set_new(one, chosen[k], value ? json_incref(value) : json_null());
+            (void)json_object_set_new(one, chosen[k],
+                                      value && !json_is_null(value) ? json_incref(value)
+                                                                    : json_string(""));
         }
         fputs(i ? ",\n" : "\n", stdout);
         (void)json_dumpf(one, stdout, JSON_COMPACT);
@@ -177,7 +261,7 @@ static void put_pretty_row(struct ctl *c, const json_t *row, const struct column
                            const char *const *chosen, const size_t *width)
 {
     for (size_t i = 0; chosen[i]; i++) {
-        const char *text = row ? json_as_text(c, cell(row, columns, chosen[i])) : chosen[i];
+        const char *text = row ? json_as_text(c, cell(c, row, columns, chosen[i])) : chosen[i];
 
         fputs("\u2502 ", stdout);
         put_plain(text);
@@ -198,7 +282,7 @@ static void put_pretty(struct ctl *c, const json_t *rows, const struct column *c
     for (; chosen[n]; n++) {
         width[n] = width_of(chosen[n]);
         json_array_foreach(rows, i, row) {
-            size_t w = width_of(json_as_text(c, cell(row, columns, chosen[n])));
+            size_t w = width_of(json_as_text(c, cell(c, row, columns, chosen[n])));
 
             width[n] = w > width[n] ? w : width[n];
         }
@@ -223,24 +307,34 @@ void render_rows(struct ctl *c, const json_t *rows, const struct column *columns
         return;
     }
     if (c->format == FORMAT_PRETTY_TABLE) {
-        put_pretty(c, rows, columns, chosen);
+        if (json_array_size(rows) > 0)
+            put_pretty(c, rows, columns, chosen);
         return;
     }
-    if (ctl_has_headers(c) && (json_array_size(rows) > 0 || c->format == FORMAT_CSV))
+    if (ctl_has_headers(c) && json_array_size(rows) > 0)
         put_row(c, NULL, columns, chosen);
     json_array_foreach(rows, i, row) {
         put_row(c, row, columns, chosen);
     }
 }
 
+void render_json(const json_t *value)
+{
+    (void)json_dumpf(value, stdout, JSON_COMPACT);
+    putchar('\n');
+}
+
+void render_as(struct ctl *c, const char *member, const char *text)
+{
+    if (c->format == FORMAT_JSON)
+        render_json(ctl_json(c, json_pack("{ss}", member, text)));
+    else
+        puts(text);
+}
+
 void render_result(struct ctl *c, const char *text)
 {
-    if (c->format == FORMAT_JSON) {
-        (void)json_dumpf(ctl_json(c, json_pack("{ss}", "result", text)), stdout, JSON_COMPACT);
-        putchar('\n');
-    } else if (!ctl_has(c, OPT_SILENT) && !ctl_has(c, OPT_QUIET)) {
-        puts(text);
-    }
+    render_as(c, "message", text);
 }
 
 /* Appends the words of a text to the n that are there; how many there are then. */
@@ -279,28 +373,32 @@ static void choose(struct ctl *c, const struct listing *l, const char *ret[COLUM
         check_column(c, l->columns, ret[i]);
 }
 
-/* What the API leaves out because it is always the same. */
-static void add_constants(json_t *rows, const struct column *columns)
+void render_listing(struct ctl *c, const struct listing *l, const json_t *rows, const char *names)
 {
-    size_t i;
-    json_t *row;
+    const char *chosen[COLUMNS_MAX];
 
+    chosen[split(c, names, chosen, 0)] = NULL;
+    render_rows(c, rows, l->columns, chosen);
+}
+
+void run_listing_of(struct ctl *c, bool (*wanted)(const struct ctl *c, const json_t *row))
+{
+    const struct listing *l = c->command->listing;
+    const char *chosen[COLUMNS_MAX];
+    json_t *rows, *some = ctl_json(c, json_array()), *row;
+    size_t i;
+
+    choose(c, l, chosen);
+    ctl_say_banner(c);
+    rows = http_get(c, l->path);
     json_array_foreach(rows, i, row) {
-        for (const struct column *k = columns; k->name; k++) {
-            if (k->path && *k->path == '=')
-                (void)json_object_set_new(row, k->path, json_string(k->path + 1));
-        }
+        if (!wanted || wanted(c, row))
+            (void)json_array_append(some, row);
     }
+    render_rows(c, some, l->columns, chosen);
 }
 
 void run_listing(struct ctl *c)
 {
-    const struct listing *l = c->command->listing;
-    const char *chosen[COLUMNS_MAX];
-    json_t *rows;
-
-    choose(c, l, chosen);
-    rows = http_get(c, l->path);
-    add_constants(rows, l->columns);
-    render_rows(c, rows, l->columns, chosen);
+    run_listing_of(c, NULL);
 }

@@ -16,7 +16,8 @@ from harness import Broker, BrokerCase, fresh, needs_own_broker, wait_for
 from pika import spec
 
 CTL = os.environ.get("WARRENCTL_BIN", "")
-USAGE, DATA, NO_USER, UNAVAILABLE, SOFTWARE, NO_PERMISSION = 64, 65, 67, 69, 70, 77
+USAGE, DATA, NO_USER, UNAVAILABLE, SOFTWARE = 64, 65, 67, 69, 70
+TEMPFAIL, NO_PERMISSION = 75, 77
 
 
 def ctl(port, *args, stdin=None, env=None):
@@ -27,6 +28,32 @@ def ctl(port, *args, stdin=None, env=None):
     own.update(env or {})
     return subprocess.run([CTL] + list(args), capture_output=True, text=True, check=False,
                           input=stdin or "", env=own, timeout=3 * harness.DEADLINE)
+
+
+RABBITMQ_COLUMNS = {
+    "list_queues": "arguments auto_delete consumer_capacity consumer_utilisation consumers "
+                   "disk_reads disk_writes durable exclusive exclusive_consumer_pid "
+                   "exclusive_consumer_tag head_message_timestamp leader members memory "
+                   "message_bytes message_bytes_persistent message_bytes_ram message_bytes_ready "
+                   "message_bytes_unacknowledged messages messages_persistent messages_ram "
+                   "messages_ready messages_ready_ram messages_unacknowledged "
+                   "messages_unacknowledged_ram name online owner_pid pid policy slave_pids state "
+                   "synchronised_slave_pids type",
+    "list_exchanges": "arguments auto_delete durable internal name policy type",
+    "list_bindings": "arguments destination_kind destination_name routing_key source_kind "
+                     "source_name",
+    "list_connections": "auth_mechanism channel_max channels client_properties connected_at "
+                        "frame_max host name peer_cert_issuer peer_cert_subject "
+                        "peer_cert_validity peer_host peer_port pid port protocol recv_cnt "
+                        "recv_oct send_cnt send_oct send_pend ssl ssl_cipher ssl_hash "
+                        "ssl_key_exchange ssl_protocol state timeout user vhost",
+    "list_channels": "acks_uncommitted confirm connection consumer_count global_prefetch_count "
+                     "messages_unacknowledged messages_uncommitted messages_unconfirmed name "
+                     "number pid prefetch_count transactional user vhost",
+    "list_consumers": "ack_required active activity_status arguments channel_pid consumer_tag "
+                      "prefetch_count queue_name",
+    "list_vhosts": "cluster_state default_queue_type description name tags tracing",
+}
 
 
 class Case(BrokerCase):
@@ -63,8 +90,24 @@ class Tool(Case):
                      ["ping", "--timeout", "soon"], ["help", "no_such_command"],
                      ["completion", "tcsh"]):
             got = self.ctl(*args, code=USAGE)
-            self.assertEqual(got.stdout.replace("Listing queues for vhost / ...\n", ""), "", args)
+            self.assertEqual(got.stdout, "", args)
             self.assertTrue(got.stderr, args)
+
+    def test_not_here(self):
+        """What only RabbitMQ has is refused with a reason, what is misspelt with a proposal."""
+        for name in ("stop_app", "reset", "join_cluster", "eval", "trace_on", "encode"):
+            self.assertRegex(self.ctl(name, "x", code=USAGE).stderr,
+                             "^Error: %s is not here: " % name)
+        self.assertIn("Did you mean 'list_queues'?", self.ctl("list_queue", code=USAGE).stderr)
+
+    def test_as_rabbitmqctl(self):
+        """Under that name the version is the one that scripts choose by."""
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(CTL, os.path.join(folder, "rabbitmqctl"))
+            got = subprocess.run([os.path.join(folder, "rabbitmqctl"), "-q", "version"],
+                                 capture_output=True, text=True, check=True)
+        self.assertRegex(got.stdout, r"^3\.10\.\d+\n$")
+        self.assertRegex(self.ctl("version").stdout, r"^0\.\d+\.\d+\n$")
 
     def test_nobody_answers(self):
         with socket.socket() as unused:
@@ -98,7 +141,8 @@ class Tool(Case):
             ["bash", "-c", scripts["bash"] + "\nCOMP_WORDS=(warrenctl list_queues messages_r); "
              "COMP_CWORD=2; _warrenctl; echo ${COMPREPLY[@]}"], text=True, check=True,
             capture_output=True)
-        self.assertEqual(got.stdout.split(), ["messages_ready", "messages_ram"])
+        self.assertEqual(got.stdout.split(),
+                         ["messages_ready", "messages_ram", "messages_ready_ram"])
 
     def test_man(self):
         page = self.ctl("man").stdout
@@ -128,7 +172,7 @@ class Node(Case):
         wait_for(lambda: "configuration: log.level = info" in self.ctl("log_tail").stdout,
                  "what the reload took back")
         self.assertEqual(len(self.rows("log_tail", "-N", "3")), 3)
-        self.ctl("set_log_level", "loud", code=DATA)
+        self.ctl("set_log_level", "loud", code=UNAVAILABLE)
         self.ctl("log_tail", "-N", "many", code=USAGE)
         self.assertIn("user 'guest' from 127.0.0.1 changes the configuration", self.broker.log())
 
@@ -149,10 +193,51 @@ class Node(Case):
         self.ctl("reload_config")
 
     def test_listeners(self):
-        ports = {row["protocol"]: row["port"] for row in self.rows("listeners")}
+        ports = {row["protocol"]: row["port"] for row in self.rows("listeners")["listeners"]}
         self.assertEqual(ports["amqp"], self.broker.addr[1])
         self.assertIn("All listeners", self.ctl("check_port_connectivity").stdout)
-        self.assertEqual(self.ctl("-q", "check_running").stdout, "")
+        self.assertIn("interface: 127.0.0.1, port: %d, protocol: amqp" % self.broker.addr[1],
+                      self.ctl("-q", "listeners").stdout.lower())
+        self.assertRegex(self.ctl("-q", "check_running").stdout, "is fully booted and running\n$")
+
+    def test_await(self):
+        """What does not listen yet is waited for."""
+        with socket.socket() as late:
+            late.bind(("127.0.0.1", 0))
+            late.settimeout(harness.DEADLINE)
+            args = [CTL, "-H", "127.0.0.1", "-P", str(late.getsockname()[1]), "await_startup"]
+            with subprocess.Popen(args, env=dict(os.environ, HOME="/nonexistent")) as p:
+                with self.assertRaises(subprocess.TimeoutExpired):
+                    p.wait(0.3)
+                late.listen()
+                while p.poll() is None:
+                    conn, _ = late.accept()
+                    with conn:
+                        if conn.recv(4096):
+                            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                            self.assertEqual(p.wait(harness.DEADLINE), 0)
+        self.ctl("await_online_nodes", "1")
+        self.ctl("await_online_nodes", "3", code=USAGE)
+        with socket.socket() as never:
+            never.bind(("127.0.0.1", 0))
+            got = ctl(never.getsockname()[1], "--host", "127.0.0.1", "-t", "1", "await_startup")
+            self.assertEqual(got.returncode, TEMPFAIL)
+
+    def test_names(self):
+        self.ctl("set_cluster_name", "ours")
+        self.assertIn("Cluster name: ours\n", self.ctl("cluster_status").stdout)
+        flags = {row["name"]: row["state"] for row in self.rows("list_feature_flags")}
+        self.assertEqual(flags["user_limits"], "enabled")
+        self.ctl("enable_feature_flag", "all")
+        self.ctl("enable_feature_flag", "user_limits")
+        self.ctl("enable_feature_flag", "no_such_flag", code=UNAVAILABLE)
+        self.assertIn("stderr", self.ctl("log_location").stdout)
+
+    def test_auth_attempts(self):
+        self.ctl("authenticate_user", "guest", "wrong", code=DATA)
+        rows = {row["protocol"]: row for row in self.rows("list_node_auth_attempt_stats")}
+        self.assertGreater(rows["http"]["auth_attempts_failed"], 0)
+        self.ctl("list_node_auth_attempt_stats", "--by-source")
 
     def test_stop(self):
         with Broker() as broker:
@@ -167,7 +252,7 @@ class Node(Case):
         with tempfile.TemporaryDirectory() as folder:
             self.ctl("backup", os.path.join(folder, "b"), "--wait")
             self.assertTrue(os.path.exists(os.path.join(folder, "b", "manifest.json")))
-            self.ctl("backup", "not/absolute", code=DATA)
+            self.ctl("backup", "not/absolute", code=UNAVAILABLE)
 
 
 @needs_own_broker
@@ -183,14 +268,33 @@ class Lists(Case):
         plain = name.replace("\t", "\\x09")
         self.assertIn([plain, "0"], self.lines("list_queues"))
         got = self.ctl("list_queues").stdout.splitlines()
-        self.assertEqual(got[:2], ["Listing queues for vhost / ...", "name\tmessages"])
+        self.assertEqual(got[:3], ["Timeout: 60.0 seconds ...", "Listing queues for vhost / ...",
+                                   "name\tmessages"])
         self.assertEqual(self.ctl("-q", "list_queues").stdout.splitlines()[0], "name\tmessages")
         table = csv.reader(io.StringIO(self.ctl("list_queues", "--formatter", "csv").stdout))
         self.assertIn([name, "0"], list(table))
+        self.assertTrue(self.ctl("list_queues", "--formatter", "csv").stdout.startswith(
+            '"name","messages"\n'))
+        self.assertIn([plain], self.lines("list_queues", "name", "--online", "--local"))
+        self.assertEqual(self.lines("list_queues", "name", "--offline"), [])
+        self.assertEqual(self.lines("list_unresponsive_queues"), [])
         box = self.ctl("-q", "list_queues", "--formatter", "pretty_table").stdout.splitlines()
         self.assertEqual(len({len(line) for line in box}), 1, box)
-        self.ctl("list_queues", "-p", "no such vhost", code=DATA)
+        got = self.ctl("list_queues", "-p", "no such vhost", code=DATA)
+        self.assertEqual(got.stderr, "Error: Virtual host 'no such vhost' does not exist\n")
 
+    def test_columns(self):
+        """Each that rabbitmqctl has is known, and arguments look as there."""
+        conn = self.opened()
+        name = fresh()
+        conn.rpc(1, spec.Queue.Declare(queue=name, arguments={"x-max-length": 5, "s": "t"}))
+        conn.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="tag"))
+        for command, columns in RABBITMQ_COLUMNS.items():
+            rows = self.rows(command, *columns.split())
+            self.assertTrue(rows, command)
+            self.assertEqual(list(rows[0]), columns.split(), command)
+        self.assertIn([name, '[{"x-max-length",5},{"s","t"}]'],
+                      [[row[0], row[1]] for row in self.lines("list_queues", "name", "arguments")])
 
     def test_topology(self):
         """Exchanges, bindings, consumers, channels, connections."""
@@ -206,12 +310,13 @@ class Lists(Case):
         consumers = self.lines("list_consumers", "queue_name", "consumer_tag", "ack_required")
         self.assertIn([name, "tag", "true"], consumers)
         self.assertIn(["guest", "1"], self.lines("list_channels", "user", "number"))
-        mine = [row for row in self.rows("list_connections", "name", "user", "vhost", "peer_port")
+        mine = [row for row in self.rows("list_connections", "name", "pid", "vhost", "peer_port")
                 if row["peer_port"] == conn.sock.getsockname()[1]]
         self.assertEqual(len(mine), 1)
-        self.ctl("close_connection", mine[0]["name"], "enough of it")
+        self.assertEqual(mine[0]["pid"], mine[0]["name"].replace(" ", ""))
+        self.ctl("close_connection", mine[0]["name"] + "x", code=UNAVAILABLE)
+        self.ctl("close_connection", mine[0]["pid"], "enough of it")
         conn.expect_close(0, 320, text="enough of it")
-        self.ctl("close_connection", mine[0]["name"] + "x", code=DATA)
 
     def test_close_all(self):
         vhost, user = fresh("v"), fresh("u")
@@ -220,9 +325,11 @@ class Lists(Case):
         self.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
         conns = [self.raw(vhost=vhost, user=user, password="secret") for _ in range(2)]
         wait_for(lambda: self.lines("list_connections", "vhost").count([vhost]) == 2, "both")
+        self.assertEqual(self.ctl("-q", "close_all_connections", "-p", vhost, "--limit", "1",
+                                  "some of them").stdout, "Closed 1 connections\n")
         self.ctl("close_all_connections", "-p", vhost, "all of them")
         for conn in conns:
-            conn.expect_close(0, 320, text="all of them")
+            conn.expect_close(0, 320)
         conn = self.raw(vhost=vhost, user=user, password="secret")
         wait_for(lambda: self.lines("list_connections", "user").count([user]) == 1, "the third")
         self.ctl("close_all_user_connections", user)
@@ -245,12 +352,15 @@ class Lists(Case):
         self.assertFalse(conn.message(1, spec.Basic.GetOk).redelivered)
         conn.cast(1, spec.Basic.Reject(delivery_tag=1, requeue=True))
         wait_for(lambda: [name, "2"] in self.lines("list_queues"), "both in place")
-        self.ctl("delete_queue", name, "--if-empty", code=DATA)
+        self.ctl("delete_queue", name, "--if-empty", code=USAGE)
         self.ctl("purge_queue", name)
         wait_for(lambda: [name, "0"] in self.lines("list_queues"), "none")
-        self.ctl("delete_queue", name, "--if-empty", "--if-unused")
-        self.ctl("delete_queue", name, code=DATA)
-        self.ctl("purge_queue", name, code=DATA)
+        self.assertEqual(self.ctl("delete_queue", name, "--if-empty", "--if-unused").stdout,
+                         "Deleting queue '%s' on vhost '/' if queue is empty and if queue is "
+                         "unused ...\nQueue was successfully deleted with 0 ready messages\n"
+                         % name)
+        self.ctl("delete_queue", name, code=USAGE)
+        self.ctl("purge_queue", name, code=UNAVAILABLE)
 
 
 @needs_own_broker
@@ -268,15 +378,22 @@ class Access(Case):
         self.ctl("authenticate_user", user, "other")
         self.assertIn([user, "[monitoring, management]"], self.lines("list_users"))
         self.ctl("set_user_limits", user, '{"max-channels": 5}')
-        self.assertEqual(self.rows("list_user_limits", "--user", user),
-                         [{"user": user, "limits": {"max-channels": 5}}])
-        self.ctl("set_user_limits", user, "[]", code=DATA)
+        self.assertEqual(self.ctl("-q", "list_user_limits", "--user", user).stdout,
+                         '{"max-channels":5}\n')
+        self.assertIn({"user": user, "limits": '{"max-channels":5}'},
+                      self.rows("list_user_limits", "--global"))
+        self.ctl("list_user_limits", "--user", user + "x", code=NO_USER)
+        self.ctl("set_user_limits", user, "[]", code=UNAVAILABLE)
         self.ctl("clear_user_limits", user, "all")
         self.ctl("clear_password", user)
         self.ctl("authenticate_user", user, "other", code=DATA)
         self.ctl("delete_user", user)
-        self.ctl("set_user_tags", user, "x", code=NO_USER)
-        self.ctl("delete_user", user, code=DATA)
+        for args in (["set_user_tags", user, "x"], ["delete_user", user], ["clear_password", user],
+                     ["change_password", user, "x"], ["set_permissions", user, "", "", ""],
+                     ["clear_permissions", user], ["list_user_permissions", user],
+                     ["set_user_limits", user, '{"max-channels": 5}']):
+            self.assertEqual(self.ctl(*args, code=NO_USER).stderr,
+                             'Error: User "%s" does not exist\n' % user)
         self.ctl("-u", "nobody", "list_users", code=NO_PERMISSION)
 
     def test_vhosts(self):
@@ -285,11 +402,24 @@ class Access(Case):
         self.assertIn({"name": vhost, "description": "a place", "tags": ["a", "b"]},
                       self.rows("list_vhosts", "name", "description", "tags"))
         self.ctl("set_vhost_limits", "-p", vhost, '{"max-queues": 5, "max-connections": 7}')
-        limits = [{"vhost": vhost, "limits": {"max-queues": 5, "max-connections": 7}}]
-        self.assertEqual(self.rows("list_vhost_limits", "-p", vhost), limits)
+        limits = {"max-queues": 5, "max-connections": 7}
+        got = self.ctl("-q", "list_vhost_limits", "-p", vhost).stdout
+        self.assertEqual(json.loads(got), limits)
+        self.assertEqual(json.loads(self.rows("list_vhost_limits", "-p", vhost)["value"]), limits)
+        self.assertIn(vhost, [row["vhost"] for row in self.rows("list_vhost_limits", "--global")])
         self.ctl("clear_vhost_limits", "-p", vhost)
+        self.assertEqual(self.ctl("-q", "list_vhost_limits", "-p", vhost).stdout, "\n")
+        self.ctl("set_vhost_tags", vhost, "c", "d")
+        self.assertIn({"name": vhost, "description": "a place", "tags": ["c", "d"]},
+                      self.rows("list_vhosts", "name", "description", "tags"))
         self.ctl("delete_vhost", vhost)
-        self.ctl("delete_vhost", vhost, code=DATA)
+        for args in (["delete_vhost", vhost], ["set_vhost_tags", vhost, "x"],
+                     ["list_permissions", "-p", vhost], ["list_parameters", "-p", vhost],
+                     ["set_policy", "-p", vhost, "p", ".*", '{"max-length": 1}'],
+                     ["set_permissions", "-p", vhost, "guest", "", "", ""],
+                     ["list_vhost_limits", "-p", vhost]):
+            self.assertEqual(self.ctl(*args, code=DATA).stderr,
+                             "Error: Virtual host '%s' does not exist\n" % vhost)
 
     def test_permissions(self):
         user, vhost = fresh("u"), fresh("v")
@@ -306,30 +436,36 @@ class Access(Case):
         self.ctl("clear_topic_permissions", "-p", vhost, user)
         self.ctl("clear_permissions", "-p", vhost, user)
         self.assertEqual(self.lines("list_user_permissions", user), [])
-        self.ctl("set_permissions", "-p", vhost, user, "(", ".*", ".*", code=DATA)
+        self.ctl("set_permissions", "-p", vhost, user, "(", ".*", ".*", code=UNAVAILABLE)
 
     def test_policies(self):
         name = fresh("p")
         for kind in ("policy", "operator_policy"):
             listing = "list_" + kind[:-1] + "ies"
-            self.ctl("set_" + kind, name, "^none", '{"max-length": 10}', "--priority", "3",
-                     "--apply-to", "queues")
+            got = self.ctl("set_" + kind, "--priority", "3", name, "^none", '{"max-length": 10}',
+                           "--apply-to", "queues").stdout
+            self.assertIn('for pattern "^none" to "{"max-length": 10}" with priority "3" for vhost'
+                          ' "/" ...', got)
             self.assertIn(["/", name, "^none", "queues", '{"max-length":10}', "3"],
                           self.lines(listing))
+            self.assertEqual(self.rows(listing)[0]["definition"], '{"max-length":10}')
             self.ctl("clear_" + kind, name)
             self.assertEqual(self.lines(listing), [])
-            self.ctl("clear_" + kind, name, code=DATA)
-        self.ctl("set_policy", name, "^none", "max-length: 10", code=DATA)
+            self.ctl("clear_" + kind, name, code=UNAVAILABLE)
+        self.ctl("set_policy", name, "^none", "max-length: 10", code=UNAVAILABLE)
+        self.ctl("set_policy", name, "^none", '{"no-such-key": 1}', code=UNAVAILABLE)
         self.ctl("set_policy", name, "^none", "{}", "--priority", "high", code=USAGE)
 
     def test_parameters(self):
         self.ctl("set_global_parameter", "g", '{"a": 1}')
         self.assertIn(["g", '{"a":1}'], self.lines("list_global_parameters"))
         self.ctl("clear_global_parameter", "g")
-        self.ctl("clear_global_parameter", "g", code=DATA)
+        self.ctl("clear_global_parameter", "g", code=UNAVAILABLE)
         self.ctl("set_parameter", "vhost-limits", "limits", '{"max-queues": 300}')
-        self.assertIn(["/", "vhost-limits", "limits", '{"max-queues":300}'],
+        self.assertIn(["vhost-limits", "limits", '{"max-queues":300}'],
                       self.lines("list_parameters"))
+        self.assertEqual(json.loads(self.rows("list_parameters", "-p", "/")[0]["value"]),
+                         {"max-queues": 300})
         self.ctl("clear_parameter", "vhost-limits", "limits")
 
     def test_definitions(self):
@@ -342,23 +478,26 @@ class Access(Case):
             self.assertEqual(ctl(port, "import_definitions", stdin=got).returncode, 0)
             self.assertEqual(ctl(port, "authenticate_user", user, "secret").returncode, 0)
             self.assertEqual(ctl(port, "import_definitions", stdin="{").returncode, DATA)
-        self.ctl("export_definitions", "/nonexistent/file", code=73)
-        self.ctl("import_definitions", "/nonexistent/file", code=66)
+        self.ctl("export_definitions", "/nonexistent/file", code=DATA)
+        self.ctl("import_definitions", "/nonexistent/file", code=DATA)
 
 
 @needs_own_broker
 class Health(Case):
     def test_checks(self):
         for check in (["ping"], ["check_running"], ["check_alarms"], ["check_local_alarms"],
-                      ["check_virtual_hosts"], ["check_protocol_listener", "amqp"],
+                      ["check_virtual_hosts"], ["check_protocol_listener", "amqp"], ["is_running"],
+                      ["alarms"], ["node_health_check"],
                       ["check_port_listener", str(self.broker.addr[1])]):
-            self.assertEqual(list(self.rows(*check)), ["result"])
+            self.assertEqual(list(self.rows(*check)), ["message"])
         self.ctl("-u", "nobody", "ping")
         self.ctl("check_port_listener", "1", code=UNAVAILABLE)
         self.ctl("set_disk_free_limit", "1000TB")
         wait_for(lambda: "disk alarm set" in self.broker.log(), "the alarm")
         self.assertIn("disk", self.ctl("status").stdout)
         self.ctl("check_local_alarms", code=UNAVAILABLE)
+        self.ctl("node_health_check", code=SOFTWARE)
+        self.assertRegex(self.ctl("alarms").stdout, "^disk alarm on node .+\n$")
         self.ctl("reload_config")
         wait_for(lambda: "disk alarm cleared" in self.broker.log(), "its end")
 
@@ -366,8 +505,14 @@ class Health(Case):
         text = self.ctl("status").stdout
         self.assertIn("OS PID: %d" % self.broker.proc.pid, text)
         self.assertIn("protocol: amqp", text)
-        self.assertEqual(self.rows("status")["os_pid"], str(self.broker.proc.pid))
-        self.assertEqual(self.rows("cluster_status")[0]["running"], True)
+        status = self.rows("status")
+        self.assertEqual(status["pid"], self.broker.proc.pid)
+        self.assertRegex(status["rabbitmq_version"], r"^3\.10\.\d+$")
+        self.assertEqual(status["totals"]["virtual_host_count"], len(self.rows("list_vhosts")))
+        cluster = self.rows("cluster_status")
+        self.assertEqual(cluster["running_nodes"], [status["node"]])
+        self.assertEqual(cluster["listeners"], {status["node"]: status["listeners"]})
+        self.assertEqual(self.ctl("server_version").stdout.strip(), status["product_version"])
         self.assertIn("Queues in /", self.ctl("report").stdout)
         self.assertTrue(self.rows("memory_breakdown"))
 
