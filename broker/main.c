@@ -139,16 +139,33 @@ static const char *key_of(int option)
     }
 }
 
+static void print_warning(void *ctx, const char *text)
+{
+    (void)ctx;
+    fprintf(stderr, "warren: warning: %s\n", text);
+}
+
+/* All that is wrong at once, and what has no meaning. */
+__attribute__((noreturn)) static void die_of_config(char *text)
+{
+    char *line;
+
+    config_each_warning(print_warning, NULL);
+    while ((line = strsep(&text, "\n")))
+        fprintf(stderr, "warren: %s\n", line);
+    exit(1);
+}
+
 /* The file is read first, wherever --config stands, so that options win over it. */
 static void read_config_option(int argc, char **argv)
 {
-    char text[1024];
+    char text[8192];
     int o;
 
     opterr = 0;
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (o == 'c' && config_read_file(optarg, text, sizeof(text)) < 0)
-            die("%s", text);
+            die_of_config(text);
     }
     opterr = 1;
     optind = 0; /* glibc: scan anew */
@@ -189,12 +206,6 @@ static void read_options(int argc, char **argv)
     }
     if (optind < argc)
         die("unexpected argument '%s'", argv[optind]);
-}
-
-static void print_warning(void *ctx, const char *text)
-{
-    (void)ctx;
-    fprintf(stderr, "warren: warning: %s\n", text);
 }
 
 static int probe_address(const char *address, uint64_t port)

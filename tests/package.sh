@@ -62,7 +62,13 @@ wait "$pid"
 pid=
 grep -q 'stopped in order' "$root/var/log/warren/warren.log"
 
-say "away with it"
+say "again, and away with it"
+echo '# kept' >>"$root/etc/warren/warren.conf"
+inside apt-get install -y -q --reinstall /tmp/warren.deb >>"$to/apt.log" 2>&1
+inside grep -q '# kept' /etc/warren/warren.conf
+inside apt-get remove -y -q warren >>"$to/apt.log" 2>&1
+inside grep -q '# kept' /etc/warren/warren.conf
+inside test ! -e /usr/bin/warren
 inside apt-get purge -y -q warren >>"$to/apt.log" 2>&1
 inside test ! -e /usr/bin/warren
 inside test ! -e /etc/warren/warren.conf

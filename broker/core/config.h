@@ -145,8 +145,9 @@ bool config_is_loopback_user(const char *user);
 int config_set(const char *key, const char *value, char *ret_text, size_t size);
 
 /*
- * Reads a file, or all *.conf of a directory by their names; the text of an error names file and
- * line. -errno when it cannot be read. Only before the tree starts; a reload reads it again.
+ * Reads a file, or all *.conf of a directory by their names; the text has a line for each error,
+ * which names file and line, as far as there is room. -errno when it cannot be read. Only before the
+ * tree starts; a reload reads it again.
  */
 int config_read_file(const char *path, char *ret_text, size_t size);
 

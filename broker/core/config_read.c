@@ -16,7 +16,7 @@ struct place {
     struct config_whole *whole;
     const char *path;
     unsigned line, depth;
-    char *why; /* of an error, with its file and line */
+    char *why; /* of errors, a line each, with file and line */
     size_t size;
 };
 
@@ -63,9 +63,19 @@ static char *cut_value(char *s)
     return trim(s);
 }
 
+/* Behind those that were found before, as far as there is room for a whole line. */
 static int fail(const struct place *at, const char *text)
 {
-    snprintf(at->why, at->size, "%s:%u: %s", at->path, at->line, text);
+    size_t used = strlen(at->why);
+    char line[16] = "";
+    int n;
+
+    if (at->line > 0)
+        snprintf(line, sizeof(line), ":%u", at->line);
+    n = snprintf(at->why + used, at->size - used, "%s%s%s: %s", used ? "\n" : "", at->path, line,
+                 text);
+    if (used && (size_t)n >= at->size - used)
+        at->why[used] = 0;
     return -EINVAL;
 }
 
@@ -82,8 +92,11 @@ static int include(const struct place *at, const char *pattern)
     snprintf(path, sizeof(path), "%.*s%s", dir, at->path, pattern);
     if (glob(path, 0, NULL, &found) != 0)
         return 0;
-    for (size_t i = 0; r == 0 && i < found.gl_pathc; i++)
-        r = read_any(at->whole, found.gl_pathv[i], at->depth + 1, at->why, at->size);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        int one = read_any(at->whole, found.gl_pathv[i], at->depth + 1, at->why, at->size);
+
+        r = r < 0 ? r : one;
+    }
     globfree(&found);
     return r;
 }
@@ -97,6 +110,8 @@ static int read_line(const struct place *at, char *line)
     if (!strncmp(s, "include", 7) && isspace((unsigned char)s[7]))
         return include(at, cut_value(s + 7));
     eq = strchr(s, '=');
+    if (!eq && *s == '[' && at->line == 1)
+        return fail(at, "expected 'key = value'; files like advanced.config are not read");
     if (!eq)
         return fail(at, "expected 'key = value'");
     *eq = 0;
@@ -113,9 +128,12 @@ static int read_stream(struct place *at, FILE *f)
     ssize_t len;
     int r = 0;
 
-    while (r == 0 && (len = getline(&line, &room, f)) >= 0) {
+    while ((len = getline(&line, &room, f)) >= 0) {
+        int one;
+
         at->line++;
-        r = strlen(line) == (size_t)len ? read_line(at, line) : fail(at, "there is a zero byte");
+        one = strlen(line) == (size_t)len ? read_line(at, line) : fail(at, "there is a zero byte");
+        r = r < 0 ? r : one;
     }
     free(line);
     return r;
@@ -144,12 +162,12 @@ static int read_any(struct config_whole *w, const char *path, unsigned depth, ch
     f = fopen(path, "re");
     if (!f) {
         r = -errno;
-        snprintf(why, size, "%s: %s", path, strerror(errno));
+        (void)fail(&at, strerror(errno));
         return r;
     }
     r = read_stream(&at, f);
     if (r == 0 && ferror(f)) {
-        snprintf(why, size, "%s: cannot be read", path);
+        (void)fail(&at, "cannot be read");
         r = -EIO;
     }
     fclose(f);
@@ -158,5 +176,6 @@ static int read_any(struct config_whole *w, const char *path, unsigned depth, ch
 
 int config_read_into(struct config_whole *w, const char *path, char *ret_text, size_t size)
 {
+    *ret_text = 0;
     return read_any(w, path, 0, ret_text, size);
 }

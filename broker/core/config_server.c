@@ -111,6 +111,7 @@ static int reload(struct config_whole *draft, char *text, size_t size)
 {
     int r = read_again(draft, text, size);
 
+    text[strcspn(text, "\n")] = 0; /* the first error is enough for a line of the log */
     if (r < 0)
         return r;
     for (uint32_t i = 0; i < draft->n_warnings; i++)

@@ -128,6 +128,10 @@ static void put_bash(void)
          "        case \" $commands \" in *\" ${COMP_WORDS[i]} \"*) command=${COMP_WORDS[i]} ;; "
          "esac\n"
          "    done\n"
+         "    if [[ ${COMP_WORDS[COMP_CWORD - 1]} == --formatter ]]; then\n"
+         "        COMPREPLY=($(compgen -W 'table pretty_table json csv' -- \"$word\"))\n"
+         "        return\n"
+         "    fi\n"
          "    if [[ $word == -* ]]; then\n"
          "        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
          "        return\n"
@@ -155,6 +159,7 @@ static void put_zsh(void)
          "# zsh completion for warrenctl; made by `warrenctl completion zsh`\n"
          "_warrenctl() {\n"
          "    local -a commands options\n"
+         "    local i command\n"
          "    commands=(");
     for (size_t i = 0; i < ctl_n_commands; i++) {
         char text[256];
@@ -168,11 +173,19 @@ static void put_zsh(void)
     for (int i = 0; i < N_OPTIONS; i++)
         printf("%s--%s", i ? " " : "", ctl_options[i].name);
     puts(")\n"
+         "    for ((i = 2; i < CURRENT; i++)); do\n"
+         "        (( ${commands[(I)${(b)words[i]}:*]} )) && command=${words[i]}\n"
+         "    done\n"
+         "    if [[ ${words[CURRENT - 1]} == --formatter ]]; then\n"
+         "        compadd -- table pretty_table json csv\n"
+         "        return\n"
+         "    fi\n"
          "    if [[ $PREFIX == -* ]]; then\n"
          "        compadd -- $options\n"
          "        return\n"
          "    fi\n"
-         "    case ${words[(r)(*_*|help|status|report|environment|backup|peek|completion)]} in\n"
+         "    case $command in\n"
+         "    '') _describe command commands ;;\n"
          "    help) compadd -- ${commands%%:*} ;;\n"
          "    completion) compadd -- bash zsh fish ;;");
     for (size_t i = 0; i < ctl_n_commands; i++) {
@@ -182,27 +195,55 @@ static void put_zsh(void)
         put_columns(&ctl_commands[i]);
         puts(" ;;");
     }
-    puts("    ?*) _files ;;\n"
-         "    *) _describe command commands ;;\n"
+    puts("    *) _files ;;\n"
          "    esac\n"
          "}\n"
          "_warrenctl \"$@\"");
 }
 
+/* Those who know option i, for fish's own test; nothing of an option that all know. */
+static void put_fish_condition(int i)
+{
+    if (i < OPT_OF_COMMANDS)
+        return;
+    fputs(" -n '__fish_seen_subcommand_from", stdout);
+    for (size_t k = 0; k < ctl_n_commands; k++) {
+        if (ctl_commands[k].options & OPTION_BIT(i))
+            printf(" %s", ctl_commands[k].name);
+    }
+    putchar('\'');
+}
+
+static void put_fish_option(int i)
+{
+    const struct ctl_option *o = &ctl_options[i];
+
+    printf("complete -c warrenctl -l %s", o->name);
+    if (o->letter)
+        printf(" -s %c", o->letter);
+    if (i == OPT_FORMATTER)
+        fputs(" -xa 'table pretty_table json csv'", stdout);
+    else if (o->argument && !strcmp(o->argument, "FILE"))
+        fputs(" -rF", stdout);
+    else if (o->argument)
+        fputs(" -x", stdout);
+    put_fish_condition(i);
+    fputs(" -d ", stdout);
+    put_quoted(o->meaning);
+    putchar('\n');
+}
+
 static void put_fish(void)
 {
     puts("# fish completion for warrenctl; made by `warrenctl completion fish`\n"
-         "complete -c warrenctl -f");
-    for (int i = 0; i < N_OPTIONS; i++) {
-        const struct ctl_option *o = &ctl_options[i];
-
-        printf("complete -c warrenctl -l %s", o->name);
-        if (o->letter)
-            printf(" -s %c", o->letter);
-        printf("%s -d ", o->argument ? " -x" : "");
-        put_quoted(o->meaning);
-        putchar('\n');
-    }
+         "complete -c warrenctl -f\n"
+         "complete -c warrenctl -n '__fish_seen_subcommand_from import_definitions "
+         "export_definitions backup' -F\n"
+         "complete -c warrenctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
+         "complete -c warrenctl -n '__fish_seen_subcommand_from help' -a '(warrenctl "
+         "list_commands)'");
+    for (int i = 0; i < N_OPTIONS; i++)
+        put_fish_option(i);
     for (size_t i = 0; i < ctl_n_commands; i++) {
         printf("complete -c warrenctl -n __fish_use_subcommand -a %s -d ", ctl_commands[i].name);
         put_quoted(ctl_commands[i].summary);

@@ -56,6 +56,16 @@ RABBITMQ_COLUMNS = {
 }
 
 
+COMPLETIONS = {
+    "list_q": ["list_queues"],
+    "-q list_queues messages_r": ["messages_ram", "messages_ready", "messages_ready_ram"],
+    "--formatter pr": ["pretty_table"],
+    "help list_u": ["list_unresponsive_queues", "list_user_limits", "list_user_permissions",
+                    "list_user_topic_permissions", "list_users"],
+    "completion z": ["zsh"],
+}
+
+
 class Case(BrokerCase):
     def ctl(self, *args, code=0, **options):
         got = ctl(self.broker.mgmt[1], *args, **options)
@@ -137,12 +147,20 @@ class Tool(Case):
                 got = subprocess.run([shell, "-n"], input=script, text=True, check=False,
                                      capture_output=True)
                 self.assertEqual((got.returncode, got.stderr), (0, ""), shell)
-        got = subprocess.run(
-            ["bash", "-c", scripts["bash"] + "\nCOMP_WORDS=(warrenctl list_queues messages_r); "
-             "COMP_CWORD=2; _warrenctl; echo ${COMPREPLY[@]}"], text=True, check=True,
-            capture_output=True)
-        self.assertEqual(got.stdout.split(),
-                         ["messages_ready", "messages_ram", "messages_ready_ram"])
+        for words, wanted in COMPLETIONS.items():
+            got = subprocess.run(
+                ["bash", "-c", scripts["bash"] + "\nCOMP_WORDS=(warrenctl $0); "
+                 "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _warrenctl; echo ${COMPREPLY[@]}", words],
+                text=True, check=True, capture_output=True)
+            self.assertEqual(sorted(got.stdout.split()), wanted, words)
+            if shutil.which("fish"):
+                got = subprocess.run(["fish", "-c", scripts["fish"] + "\ncomplete -C $argv[1]",
+                                      "warrenctl " + words], text=True, check=True,
+                                     capture_output=True, env=dict(
+                                         os.environ, PATH=os.path.dirname(CTL) + ":" +
+                                         os.environ["PATH"]))
+                found = [line.split("\t")[0] for line in got.stdout.splitlines()]
+                self.assertEqual(sorted(found), wanted, words)
 
     def test_man(self):
         page = self.ctl("man").stdout

@@ -30,6 +30,16 @@ class Options(unittest.TestCase):
                        "--schedulers", "--log-level", "--set", "--version"):
             self.assertIn(option, got.stdout)
 
+    def test_man_page(self):
+        """It has the options that --help has, and no others."""
+        page = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                            "../../packaging/warren.8.in")
+        with open(page, encoding="utf-8") as f:
+            text = f.read().replace("\\-", "-")
+        told = re.findall(r"^  (--[a-z-]+)", run("--help").stdout, re.M)
+        self.assertIn("--salvage", told)
+        self.assertEqual(set(re.findall(r"--[a-z]+[a-z-]*", text)), set(told))
+
     def test_version(self):
         got = run("--version")
         self.assertEqual(got.returncode, 0)
@@ -59,6 +69,13 @@ class Options(unittest.TestCase):
             got = run("--config", f.name, "--check-config")
             self.assertEqual((got.returncode, got.stdout), (1, ""))
             self.assertIn(f.name + ":3: unknown key 'heartbeet'", got.stderr)
+            f.write("frame_max = large\n")
+            f.flush()
+            got = run("--config", f.name, "--check-config")
+            self.assertEqual(got.returncode, 1)
+            where = [re.sub(".*conf:", "", line) for line in got.stderr.splitlines()]
+            self.assertEqual([line.split(":")[0] for line in where], ["2", "3", "4"], got.stderr)
+        self.assertRegex(self.checked("[{rabbit, []}].")[1], r":1: .*advanced\.config are not read")
 
     def checked(self, *lines):
         """What --check-config says of these lines: the exit code, and its text."""
