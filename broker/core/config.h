@@ -146,8 +146,8 @@ int config_set(const char *key, const char *value, char *ret_text, size_t size);
 
 /*
  * Reads a file, or all *.conf of a directory by their names; the text has a line for each error,
- * which names file and line, as far as there is room. -errno when it cannot be read. Only before the
- * tree starts; a reload reads it again.
+ * which names file and line, as far as there is room. -errno when it cannot be read. Only before
+ * the tree starts; a reload reads it again.
  */
 int config_read_file(const char *path, char *ret_text, size_t size);
 
