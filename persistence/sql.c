@@ -254,11 +254,25 @@ int sql_copy_begin(struct sql *s, const char *path, const char *vfs)
     return rc == SQLITE_OK ? 0 : copy_failed(s, rc);
 }
 
+/*
+ * What is left to the system to write would be written all at once, and commits would wait for it.
+ */
+static int sync_copy(struct sql *s)
+{
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_file_control(s->copy_to, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+
+    return rc == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : rc;
+}
+
 int sql_copy_step(struct sql *s, uint32_t pages)
 {
     RUNTIME_REGION();
     int rc = sqlite3_backup_step(s->copy, (int)pages);
+    int synced = rc == SQLITE_OK ? sync_copy(s) : SQLITE_OK;
 
+    if (synced != SQLITE_OK)
+        return copy_failed(s, synced);
     if (rc == SQLITE_OK)
         return 1;
     return rc == SQLITE_DONE ? 0 : copy_failed(s, rc);

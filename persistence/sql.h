@@ -124,7 +124,7 @@ void sql_release_memory(struct sql *s);
  * written meanwhile goes into the copy as well, so that it ends as the database is at its last
  * step. At most one at a time. vfs: that of the file. An error of a step is the copy's alone.
  *
- * The file is not synced: that is for whoever asked for it.
+ * Each step but the last syncs what it wrote. What is left is for whoever asked for the file.
  */
 int sql_copy_begin(struct sql *s, const char *path, const char *vfs);
 /* 1: more to do; 0: the file is whole, but open until sql_copy_end; -errno. */
