@@ -30,7 +30,7 @@
 enum {
     KEEP_MS = 15 * 1000, /* a series whose values have not changed goes so long after its reach */
     MINUTE_S = 60,
-    HOURS_MOST = 4096, /* series that reach back an hour: 7 kB of a queue or channel, or less */
+    HOURS_MOST = 4096, /* series that reach back an hour: 8 kB of a queue or channel, or less */
     NAME_MAX_SIZE = 256,
 };
 

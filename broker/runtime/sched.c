@@ -6,6 +6,7 @@
  * again, poll. A busy scheduler polls every 50 us; an idle one says that it sleeps, looks at its
  * inbox once more, and waits in libevent.
  */
+#include <sched.h>
 #include <unistd.h>
 
 #include "broker/runtime/internal.h"
@@ -152,6 +153,16 @@ static void round_of(struct sched *s)
     sleep_or_poll(s);
 }
 
+/*
+ * A thread that has slept may keep a core for milliseconds once it works, although others of this
+ * program wait for that core: with few cores those would be messages (bench_listing, /metrics).
+ */
+static void let_others_run(const struct sched *s)
+{
+    if (s == &rt.scheds[rt_scheduler_aside()] && s->home.ready.n)
+        (void)sched_yield(); /* it cannot fail */
+}
+
 void *sched_main(void *arg)
 {
     struct sched *s = arg;
@@ -159,8 +170,10 @@ void *sched_main(void *arg)
     rt_me = &s->w;
     guard_thread_init(&s->w);
     watchdog_start(&s->w);
-    while (!atomic_load_explicit(&rt.stopping, memory_order_acquire))
+    while (!atomic_load_explicit(&rt.stopping, memory_order_acquire)) {
         round_of(s);
+        let_others_run(s);
+    }
     outbox_flush(&s->w);
     watchdog_stop(&s->w);
     guard_thread_fini(&s->w);

@@ -7,6 +7,8 @@
  * schedulers, where there are as many), and takes the time until it comes back. For each path, by
  * turns: nothing else goes on for a while, then another client fetches the path again and again.
  *
+ * Beside that it tells what memory the broker holds, before and after.
+ *
  * The last row has a program instead that makes and moves bytes as the broker would: what a machine
  * of few cores takes from the message's way without any broker at work.
  */
@@ -313,6 +315,26 @@ static uint64_t cpu_ticks(void)
     return user + system;
 }
 
+/* The broker's, now and at most since it started. */
+static void print_resident(const char *when)
+{
+    unsigned long now = 0, most = 0;
+    char path[64], line[128];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)broker);
+    f = fopen(path, "re");
+    if (!f)
+        fail("/proc");
+    while (fgets(line, sizeof(line), f)) {
+        (void)sscanf(line, "VmRSS: %lu", &now); /* other lines change nothing */
+        (void)sscanf(line, "VmHWM: %lu", &most);
+    }
+    fclose(f);
+    printf("resident %-39s %7.1f MiB, at most %.1f\n", when, (double)now / 1024,
+           (double)most / 1024);
+}
+
 /* What was asked for and not awaited is still worked on. */
 static void settle(void)
 {
@@ -387,8 +409,14 @@ int main(int argc, char **argv)
     fetched =
         mmap(NULL, 2 * sizeof(*fetched), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     start_broker(argc > 1 ? argv[1] : (char[]){"build/warren"});
+    settle();
+    print_resident("when it has started");
     declare_queues(n_queues);
+    settle();
+    print_resident("with the queues");
     hold_connections(n_connections);
+    settle();
+    print_resident("with the connections");
     start_pingers();
     printf("%-48s %27s %27s %6s %7s\n", "us until a message comes back", "alone: p50 p99 p99.9 max",
            "beside: p50 p99 p99.9 max", "times", "MiB");
@@ -397,6 +425,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; argc <= 5 && i < sizeof(paths) / sizeof(*paths); i++)
         measure(paths[i], http_port, rounds);
     measure("(another program)", start_server(), rounds);
+    print_resident("after all of it");
     stop_all();
     snprintf(command, sizeof(command), "rm -r %s", dir);
     return system(command) == 0 ? 0 : 1;
