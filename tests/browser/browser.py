@@ -113,6 +113,18 @@ class Browser:
         self.fill("#password", password + Keys.ENTER)
         self.one("nav.side")
 
+    def offences(self, axe, rules=None):
+        """What axe-core finds wrong with the page for who can't see it or use a mouse."""
+        self.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
+        found = self.driver.execute_async_script("""
+            const [rules, done] = arguments;
+            const options = {resultTypes: ["violations"]};
+            if (rules) options.runOnly = rules;
+            axe.run(document, options).then(r => done(r.violations.map(v =>
+                [v.id, ...v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))])),
+                e => done(["axe failed: " + e]));""", rules)
+        return found
+
     def width(self, pixels):
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
             "width": pixels, "height": 760, "deviceScaleFactor": 1, "mobile": pixels < 700})

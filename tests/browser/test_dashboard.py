@@ -22,10 +22,22 @@ PAGES = [("overview", "Overview"), ("queues", "Queues"), ("exchanges", "Exchange
          ("connections", "Connections"), ("channels", "Channels"), ("consumers", "Consumers"),
          ("users", "Users"), ("vhosts", "Vhosts"), ("policies", "Policies"), ("limits", "Limits"),
          ("definitions", "Definitions"), ("processes", "Processes"), ("log", "Log"),
-         ("user/guest", "guest"), ("exchange/%2F/amq.topic", "amq.topic")]
+         ("user/guest", "guest"), ("vhost/%2F", "/"), ("exchange/%2F/amq.topic", "amq.topic")]
 HOSTILE = ["<img src=x onerror=\"window.hit=1\">", "'\"`${alert(1)}",
            "\u202eright to left \u05e9\u05dc",
            "a/b?c#d%25&<b>bold</b>", "long " + "x" * 250]
+
+
+def find_axe():
+    for folder in os.environ.get("NODE_PATH", "").split(":"):
+        path = os.path.join(folder, "axe-core", "axe.min.js")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                return f.read()
+    return None
+
+
+AXE = find_axe()
 
 
 def link(page, *names):
@@ -113,6 +125,83 @@ class Dashboard(BrokerCase):
         b.one("main h1", "Queues")
         wait_for(lambda: self.broker.http("GET", "/api/queues/%2F/" + urllib.parse.quote(name))[0]
                  == 404, "the queue to be gone")
+
+    def test_an_exchange_by_hand(self):
+        """Declared, bound, published through with a property, and unbound."""
+        b, name, queue = self.browser, fresh("exchange"), fresh("bound")
+        self.declare(queue)
+        b.visit("#/exchanges", "Exchanges")
+        b.click("button", "Declare an exchange")
+        b.fill("dialog input[name=name]", name)
+        b.click("dialog button", "Declare")
+        b.visit(link("exchange", "/", name), name)
+        b.click("button", "Bind")
+        b.fill("dialog input[name=destination]", queue)
+        b.fill("dialog input[name=routing_key]", "the.key")
+        b.click("dialog footer button", "Bind")
+        b.one("tbody a", queue)
+        b.one(".total", "1 binding")
+        b.click("[role=tab]", "Publish")
+        b.fill("input[name=routing_key]", "the.key")
+        b.fill("textarea[name=payload]", "aGVsbG8=")
+        b.click("form.stay input[name=is_base64]")
+        b.click("form.stay button.chip", "correlation_id")
+        b.fill("form.stay .pair input[placeholder=value]", "its-number")
+        b.click("form.stay button", "Publish")
+        wait_for(lambda: self.messages(queue) == 1, "the message in the queue")
+        b.click("[role=tab]", "Bindings")
+        b.click("tbody button", "Unbind")
+        b.one(".empty", "Nothing is bound here: what is published goes nowhere.")
+        b.visit(link("queue", "/", queue), queue)
+        b.click("button", "Peek")
+        b.one(".message pre", "hello")
+        b.one(".message dd", "its-number")
+
+    def test_a_vhost_by_hand(self):
+        """Added, chosen, opened to a user, and deleted; the chooser knows it at once."""
+        b, name = self.browser, fresh("vhost")
+        choices = "return [...document.querySelectorAll('#vhost option')].map(o => o.text)"
+        b.visit("#/vhosts", "Vhosts")
+        b.click("button", "Add a vhost")
+        b.fill("dialog input[name=name]", name)
+        b.click("dialog button", "Add")
+        b.until(lambda: name in b.js(choices), "the vhost to be offered")
+        b.click("tbody a", name)
+        b.one("main h1", name)
+        self.broker.http("PUT", "/api/users/vera", {"password": "v", "tags": ""})
+        self.addCleanup(self.broker.http, "DELETE", "/api/users/vera")
+        b.click("button", "Set permissions")
+        b.one("dialog select[name=user]").send_keys("vera")
+        b.click("dialog button", "Set")
+        b.one("tbody a", "vera")
+        b.visit("#/users", "Users")
+        b.until(lambda: any("vera" in row.text and name in row.text for row in b.all("tbody tr")),
+                "what she may open")
+        b.visit(link("vhost", name), name)
+        b.click(".heading button", "Delete")
+        b.click("dialog button", "Delete")
+        b.one("main h1", "Vhosts")
+        b.until(lambda: name not in b.js(choices), "the vhost to be offered no more")
+
+    @unittest.skipUnless(AXE, "no axe-core")
+    def test_for_who_cannot_see_it(self):
+        b, name = self.browser, fresh("axe")
+        conn = self.declare(name)
+        conn.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="its-tag"))
+        self.addCleanup(b.scheme, "")
+        b.scheme("light")
+        for page, heading in PAGES + [("queue/%2F/" + name, name)]:
+            with self.subTest(page):
+                b.visit("#/" + page, heading)
+                b.one(".live.on")
+                self.assertEqual(b.offences(AXE), [])
+        b.scheme("dark")
+        self.assertEqual(b.offences(AXE, ["color-contrast"]), [])
+        b.visit("#/queues", "Queues")
+        b.click("button", "Declare a queue")
+        b.one("dialog[open] input")
+        self.assertEqual(b.offences(AXE), [])
+        b.keys(Keys.ESCAPE)
 
     def test_hostile_names(self):
         b = self.browser
@@ -230,6 +319,7 @@ class Logins(unittest.TestCase):
             self.addCleanup(browser.close)
             self.refused(browser)
             self.only_management(broker, browser)
+            self.new_password(broker, browser)
             self.restart(broker, browser)
 
     def refused(self, b):
@@ -250,6 +340,15 @@ class Logins(unittest.TestCase):
         b.visit("#/users", "This page can't be shown")
         b.visit("#/queues", "Queues")
         b.one(".live.on")
+
+    def new_password(self, broker, b):
+        """Who is logged in with the old one has to log in anew, and can."""
+        broker.http("PUT", "/api/users/tina", {"password": "new", "tags": "management"})
+        b.one(".wrong", "Your login is no longer good. Please log in again.")
+        self.assertIsNone(b.js("return sessionStorage.getItem('warren-login')"))
+        b.fill("#user", "tina")
+        b.fill("#password", "new" + Keys.ENTER)
+        b.one("main h1", "Queues")
 
     def restart(self, broker, b):
         b.login()

@@ -3,7 +3,7 @@ import { forget, isKnown, onRefused, onState, remember } from "./api.js";
 import { fill, h, icon, say } from "./dom.js";
 import { open, toast } from "./dialog.js";
 import { repaint } from "./chart.js";
-import { begin, levels, session, setVhost } from "./session.js";
+import { begin, levels, session, setVhost, whenVhostsChange } from "./session.js";
 import { Context } from "./context.js";
 import { find, link, pages } from "./routes.js";
 
@@ -155,23 +155,27 @@ function toggleMenu() {
 }
 
 function vhostChooser() {
-    return h(
-        "label.vhost",
-        h("span", "vhost"),
-        h(
-            "select",
-            {
-                id: "vhost",
-                onchange: (e) => {
-                    setVhost(e.target.value);
-                    show();
-                },
-            },
-            h("option", { value: "" }, "all"),
-            session.vhosts.map((v) => h("option", { value: v, selected: v === session.vhost }, v)),
-        ),
+    parts.vhost = h("select", {
+        id: "vhost",
+        onchange: (e) => {
+            setVhost(e.target.value);
+            show();
+        },
+    });
+    fillVhosts();
+    return h("label.vhost", h("span", "vhost"), parts.vhost);
+}
+
+function fillVhosts() {
+    if (!parts.vhost) return;
+    fill(
+        parts.vhost,
+        h("option", { value: "" }, "all"),
+        session.vhosts.map((v) => h("option", { value: v, selected: v === session.vhost }, v)),
     );
 }
+
+whenVhostsChange(fillVhosts);
 
 function showFrame() {
     parts.main = h("main", { id: "main", tabindex: "-1" });

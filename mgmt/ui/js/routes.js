@@ -127,6 +127,13 @@ export const pages = [
         load: () => import("./pages/connection.js"),
     },
     {
+        id: "vhost",
+        under: "vhosts",
+        title: "Vhost",
+        level: "administrator",
+        load: () => import("./pages/vhost.js"),
+    },
+    {
         id: "user",
         under: "users",
         title: "User",

@@ -34,6 +34,13 @@ function kept() {
     }
 }
 
+let onVhosts = () => null;
+
+/* Calls fn() whenever the vhosts have been asked for anew. */
+export function whenVhostsChange(fn) {
+    onVhosts = fn;
+}
+
 /* The vhosts that the chooser offers. */
 export async function loadVhosts() {
     const list = await getOr([], "vhosts");
@@ -41,6 +48,7 @@ export async function loadVhosts() {
 
     session.vhosts = names.length ? names : ["/"];
     session.vhost = session.vhosts.includes(kept()) ? kept() : "";
+    onVhosts();
 }
 
 /* Throws ApiError when the login is no good. */

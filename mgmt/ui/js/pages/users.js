@@ -1,8 +1,8 @@
 /* The users and their tags. */
-import { del, get, path, put } from "../api.js";
+import { del, getOr, path, put } from "../api.js";
 import { attempt, confirm, form, toast } from "../dialog.js";
 import { h } from "../dom.js";
-import { badge, button, heading, to } from "../parts.js";
+import { badge, button, heading, names, to } from "../parts.js";
 import { session } from "../session.js";
 import { Listing } from "../table.js";
 
@@ -73,7 +73,7 @@ export async function remove(name) {
     );
 }
 
-const columns = (reload) => [
+const columns = (now, reload) => [
     {
         id: "name",
         label: "User",
@@ -92,6 +92,15 @@ const columns = (reload) => [
             ),
     },
     {
+        id: "vhosts",
+        label: "May open",
+        minor: true,
+        cell: (u) => {
+            const own = now.permissions.filter((p) => p.user === u.name).map((p) => p.vhost);
+            return own.length ? names(own.join(", ")) : badge("no vhost", "", "warn");
+        },
+    },
+    {
         id: "password",
         label: "Password",
         minor: true,
@@ -108,11 +117,12 @@ const columns = (reload) => [
 ];
 
 export async function show(ctx) {
+    const now = { permissions: [] };
     const list = new Listing({
         ctx,
         where: () => "users",
         noun: "users",
-        columns: columns(() => list.load()),
+        columns: columns(now, () => list.load()),
         key: (u) => u.name,
         sort: "name",
         empty: "No users.",
@@ -121,5 +131,8 @@ export async function show(ctx) {
 
     ctx.show(heading("Users"), list.node);
     ctx.live();
-    await ctx.every(5000, () => list.load());
+    await ctx.every(5000, async () => {
+        now.permissions = await getOr([], "permissions", ctx.signal);
+        await list.load();
+    });
 }

@@ -3,11 +3,12 @@ import { del, path, put } from "../api.js";
 import { attempt, confirm, form, toast } from "../dialog.js";
 import { h } from "../dom.js";
 import { count } from "../format.js";
-import { badge, button, heading, names } from "../parts.js";
+import { badge, button, heading, names, to } from "../parts.js";
 import { loadVhosts } from "../session.js";
 import { Listing } from "../table.js";
 
-async function add(vhost, done) {
+/* Asks what an old one or, null, a new one is to be. */
+export async function change(vhost, done) {
     await form(
         vhost ? "Change this vhost" : "Add a vhost",
         [
@@ -32,20 +33,19 @@ async function add(vhost, done) {
     done();
 }
 
-async function remove(name, done) {
-    if (
-        await confirm(
+/* Whether it was deleted. */
+export async function remove(name) {
+    const isGone =
+        (await confirm(
             "Delete this vhost?",
             "All queues, exchanges and messages of “" +
                 name +
                 "” go, for good, and " +
                 "its connections are closed.",
             "Delete",
-        )
-    )
-        await attempt(() => del(path`vhosts/${name}`), "Vhost deleted.");
+        )) && (await attempt(() => del(path`vhosts/${name}`), "Vhost deleted."));
     await loadVhosts();
-    done();
+    return isGone;
 }
 
 const columns = (done) => [
@@ -55,7 +55,7 @@ const columns = (done) => [
         sort: "name",
         value: (v) => v.name,
         wide: true,
-        cell: (v) => names(v.name),
+        cell: (v) => to("vhost", v.name, v.name),
     },
     {
         id: "description",
@@ -95,8 +95,8 @@ const columns = (done) => [
         cell: (v) =>
             h(
                 "span.actions",
-                button("Change", () => add(v, done)),
-                button("Delete", () => remove(v.name, done)),
+                button("Change", () => change(v, done)),
+                button("Delete", () => remove(v.name).then(done)),
             ),
     },
 ];
@@ -110,7 +110,7 @@ export async function show(ctx) {
         key: (v) => v.name,
         sort: "name",
         empty: "No vhosts: nobody can connect.",
-        tools: [button("Add a vhost", () => add(null, () => list.load()), "main")],
+        tools: [button("Add a vhost", () => change(null, () => list.load()), "main")],
     });
 
     ctx.show(heading("Vhosts"), list.node);
