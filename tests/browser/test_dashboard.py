@@ -320,6 +320,7 @@ class Logins(unittest.TestCase):
             self.refused(browser)
             self.only_management(broker, browser)
             self.new_password(broker, browser)
+            self.alarm(broker, browser)
             self.restart(broker, browser)
 
     def refused(self, b):
@@ -349,6 +350,23 @@ class Logins(unittest.TestCase):
         b.fill("#user", "tina")
         b.fill("#password", "new" + Keys.ENTER)
         b.one("main h1", "Queues")
+
+    def limit_disk(self, broker, value):
+        status = broker.http("PUT", "/api/warren/config",
+                             {"key": "disk_free_limit.absolute", "value": value})[0]
+        self.assertIn(status, (200, 204))
+
+    def alarm(self, broker, b):
+        """It is said on each page, and by the overview's tile."""
+        b.login()
+        b.visit("#/overview", "Overview")
+        b.one(".live.on")
+        self.assertEqual(b.js("return document.querySelector('.alarms').textContent"), "")
+        self.limit_disk(broker, "8000TB")
+        b.one(".alarms", "Disk alarm: publishers wait")
+        b.until(lambda: "Disk free" in b.one(".tile.bad").text, "the tile to say so, too")
+        self.limit_disk(broker, "1MB")
+        b.until(lambda: not b.all(".tile.bad"), "the alarm to go")
 
     def restart(self, broker, b):
         b.login()

@@ -70,9 +70,10 @@ function tile(label, href) {
 
     return {
         node,
-        show(text, small) {
+        show(text, small, isBad) {
             say(value, text);
             say(more, small || "");
+            node.classList.toggle("bad", Boolean(isBad));
         },
     };
 }
@@ -99,8 +100,14 @@ function showTiles(t, now, totals) {
     t.connections.show(count(o.connections), plural(o.channels, "channel"));
     t.queues.show(count(o.queues), plural(o.consumers, "consumer"));
     if (totals.memory) {
-        t.memory.show(bytes(totals.memory.used), "alarm at " + bytes(totals.memory.limit));
-        t.disk.show(bytes(totals.disk.free), "alarm at " + bytes(totals.disk.limit));
+        const { memory, disk } = totals,
+            alarms = totals.alarms || [];
+        t.memory.show(
+            bytes(memory.used),
+            "alarm at " + bytes(memory.limit),
+            alarms.includes("memory"),
+        );
+        t.disk.show(bytes(disk.free), "alarm at " + bytes(disk.limit), alarms.includes("disk"));
     }
 }
 
