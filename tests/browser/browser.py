@@ -3,8 +3,9 @@ import shutil
 import tempfile
 
 from selenium import webdriver
-from selenium.common.exceptions import (JavascriptException, NoSuchElementException,
-                                        StaleElementReferenceException, WebDriverException)
+from selenium.common.exceptions import (ElementClickInterceptedException, JavascriptException,
+                                        NoSuchElementException, StaleElementReferenceException,
+                                        WebDriverException)
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -14,8 +15,9 @@ from harness import wait_for
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-dev-shm-usage", "--force-prefers-reduced-motion", "--window-size=1380,900"]
+# What is not there yet, was just redrawn, or has a note above it that goes by itself.
 PASSING = (NoSuchElementException, StaleElementReferenceException, JavascriptException,
-           IndexError)
+           ElementClickInterceptedException, IndexError)
 
 
 class Browser:
