@@ -6,27 +6,21 @@
 #include "broker/runtime/region.h"
 #include "mgmt/json.h"
 #include "mgmt/node_ask.h"
+#include "mgmt/node_json.h"
 #include "mgmt/views.h"
-#include "queues/settings.h"
 
-static json_t *setting_value(const char *section, const char *name)
+static json_t *cluster_name_json(const char *node)
 {
     RUNTIME_REGION();
-    const struct setting *s = settings_get(section, name, "", NULL);
-    json_t *json = s ? json_loadb(s->text, s->len, 0, NULL) : NULL;
-    json_t *ret = json_incref(json_object_get(json, "value"));
+    json_t *ret = json_object();
 
-    json_decref(json);
+    json_add(ret, "name", node_cluster_name_json(node));
     return ret;
 }
 
 static void start_cluster_name(struct request *r)
 {
-    json_t *name = setting_value("global_parameters", "cluster_name");
-    json_t *ret = json_object();
-
-    json_add(ret, "name", name ? name : json_text_str(r->node));
-    request_finish_json(r, ret);
+    request_finish_json(r, cluster_name_json(r->node));
 }
 
 static json_t *parameter_of(const char *name, const char *value)
@@ -62,7 +56,7 @@ static void handle_name_cluster(struct request *r, struct msg *m)
 /* The version whose behaviour tools may expect. */
 static void start_version(struct request *r)
 {
-    request_finish_json(r, json_text_str("3.10.8"));
+    request_finish_json(r, json_text_str(RABBITMQ_VERSION));
 }
 
 static void start_empty_list(struct request *r)

@@ -59,6 +59,7 @@ class Health(BrokerCase):
                 ("PUT", "cluster-name", {"name": "zürk <b>"}, 204)):
             self.assertEqual(self.broker.http(method, "/api/" + path, body)[0], status, path)
         self.assertEqual(self.check("cluster-name"), {"name": "zürk <b>"})
+        self.assertEqual(self.check("overview")["cluster_name"], "zürk <b>")
 
     def test_kill(self):
         was = self.check("processes/access_hash")
