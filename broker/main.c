@@ -321,7 +321,7 @@ static void probe_definitions(void)
 {
     const char *path = config()->load_definitions;
     struct definitions d = {0};
-    char text[512];
+    char text[4096];
 
     if (*path && definitions_read(path, NULL, &d, text, sizeof(text)) < 0)
         die("definitions file %s: %s", path, text);

@@ -7,8 +7,8 @@
 
 bool definitions_has(const struct cell *c)
 {
-    return (c->flags & CELL_DURABLE) && !(c->flags & (CELL_EXCLUSIVE | CELL_PREDECLARED)) &&
-           c->name_len > 0 && cell_at(c)->state != CELL_DELETED;
+    return !(c->flags & (CELL_EXCLUSIVE | CELL_PREDECLARED)) && c->name_len > 0 &&
+           cell_at(c)->state != CELL_DELETED;
 }
 
 static json_t *args_json(const struct blob *args)
@@ -25,7 +25,7 @@ json_t *definitions_cell_json(const struct cell *c, bool with_vhost)
         json_add(ret, "vhost", json_text(cell_vhost(c), c->vhost_len));
     if (c->kind == CELL_EXCHANGE)
         json_add_text(ret, "type", exchange_type_name(c->type));
-    json_add_bool(ret, "durable", true);
+    json_add_bool(ret, "durable", c->flags & CELL_DURABLE);
     json_add_bool(ret, "auto_delete", c->flags & CELL_AUTO_DELETE);
     if (c->kind == CELL_EXCHANGE)
         json_add_bool(ret, "internal", c->flags & CELL_INTERNAL);

@@ -12,7 +12,7 @@
 
 struct cell;
 
-/* Whether it is in an export: it lasts, belongs to no connection, and is not there anyway. */
+/* Whether it is in an export: it belongs to no connection, and is not there anyway. */
 bool definitions_has(const struct cell *c);
 json_t *definitions_cell_json(const struct cell *c, bool with_vhost);
 json_t *definitions_binding_json(const struct cell *source, const struct binding *b,

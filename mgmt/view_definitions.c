@@ -111,7 +111,7 @@ static void add_binding(void *ctx, const struct binding *b)
     uint64_t hash = registry_binding_hash(
         w->source->id, b->dest->id ^ (uint64_t)b->dest->kind << 63, b->key, b->args);
 
-    if (!b->durable || u64map_get(&w->seen, hash))
+    if ((b->dest->flags & CELL_EXCLUSIVE) || u64map_get(&w->seen, hash))
         return;
     u64map_put(&w->seen, hash, 1);
     text_add_comma(out);
@@ -220,6 +220,7 @@ static void start_import(struct request *r)
         request_fail(r, 400, "the form has no part named 'file'");
     m = node_change_new(NODE_IMPORT, (const char *)file.p, file.len);
     snprintf(m->vhost, sizeof(m->vhost), "%s", vhost ? vhost : "");
+    m->skips = request_param_is_true(r, "skip_unsupported");
     (void)request_who(r, m->who);
     r->asked = proc_call(proc_whereis("node"), &m->hdr, PROC_NO_TIMEOUT);
 }

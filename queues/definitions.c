@@ -15,15 +15,26 @@
 #include "queues/definitions_impl.h"
 #include "queues/policy_keys.h"
 
+enum { LEFT_OUT_LEN = 40 }; /* room for how many have none */
+
 int definition_refuse(struct reader *r, const char *fmt, ...)
 {
-    int n = r->is_one ? 0 : snprintf(r->text, r->size, "%s, number %zu: ", r->section, r->at + 1);
+    char one[600], *p = one;
+    size_t len, room = r->size - r->len;
     va_list args;
 
+    if (!r->is_one)
+        p += snprintf(one, 100, "%s%s, number %zu: ", r->len ? "; " : "", r->section, r->at + 1);
     va_start(args, fmt);
-    if (n >= 0 && (size_t)n < r->size)
-        vsnprintf(r->text + n, r->size - (size_t)n, fmt, args);
+    vsnprintf(p, (size_t)(one + sizeof(one) - p), fmt, args);
     va_end(args);
+    len = strlen(one);
+    if (r->len == 0 || len + LEFT_OUT_LEN < room) {
+        snprintf(r->text + r->len, room, "%s", one);
+        r->len += strlen(r->text + r->len);
+    } else {
+        r->n_left_out++;
+    }
     return -EINVAL;
 }
 
@@ -216,6 +227,7 @@ static void definition_fini(struct definition *d)
     free(d->key);
     free(d->text);
     rt_free(d->args);
+    rt_free(d->why);
 }
 
 void definitions_fini(struct definitions *d)
@@ -257,24 +269,26 @@ static int take(struct reader *r, const struct section *s, json_t *o)
     return error;
 }
 
+/* All of it is looked at, so that one answer names all that is wrong. */
 static int take_all(struct reader *r, json_t *root)
 {
+    int error = 0;
+
     for (size_t i = 0; i < N_SECTIONS; i++) {
         json_t *list = json_object_get(root, sections[i].name), *o;
-        int error = 0;
 
         r->section = sections[i].name;
         if (r->vhost && !sections[i].has_vhost)
             continue;
-        json_array_foreach(list, r->at, o) {
-            error = take(r, &sections[i], o);
-            if (error < 0)
-                return error;
-        }
+        json_array_foreach(list, r->at, o)
+            if (take(r, &sections[i], o) < 0)
+                error = -EINVAL;
         if (list && !json_is_array(list))
-            return definition_refuse(r, "no list");
+            error = definition_refuse(r, "no list");
     }
-    return 0;
+    if (r->n_left_out)
+        snprintf(r->text + r->len, r->size - r->len, "; and %zu more", r->n_left_out);
+    return error;
 }
 
 /* root is moved. */
@@ -294,18 +308,21 @@ static int take_root(struct reader *r, json_t *root, const json_error_t *why,
     error = take_all(r, root);
     r->to = NULL;
     json_decref(root);
-    if (error < 0)
+    if (error < 0) {
         definitions_fini(&d);
-    else
-        *ret = d;
-    return error;
+        return error;
+    }
+    definitions_skip_bindings(&d);
+    *ret = d;
+    return 0;
 }
 
 int definitions_read(const char *path, const struct definitions *present, struct definitions *ret,
                      char *ret_text, size_t size)
 {
     RUNTIME_REGION();
-    struct reader r = {.present = present, .text = ret_text, .size = size};
+    struct reader r = {
+        .present = present, .skips = config()->definitions_skip, .text = ret_text, .size = size};
     json_error_t why;
     json_t *root;
     FILE *f = fopen(path, "re");
@@ -325,7 +342,8 @@ int definitions_parse(const struct definitions_text *in, const struct definition
                       struct definitions *ret, char *ret_text, size_t size)
 {
     RUNTIME_REGION();
-    struct reader r = {.present = present, .vhost = in->vhost, .text = ret_text, .size = size};
+    struct reader r = {
+        .present = present, .vhost = in->vhost, .skips = in->skips, .text = ret_text, .size = size};
     json_error_t why;
 
     return take_root(&r, json_loadb(in->text, in->len, 0, &why), &why, ret);

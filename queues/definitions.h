@@ -22,7 +22,8 @@ enum definition_kind {
     DEFINITION_EXCHANGE, /* topology is the registry's: not stored here */
     DEFINITION_QUEUE,
     DEFINITION_BINDING,
-    DEFINITION_NONE, /* was moved away */
+    DEFINITION_SKIPPED, /* topology that is left out, `why` says for what reason */
+    DEFINITION_NONE,    /* was moved away */
 };
 
 /* The member of a stored vhost that says so. */
@@ -43,6 +44,7 @@ struct definition {
     bool durable, auto_delete, internal, to_exchange;
     uint8_t *args; /* field table bytes, owned; NULL: empty */
     size_t args_len;
+    char *why; /* SKIPPED; owned */
 };
 
 struct definitions {
@@ -53,9 +55,10 @@ struct definitions {
 void definitions_fini(struct definitions *d);
 
 /*
- * Reads a file. 0, -errno when it cannot be read, or -EINVAL with a line in ret_text: no JSON, or a
- * definition that cannot be (then nothing of the file is taken). `present` is what is stored now
- * (NULL: nothing): of users, vhosts and limits, what the file does not say stays as it is there.
+ * Reads a file. 0, -errno when it cannot be read, or -EINVAL with a line in ret_text: no JSON, or
+ * all definitions that cannot be, as far as there is room for them (then nothing of the file is
+ * taken). `present` is what is stored now (NULL: nothing): of users, vhosts and limits, what the
+ * file does not say stays as it is there. Names of the broker's own ("amq.") are skipped.
  */
 int definitions_read(const char *path, const struct definitions *present, struct definitions *ret,
                      char *ret_text, size_t size);
@@ -64,6 +67,7 @@ struct definitions_text { /* lent */
     const char *text;
     size_t len;
     const char *vhost; /* all of it goes there, and what has no vhost is left out; NULL: no */
+    bool skips;        /* queues and exchanges of types that are not here, with their bindings */
 };
 /* The same of a text. */
 int definitions_parse(const struct definitions_text *in, const struct definitions *present,

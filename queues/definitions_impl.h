@@ -16,11 +16,13 @@ struct reader {
     size_t at;         /* number of the object in its section */
     bool is_one;       /* it is no list: numbers would tell nobody anything */
     bool is_stored;    /* our own row, taken as it is */
-    char *text;
-    size_t size;
+    bool skips;        /* what is of a type that is not here, rather than refuse it */
+    char *text;        /* what is wrong, one thing behind the other */
+    size_t size, len;  /* of text, and what is written of it */
+    size_t n_left_out; /* for which it had no room */
 };
 
-/* Says what is wrong; -EINVAL. */
+/* Says what is wrong, after what was said before; -EINVAL. */
 __attribute__((format(printf, 2, 3))) int definition_refuse(struct reader *r, const char *fmt, ...);
 /* A member that is a text of least to 255 bytes without NUL. */
 int definition_text(struct reader *r, const json_t *o, const char *key, size_t least, char *ret);
@@ -28,6 +30,8 @@ int definition_text(struct reader *r, const json_t *o, const char *key, size_t l
 /* definitions_topology.c: sections that the registries keep. */
 int definition_take_thing(struct reader *r, json_t *o, struct definition *d);
 int definition_take_binding(struct reader *r, json_t *o, struct definition *d);
+/* Skips the bindings of exchanges and queues that are skipped. */
+void definitions_skip_bindings(struct definitions *d);
 
 /* definitions_user.c */
 int definition_take_user(struct reader *r, json_t *o, struct definition *d);

@@ -1,10 +1,18 @@
 /*
  * definitions_topology.c - exchanges, queues and bindings of definitions.
+ *
+ * They are held against the rules of declaring before anything of the file is taken, so that a
+ * registry refuses nothing of it later but what depends on what is there already.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/runtime/alloc.h"
+#include "broker/runtime/blob.h"
+#include "broker/runtime/hamt.h"
+#include "broker/runtime/u64map.h"
 #include "queues/definitions_impl.h"
+#include "queues/registry_args.h"
 #include "queues/table_json.h"
 
 static bool get_bool(const json_t *o, const char *key)
@@ -27,11 +35,83 @@ static int take_args(struct reader *r, const json_t *o, struct definition *d)
     return 0;
 }
 
+static void skip(struct definition *d, const char *why)
+{
+    d->kind = DEFINITION_SKIPPED;
+    d->why = rt_alloc(strlen(why) + 1);
+    strcpy(d->why, why);
+}
+
+static uint16_t check(const struct definition *d, struct refusal *ret)
+{
+    struct blob *name = blob_copy(d->name, strlen(d->name));
+    struct blob *args = d->args_len ? blob_copy(d->args, d->args_len) : NULL;
+    struct blob *type = blob_copy(d->type, strlen(d->type));
+    uint32_t flags = (d->durable ? CELL_DURABLE : 0U) | (d->auto_delete ? CELL_AUTO_DELETE : 0U);
+    enum exchange_type unused;
+
+    if (d->kind == DEFINITION_EXCHANGE) {
+        if (!exchange_type_of(type, &unused, ret))
+            (void)check_exchange_args(d->vhost, name, args, ret); /* `ret` has it */
+    } else if (!check_queue_args(d->vhost, name, args, ret)) {
+        (void)check_queue_quorum(d->vhost, name, args, flags, false, ret); /* as above */
+    }
+    blob_unref(name);
+    blob_unref(args);
+    blob_unref(type);
+    return ret->code;
+}
+
+/* A type that is not here, in a file that would be right with it. */
+static bool is_of_elsewhere(const json_t *o, const struct definition *d)
+{
+    static const char *const known[] = {"direct", "fanout", "topic", "headers"};
+    const char *type =
+        json_string_value(json_object_get(json_object_get(o, "arguments"), "x-queue-type"));
+
+    if (d->kind == DEFINITION_QUEUE)
+        return type && strcmp(type, "stream") == 0;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(d->type, known[i]) == 0)
+            return false;
+    return true;
+}
+
+static int take_checked(struct reader *r, const json_t *o, struct definition *d)
+{
+    struct refusal refusal = {0};
+
+    if (strncmp(d->name, "amq.", 4) == 0)
+        skip(d, "names that begin with 'amq.' are the broker's own");
+    else if (check(d, &refusal) == 0)
+        return 0;
+    else if (r->skips && is_of_elsewhere(o, d))
+        skip(d, refusal.text);
+    else
+        return definition_refuse(r, "'%s' in vhost '%s': %s", d->name, d->vhost, refusal.text);
+    return 0;
+}
+
+/* Later brokers' exports name a queue's type beside its arguments. */
+static void take_type(json_t *o)
+{
+    static const char key[] = "x-queue-type";
+    json_t *type = json_object_get(o, "type"), *args = json_object_get(o, "arguments");
+
+    if (!json_is_string(type) || json_object_get(args, key))
+        return;
+    if (!json_is_object(args))
+        json_object_set_new(o, "arguments", args = json_object());
+    json_object_set(args, key, type);
+}
+
 int definition_take_thing(struct reader *r, json_t *o, struct definition *d)
 {
     bool is_queue = strcmp(r->section, "queues") == 0;
     int error = definition_text(r, o, "name", 1, d->name);
 
+    if (is_queue)
+        take_type(o);
     d->kind = is_queue ? DEFINITION_QUEUE : DEFINITION_EXCHANGE;
     if (error == 0)
         error = definition_text(r, o, "vhost", 1, d->vhost);
@@ -40,7 +120,9 @@ int definition_take_thing(struct reader *r, json_t *o, struct definition *d)
     d->durable = get_bool(o, "durable");
     d->auto_delete = get_bool(o, "auto_delete");
     d->internal = get_bool(o, "internal");
-    return error < 0 ? error : take_args(r, o, d);
+    if (error == 0)
+        error = take_args(r, o, d);
+    return error < 0 ? error : take_checked(r, o, d);
 }
 
 int definition_take_binding(struct reader *r, json_t *o, struct definition *d)
@@ -57,4 +139,36 @@ int definition_take_binding(struct reader *r, json_t *o, struct definition *d)
     if (error == 0)
         error = definition_text(r, o, "routing_key", 0, d->routing_key);
     return error < 0 ? error : take_args(r, o, d);
+}
+
+static uint64_t hash_of(bool is_queue, const char *vhost, const char *name)
+{
+    char key[600];
+    int len = snprintf(key, sizeof(key), "%c%s%c%s", is_queue ? 'q' : 'x', vhost, '\0', name);
+
+    return hamt_hash(1, key, (size_t)len);
+}
+
+void definitions_skip_bindings(struct definitions *d)
+{
+    struct u64map skipped;
+
+    u64map_init(&skipped, rt_realloc, rt_free);
+    for (size_t i = 0; i < d->n; i++) {
+        const struct definition *one = &d->v[i];
+
+        /* What the broker has by itself under such a name can be bound all the same. */
+        if (one->kind == DEFINITION_SKIPPED && strncmp(one->name, "amq.", 4) != 0)
+            u64map_put(&skipped,
+                       hash_of(strcmp(one->section, "queues") == 0, one->vhost, one->name), 1);
+    }
+    for (size_t i = 0; skipped.n > 0 && i < d->n; i++) {
+        struct definition *b = &d->v[i];
+
+        if (b->kind == DEFINITION_BINDING &&
+            (u64map_get(&skipped, hash_of(false, b->vhost, b->name)) ||
+             u64map_get(&skipped, hash_of(!b->to_exchange, b->vhost, b->dest))))
+            skip(b, "what it binds was left out");
+    }
+    u64map_fini(&skipped);
 }

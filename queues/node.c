@@ -90,7 +90,7 @@ static struct table *marks(void)
 static void read_file(struct node *n)
 {
     const char *path = config()->load_definitions;
-    char why[512];
+    char why[NODE_TEXT_MAX];
 
     if (!*path)
         return;

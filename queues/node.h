@@ -30,6 +30,7 @@ enum node_verb {
 struct msg_node_change { /* drop unrefs the text */
     struct msg hdr;
     enum node_verb verb;
+    bool skips;        /* IMPORT: leaves out types of queues and exchanges that are not here */
     char section[32];  /* PUT, REMOVE: "users" and the like */
     char vhost[256];   /* IMPORT: all goes there; empty: where it says itself */
     struct blob *text; /* of a password, too: wiped at drop */
@@ -37,6 +38,8 @@ struct msg_node_change { /* drop unrefs the text */
 };
 /* Text of `len` bytes is copied. */
 struct msg_node_change *node_change_new(enum node_verb verb, const char *text, size_t len);
+
+enum { NODE_TEXT_MAX = 4096 };
 
 enum node_result {
     NODE_CREATED,
@@ -51,7 +54,7 @@ enum node_result {
 struct msg_node_changed {
     struct msg hdr;
     enum node_result result;
-    char text[512];
+    char text[NODE_TEXT_MAX];
 };
 
 /*

@@ -242,9 +242,10 @@ static void begin_put(struct node *n)
     struct node_change *c = &n->change;
     const struct definitions_text in = {.text = (const char *)blob_bytes(c->m->text),
                                         .len = blob_size(c->m->text),
-                                        .vhost = c->m->vhost[0] ? c->m->vhost : NULL};
+                                        .vhost = c->m->vhost[0] ? c->m->vhost : NULL,
+                                        .skips = c->m->skips};
     struct msg_store_rows *rows;
-    char why[400];
+    char why[NODE_TEXT_MAX];
     int r;
 
     c->made = definitions_take();

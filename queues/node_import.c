@@ -57,6 +57,15 @@ static void complain(struct node *n, size_t at, const char *why)
               log_quote(vhost, sizeof(vhost), d->vhost, strlen(d->vhost)), why);
 }
 
+static void warn(const struct definition *d, const char *what, const char *why)
+{
+    char name[300], vhost[300];
+
+    log_warn("definitions: %s: %s in vhost %s %s: %s", d->section,
+             log_quote(name, sizeof(name), d->name, strlen(d->name)),
+             log_quote(vhost, sizeof(vhost), d->vhost, strlen(d->vhost)), what, why);
+}
+
 static void ask(struct node *n, size_t at)
 {
     const struct definition *d = &n->import.from->v[at];
@@ -84,6 +93,9 @@ void import_begin(struct node *n, struct definitions *from)
     i->at = 0;
     i->n_done = i->n_failed = 0;
     i->failure[0] = '\0';
+    for (size_t k = 0; k < from->n; k++)
+        if (from->v[k].kind == DEFINITION_SKIPPED)
+            warn(&from->v[k], "was left out", from->v[k].why);
 }
 
 bool import_run(struct node *n)
@@ -110,6 +122,17 @@ bool import_run(struct node *n)
     return true;
 }
 
+/*
+ * Its definition was found right before, so what is there under that name is another one. As in
+ * RabbitMQ an import makes what is missing, and changes no queue or exchange that is there.
+ */
+static bool is_other(const struct definition *d, const struct msg_registry_reply *reply)
+{
+    return d->kind != DEFINITION_BINDING &&
+           (reply->code == 405 ||
+            (reply->code == 406 && strncmp(reply->text, "inequivalent ", 13) == 0));
+}
+
 bool import_on_answer(struct node *n, struct msg *m)
 {
     const struct msg_registry_reply *reply = MSG_OF(struct msg_registry_reply, m);
@@ -119,6 +142,8 @@ bool import_on_answer(struct node *n, struct msg *m)
         return false;
     if (m->type != REGISTRY_REPLY)
         complain(n, at, "its registry ended");
+    else if (is_other(&n->import.from->v[at], reply))
+        warn(&n->import.from->v[at], "is there already and stays as it is", reply->text);
     else if (reply->code != 0)
         complain(n, at, reply->text);
     else

@@ -18,26 +18,36 @@ static const struct {
 } algorithms[] = {
     {"rabbit_password_hashing_sha256", PASSWORD_SHA256},
     {"rabbit_password_hashing_sha512", PASSWORD_SHA512},
+    {"rabbit_password_hashing_md5", PASSWORD_MD5},
     {"crypt", PASSWORD_CRYPT},
 };
 enum { N_ALGORITHMS = sizeof(algorithms) / sizeof(algorithms[0]) };
 
 static size_t hash_len(enum password_kind kind)
 {
-    return kind == PASSWORD_SHA512 ? 64 : 32;
+    return kind == PASSWORD_SHA512 ? 64 : kind == PASSWORD_MD5 ? 16 : 32;
 }
 
-static void digest(enum password_kind kind, const uint8_t *salt, const void *bytes, size_t len,
+static const EVP_MD *digest_of(enum password_kind kind)
+{
+    return kind == PASSWORD_SHA512 ? EVP_sha512() : kind == PASSWORD_MD5 ? EVP_md5() : EVP_sha256();
+}
+
+/* Where the machine's rules allow no MD5, nothing is the password of who has such a hash. */
+static bool digest(enum password_kind kind, const uint8_t *salt, const void *bytes, size_t len,
                    uint8_t *ret)
 {
     RUNTIME_REGION();
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = EVP_DigestInit_ex(ctx, digest_of(kind), NULL) == 1;
 
-    EVP_DigestInit_ex(ctx, kind == PASSWORD_SHA512 ? EVP_sha512() : EVP_sha256(), NULL);
-    EVP_DigestUpdate(ctx, salt, PASSWORD_SALT_LEN);
-    EVP_DigestUpdate(ctx, bytes, len);
-    EVP_DigestFinal_ex(ctx, ret, NULL);
+    if (ok) {
+        EVP_DigestUpdate(ctx, salt, PASSWORD_SALT_LEN);
+        EVP_DigestUpdate(ctx, bytes, len);
+        EVP_DigestFinal_ex(ctx, ret, NULL);
+    }
     EVP_MD_CTX_free(ctx);
+    return ok;
 }
 
 static int parse_salted(const char *text, struct password *ret)
@@ -155,7 +165,7 @@ void password_make_quick(const void *bytes, size_t len, uint32_t salt, struct pa
 {
     *ret = (struct password){.kind = PASSWORD_SHA256};
     memcpy(ret->salt, &salt, PASSWORD_SALT_LEN);
-    digest(PASSWORD_SHA256, ret->salt, bytes, len, ret->hash);
+    (void)digest(PASSWORD_SHA256, ret->salt, bytes, len, ret->hash); /* always allowed */
 }
 
 bool password_is(const struct password *p, const void *bytes, size_t len)
@@ -169,10 +179,11 @@ bool password_is(const struct password *p, const void *bytes, size_t len)
                CRYPTO_memcmp(text, p->crypt, strlen(text)) == 0;
     case PASSWORD_SHA256:
     case PASSWORD_SHA512:
-        digest(p->kind, p->salt, bytes, len, hash);
-        return CRYPTO_memcmp(hash, p->hash, hash_len(p->kind)) == 0;
+    case PASSWORD_MD5:
+        return digest(p->kind, p->salt, bytes, len, hash) &&
+               CRYPTO_memcmp(hash, p->hash, hash_len(p->kind)) == 0;
     default:
-        digest(PASSWORD_SHA256, p->salt, bytes, len, hash); /* so that it takes as long */
+        (void)digest(PASSWORD_SHA256, p->salt, bytes, len, hash); /* so that it takes as long */
         return false;
     }
 }

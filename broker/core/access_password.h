@@ -1,8 +1,8 @@
 /*
  * access_password.h - a stored password, and whether given bytes are it. Plain code; any thread.
  *
- * Accepted are RabbitMQ's salted SHA-256 and SHA-512 (32 bits of salt before the password, base64
- * of salt and hash) and what crypt(3) makes, of which yescrypt is used for new ones.
+ * Accepted are RabbitMQ's salted SHA-256, SHA-512 and MD5 (32 bits of salt before the password,
+ * base64 of salt and hash) and what crypt(3) makes, of which yescrypt is used for new ones.
  */
 #ifndef BROKER_CORE_ACCESS_PASSWORD_H
 #define BROKER_CORE_ACCESS_PASSWORD_H
@@ -15,6 +15,7 @@ enum password_kind {
     PASSWORD_NONE, /* nothing is it: the user cannot log in by password */
     PASSWORD_SHA256,
     PASSWORD_SHA512,
+    PASSWORD_MD5,   /* of users from long ago, until their next login */
     PASSWORD_CRYPT, /* slow by intent: to be checked where a thread may be held up */
 };
 
@@ -33,8 +34,7 @@ struct password { /* a value */
 
 /*
  * What a definitions file says: `algorithm` NULL is SHA-256; an empty `hash` is no password. 0,
- * -ENOTSUP for an algorithm that is unknown or too weak (MD5), -EINVAL for a hash that is none of
- * it.
+ * -ENOTSUP for an algorithm that is unknown, -EINVAL for a hash that is none of it.
  */
 int password_parse(const char *algorithm, const char *hash, struct password *ret);
 /* The reverse: the algorithm's name (static); ret_hash has room for PASSWORD_TEXT_MAX. */

@@ -96,8 +96,9 @@ struct config {
     struct config_names default_tags;                                   /* not set: administrator */
     uint64_t auth_backend;                                              /* there is one */
     char load_definitions[CONFIG_TEXT_MAX]; /* file taken in at each start; empty: none */
-    double memory_relative;     /* of the machine's memory, where memory_absolute is 0 */
-    double memory_paging_ratio; /* of the limit, for messages, before queues page */
+    bool definitions_skip;  /* what that file has of types that are not here, rather than refuse */
+    double memory_relative; /* of the machine's memory, where memory_absolute is 0 */
+    double memory_paging_ratio;             /* of the limit, for messages, before queues page */
     uint64_t memory_absolute, memory_total; /* bytes; total 0: what machine and cgroup give */
     uint64_t disk_free_limit;               /* bytes, where disk_free_relative is 0 */
     double disk_free_relative;              /* of all memory */

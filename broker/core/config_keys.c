@@ -315,6 +315,9 @@ const struct config_key config_keys[] = {
      .meaning = "JSON file of users, vhosts, permissions, queues..., taken in at each start"},
     {"management.load_definitions", KEY_TEXT, KEY_HIDDEN, FIELD(load_definitions),
      .max = ROOM(load_definitions), .initial = NULL, .meaning = "the same as load_definitions"},
+    {"definitions.skip_unsupported", KEY_BOOL, 0, FIELD(definitions_skip), .initial = "false",
+     .meaning = "leave out what that file has of queue and exchange types that are not here, with "
+                "its bindings and a warning, instead of refusing the file"},
     {"definitions.local.path", KEY_TEXT, KEY_HIDDEN, FIELD(load_definitions),
      .max = ROOM(load_definitions), .initial = NULL, .meaning = "the same as load_definitions"},
 

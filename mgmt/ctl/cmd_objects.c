@@ -143,7 +143,9 @@ void cmd_import_definitions(struct ctl *c)
         fclose(in);
     if (!all)
         ctl_fail(c, EX_DATAERR, "%s:%d: %s", path ? path : "standard input", e.line, e.text);
-    http_do(c, "POST", "definitions", ctl_json(c, all));
+    http_do(c, "POST",
+            ctl_has(c, OPT_SKIP_UNSUPPORTED) ? "definitions?skip_unsupported=true" : "definitions",
+            ctl_json(c, all));
     if (ctl_is_chatty(c))
         puts("Imported");
 }

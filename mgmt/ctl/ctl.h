@@ -59,6 +59,7 @@ enum option_id {
     OPT_UNIT,
     OPT_WITHIN,
     OPT_WAIT,
+    OPT_SKIP_UNSUPPORTED,
     N_OPTIONS,
 };
 

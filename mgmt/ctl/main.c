@@ -54,6 +54,8 @@ const struct ctl_option ctl_options[N_OPTIONS] = {
     [OPT_UNIT] = {"unit", 0, "UNIT", "days, weeks, months or years (weeks)"},
     [OPT_WITHIN] = {"within", 0, "N", "how many of them (4)"},
     [OPT_WAIT] = {"wait", 'w', NULL, "until it has come to its end"},
+    [OPT_SKIP_UNSUPPORTED] = {"skip-unsupported", 0, NULL,
+                              "leave out queues and exchanges of types that are not here"},
 };
 
 void *ctl_keep(struct ctl *c, void *p, void (*fn)(void *))

@@ -305,12 +305,14 @@ class Files(unittest.TestCase):
         return broker.start()
 
     def test_refused(self):
-        md5 = {"name": "u", "password_hash": "AAAAAAAA", "tags": [],
-               "hashing_algorithm": "rabbit_password_hashing_md5"}
+        md4 = {"name": "u", "password_hash": "AAAAAAAA", "tags": [],
+               "hashing_algorithm": "rabbit_password_hashing_md4"}
         for definitions, text in (
                 ("{", "line 1"),
                 ("[]", "no object"),
-                ({"users": [md5]}, "hashing algorithm 'rabbit_password_hashing_md5'"),
+                ({"users": [md4]}, "hashing algorithm 'rabbit_password_hashing_md4'"),
+                ({"queues": [{"name": "s", "vhost": "/", "arguments": {"x-queue-type": "stream"}}],
+                  "users": [md4]}, "queue type 'stream'"),
                 ({"users": [{"name": "u", "password_hash": "AAAA"}]}, "no hash"),
                 ({"users": [{"name": "", "password_hash": ""}]}, "'name'"),
                 ({"vhosts": [{"name": "v" * 256}]}, "'name'"),

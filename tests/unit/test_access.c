@@ -39,7 +39,15 @@ static void test_password(void **state)
     assert_string_equal(password_format(&p, text), "rabbit_password_hashing_sha256");
     assert_string_equal(text, documented);
     assert_int_equal(password_parse("rabbit_password_hashing_sha512", documented, &p), -EINVAL);
-    assert_int_equal(password_parse("rabbit_password_hashing_md5", documented, &p), -ENOTSUP);
+    assert_int_equal(password_parse("rabbit_password_hashing_md5", documented, &p), -EINVAL);
+    assert_int_equal(password_parse("rabbit_password_hashing_md4", documented, &p), -ENOTSUP);
+    /* As RabbitMQ 3.10 exports it: "test12" with the same salt. */
+    assert_int_equal(
+        password_parse("rabbit_password_hashing_md5", "kI3GChNpte2FApYFXScl+0dIluk=", &p), 0);
+    assert_true(password_is(&p, "test12", 6));
+    assert_false(password_is(&p, "test13", 6));
+    assert_string_equal(password_format(&p, text), "rabbit_password_hashing_md5");
+    assert_string_equal(text, "kI3GChNpte2FApYFXScl+0dIluk=");
     assert_int_equal(password_parse(NULL, "AAAA", &p), -EINVAL);
     assert_int_equal(password_parse(NULL, "=AAA", &p), -EINVAL);
     assert_int_equal(password_parse(NULL, "", &p), 0);
