@@ -72,7 +72,7 @@ uint8_t *record_make_room(struct record *r, size_t have, size_t room)
 
 struct record *record_new(const struct record_parts *parts, size_t body_len, uint8_t **ret_body)
 {
-    uint8_t *body;
+    uint8_t *body = NULL;
     struct record *r = record_begin(parts, body_len, &body);
 
     if (r && !body)
