@@ -238,6 +238,30 @@ static bool is_1_1(const struct evhttp_request *req)
     return req->major == 1 && req->minor >= 1;
 }
 
+static void cut(struct evhttp_connection *conn)
+{
+    (void)shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(conn)), SHUT_RDWR);
+}
+
+/* The server keeps a connection after CONNECT, whatever the answer says. */
+static void on_refused(struct evhttp_request *req, void *arg)
+{
+    (void)arg;
+    cut(evhttp_request_get_connection(req));
+}
+
+/* Answers at once, and is done with the connection. */
+static void refuse(struct evhttp_request *req, int status, const char *body)
+{
+    struct evbuffer *out = evhttp_request_get_output_buffer(req);
+
+    web_head_add_refusal(req);
+    evhttp_request_set_on_complete_cb(req, on_refused, NULL);
+    if (body)
+        (void)evbuffer_add(out, body, strlen(body)); /* it fails only without memory */
+    evhttp_send_reply(req, status, NULL, NULL);
+}
+
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct evhttp_connection *conn = evhttp_request_get_connection(req);
@@ -246,7 +270,11 @@ static void on_request(struct evhttp_request *req, void *arg)
     struct msg_http_request *m;
 
     if (!http_head_is_clear(evhttp_request_get_input_headers(req), is_1_1(req))) {
-        evhttp_send_error(req, 400, NULL);
+        refuse(req, 400, "{\"error\":\"bad_request\",\"reason\":\"unclear head\"}");
+        return;
+    }
+    if (evhttp_request_get_command(req) == EVHTTP_REQ_CONNECT) { /* its answer has no body */
+        refuse(req, 405, NULL);
         return;
     }
     o = rt_zalloc(sizeof(*o));
@@ -349,7 +377,8 @@ struct web *web_new(struct event_base *base, proc_id owner)
     /* All are let through here, so that 405 is told by who knows the resource. */
     evhttp_set_allowed_methods(w->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
                                             EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                            EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+                                            EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH |
+                                            EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT);
     return w;
 }
 
@@ -523,5 +552,5 @@ void web_cut(struct web *w, uint64_t id)
     struct open_request *o = find_open(w, id);
 
     if (o) /* the server sees the end, and tells on_connection_closed */
-        (void)shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(o->conn)), SHUT_RDWR);
+        cut(o->conn);
 }

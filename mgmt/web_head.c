@@ -92,6 +92,14 @@ void web_head_add_stream(struct evhttp_request *req, const struct msg_http_strea
         add_cross_origin(req, 0);
 }
 
+void web_head_add_refusal(struct evhttp_request *req)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+
+    add_policy(out, NULL, NULL);
+    add_header(out, "Connection", "close");
+}
+
 void web_head_add_length(struct evhttp_request *req, size_t len)
 {
     char length[32];

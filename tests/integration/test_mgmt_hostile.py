@@ -182,6 +182,15 @@ class Hostile(BrokerCase):
                 self.assertRegex(read_all(sock), rb"\AHTTP/1.1 400 (?s:(?!HTTP/1).)*\Z")
         self.assertEqual(self.broker.http("GET", "/api/queues/%2F/unclear")[0], 404)
 
+    def test_connect(self):
+        """No tunnel, and no connection that stays open behind the answer."""
+        for target in b"example.com:443", b"/api/overview", b"*":
+            with socket.create_connection(self.broker.mgmt, timeout=DEADLINE) as sock:
+                sock.sendall(b"CONNECT " + target + b" HTTP/1.1\r\nHost: x\r\n" + LOGIN + b"\r\n")
+                answer = read_all(sock)
+            self.assertRegex(answer, rb"\AHTTP/1.1 405 (?s:.*)\r\n\r\n\Z")
+            self.assertIn(b"nosniff", answer)
+
     def test_no_host(self):
         for version, status in (b"1.1", b"400"), (b"1.0", b"200"):
             with socket.create_connection(self.broker.mgmt, timeout=DEADLINE) as sock:
