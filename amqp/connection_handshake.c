@@ -11,6 +11,7 @@
 #include "broker/core/config.h"
 #include "broker/core/limits.h"
 #include "broker/core/log.h"
+#include "queues/node_name.h"
 #include "queues/vhost_state.h"
 
 enum { SILENT_CLOSE_US = 3 * 1000 * 1000, USER_SIZE = 256 };
@@ -54,7 +55,7 @@ static void send_start(struct connection *c)
 {
     struct ftable_builder b;
     uint8_t bytes[1024];
-    char mechanisms[32];
+    char mechanisms[32], cluster[CLUSTER_NAME_MAX];
     struct amqp_bytes props;
     struct amqp_method m = {.id = AMQP_CONNECTION_START};
 
@@ -63,7 +64,8 @@ static void send_start(struct connection *c)
     for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++)
         ftable_put_bool(&b, capabilities[i], true);
     ftable_end(&b);
-    ftable_put_string(&b, "cluster_name", "warren");
+    cluster_name(cluster);
+    ftable_put_string(&b, "cluster_name", cluster);
     ftable_put_string(&b, "copyright", "The Warren authors");
     ftable_put_string(&b, "information", "Licensed under the Apache License 2.0");
     ftable_put_string(&b, "platform", "C");

@@ -9,6 +9,7 @@
 #include "broker/runtime/runtime.h"
 #include "mgmt/metrics.h"
 #include "mgmt/node_json.h"
+#include "queues/node_name.h"
 
 static const char rabbitmq[] = "rabbitmq_", warren[] = "warren_";
 
@@ -29,6 +30,9 @@ static void counter(struct exposition *e, const char *prefix, const char *name, 
 /* The cluster is this node, and its permanent name is the node's. */
 void metrics_of_identity(struct exposition *e, const char *node)
 {
+    char cluster[CLUSTER_NAME_MAX];
+
+    cluster_name(cluster);
     metric_begin(e, rabbitmq, "build_info", "untyped", "What runs here");
     sample_begin(e, "");
     sample_label_str(e, "rabbitmq_version", RABBITMQ_VERSION);
@@ -41,7 +45,7 @@ void metrics_of_identity(struct exposition *e, const char *node)
     metric_begin(e, rabbitmq, "identity_info", "untyped", "Whose metrics these are");
     sample_begin(e, "");
     sample_label_str(e, "rabbitmq_node", node);
-    sample_label_str(e, "rabbitmq_cluster", node);
+    sample_label_str(e, "rabbitmq_cluster", cluster);
     sample_label_str(e, "rabbitmq_cluster_permanent_id", node);
     sample_label_str(e, "rabbitmq_endpoint", "aggregated");
     sample_end(e, 1);

@@ -12,7 +12,7 @@
 #include "broker/core/listeners.h"
 #include "broker/runtime/runtime.h"
 #include "mgmt/json.h"
-#include "queues/settings.h"
+#include "queues/node_name.h"
 
 /* Fails only without memory: then the item is not shown. */
 static void append(json_t *list, json_t *item)
@@ -20,15 +20,12 @@ static void append(json_t *list, json_t *item)
     (void)json_array_append_new(list, item);
 }
 
-json_t *node_cluster_name_json(const char *node)
+json_t *node_cluster_name_json(void)
 {
-    const struct setting *s = settings_get("global_parameters", "cluster_name", "", NULL);
-    json_t *json = s ? json_loadb(s->text, s->len, 0, NULL) : NULL;
-    json_t *name = json_object_get(json, "value");
-    json_t *ret = json_is_string(name) ? json_incref(name) : json_text_str(node);
+    char name[CLUSTER_NAME_MAX];
 
-    json_decref(json);
-    return ret;
+    cluster_name(name);
+    return json_text_str(name);
 }
 
 struct listener_ctx {

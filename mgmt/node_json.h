@@ -13,8 +13,8 @@
 
 enum { PROCESSES_MOST = 1 << 24 }; /* slots that a process's id can name */
 
-/* What it was named, else `node`: a text. */
-json_t *node_cluster_name_json(const char *node);
+/* cluster_name(): a text. */
+json_t *node_cluster_name_json(void);
 /* Who listens where. */
 json_t *node_listeners_json(const char *node);
 /* The HTTP listeners. */

@@ -33,6 +33,7 @@
 #include "mgmt/list.h"
 #include "mgmt/views.h"
 #include "queues/cell.h"
+#include "queues/node_name.h"
 
 enum {
     LIST_US = 5 * 1000 * 1000,
@@ -268,14 +269,6 @@ static __attribute__((noreturn)) void refuse_method(struct request *r, unsigned 
     request_respond(r, response);
 }
 
-static void name_node(char *out, size_t size)
-{
-    char host[65] = "localhost";
-
-    (void)gethostname(host, sizeof(host) - 1); /* a longer name is cut */
-    snprintf(out, size, "warren@%s", host);
-}
-
 static bool is_api(const struct path *path)
 {
     return path->n > 0 && !strcmp(path->segment[0].p, "api");
@@ -339,7 +332,7 @@ static void on_request(struct request *r, struct msg_http_request *m)
 {
     proc_keep(&m->hdr);
     r->m = m;
-    name_node(r->node, sizeof(r->node));
+    node_name(r->node, sizeof(r->node));
     if (!again_waits(r))
         begin(r);
 }

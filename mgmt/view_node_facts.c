@@ -9,18 +9,18 @@
 #include "mgmt/node_json.h"
 #include "mgmt/views.h"
 
-static json_t *cluster_name_json(const char *node)
+static json_t *cluster_name_json(void)
 {
     RUNTIME_REGION();
     json_t *ret = json_object();
 
-    json_add(ret, "name", node_cluster_name_json(node));
+    json_add(ret, "name", node_cluster_name_json());
     return ret;
 }
 
 static void start_cluster_name(struct request *r)
 {
-    request_finish_json(r, cluster_name_json(r->node));
+    request_finish_json(r, cluster_name_json());
 }
 
 static json_t *parameter_of(const char *name, const char *value)

@@ -50,7 +50,7 @@ static void add_program(json_t *to, const struct request *r)
     json_add_bool(to, "disable_stats", false);
     json_add_bool(to, "enable_queue_totals", false);
     json_add_text(to, "node", r->node);
-    json_add(to, "cluster_name", node_cluster_name_json(r->node));
+    json_add(to, "cluster_name", node_cluster_name_json());
     json_add(to, "exchange_types", node_exchange_types_json());
     json_add_text(to, "default_queue_type", "classic");
     json_add_count(to, "statistics_db_event_queue", 0); /* samples are taken, not sent */

@@ -2,7 +2,12 @@
 """Health checks, small facts of the node, and killing a process by HTTP."""
 import unittest
 
+from pika import spec
+
 from harness import Broker, BrokerCase, needs_own_broker, wait_for
+from wire import HEADER
+
+C = spec.Connection
 
 FINE = ("alarms", "local-alarms", "certificate-expiration/1/months", "protocol-listener/amqp",
         "protocol-listener/amqp091", "protocol-listener/http", "virtual-hosts",
@@ -60,6 +65,14 @@ class Health(BrokerCase):
             self.assertEqual(self.broker.http(method, "/api/" + path, body)[0], status, path)
         self.assertEqual(self.check("cluster-name"), {"name": "zürk <b>"})
         self.assertEqual(self.check("overview")["cluster_name"], "zürk <b>")
+        self.assertEqual(self.greeted_by(), "zürk <b>")
+        self.assertIn('rabbitmq_cluster="zürk <b>"', self.broker.get("/metrics"))
+        self.broker.http("PUT", "/api/cluster-name", {"name": "ü" * 300})
+        self.assertEqual(self.greeted_by(), "ü" * 127)
+
+    def greeted_by(self):
+        name = self.connect(HEADER).expect(0, C.Start).server_properties["cluster_name"]
+        return name.decode() if isinstance(name, bytes) else name
 
     def test_kill(self):
         was = self.check("processes/access_hash")
