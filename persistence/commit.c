@@ -10,6 +10,9 @@
 #include "persistence/crc32c.h"
 #include "persistence/db_internal.h"
 
+/* What a record costs beside its bytes, in bytes that take as long. */
+#define RECORD_COST 256
+
 /* The segment under construction. */
 struct draft {
     struct db *db;
@@ -198,28 +201,31 @@ static int put_record(struct draft *d, struct record *rec)
     return is_long ? draft_end(d) : 0;
 }
 
-/* The adds that are fleeting, or those that are not. */
-static int put_all(struct db *db, bool is_fleeting)
+/* The adds that are fleeting, or those that are not, of about *left bytes, which are taken off. */
+static int put_all(struct db *db, bool is_fleeting, uint64_t *left)
 {
     struct draft d = {.db = db, .is_fleeting = is_fleeting};
     struct commit_item *item = NULL;
     int r = 0;
 
-    while (r == 0 && (item = commit_policy_next(&db->policy, item))) {
+    while (r == 0 && *left > 0 && (item = commit_policy_next(&db->policy, item))) {
         struct db_op *op = (struct db_op *)item;
+        uint64_t cost = op->record->len + RECORD_COST;
 
-        if (!op->is_written && op->is_fleeting == is_fleeting)
-            r = put_record(&d, op->record);
+        if (op->is_written || op->is_fleeting != is_fleeting)
+            continue;
+        r = put_record(&d, op->record);
+        *left -= cost < *left ? cost : *left;
     }
     return r < 0 ? r : draft_end(&d);
 }
 
-int commit_segments(struct db *db)
+int commit_segments(struct db *db, uint64_t max_bytes)
 {
-    int r = put_all(db, false);
+    int r = put_all(db, false, &max_bytes);
 
     if (r == 0 && db->has_fleeting)
-        r = put_all(db, true);
+        r = put_all(db, true, &max_bytes);
     /* A long record must not leave its size behind for ever. */
     if (db->data.room > 4 * SEGMENT_BYTES) {
         db_free(db, db->data.p);

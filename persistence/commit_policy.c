@@ -66,6 +66,13 @@ void commit_policy_add_urgent(struct commit_policy *p)
     p->is_urgent = true;
 }
 
+void commit_policy_written(struct commit_policy *p)
+{
+    p->acks_due_us = COMMIT_NEVER;
+    p->n_acks = 0;
+    p->is_urgent = false;
+}
+
 uint64_t commit_policy_due(const struct commit_policy *p)
 {
     uint64_t due = p->acks_due_us;

@@ -69,6 +69,10 @@ void commit_policy_add_ack(struct commit_policy *p, uint64_t now_us);
 /* Something came that waits for nothing. */
 void commit_policy_add_urgent(struct commit_policy *p);
 
+/* A group was committed with all its acks and whatever waited for nothing. Publishes that were left
+ * for the next one stay. */
+void commit_policy_written(struct commit_policy *p);
+
 /* The time at which the group is to be committed: 0 is at once, COMMIT_NEVER nothing waits. */
 uint64_t commit_policy_due(const struct commit_policy *p);
 

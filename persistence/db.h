@@ -204,6 +204,16 @@ struct db_pending db_pending(const struct db *db);
  */
 int db_commit(struct db *db);
 
+/*
+ * The same, but of the adds only so many as come to about max_bytes (one more than fits; 0: none),
+ * those first that came first of those that wait equally long. What is left waits for the next
+ * commit. All acks and all rows are written.
+ */
+int db_commit_some(struct db *db, uint64_t max_bytes);
+
+/* The smallest seq of the queue's pending adds that are not fleeting; UINT64_MAX: there is none. */
+uint64_t db_first_pending(const struct db *db, uint64_t queue);
+
 /* What the index knows of a queue; all 0 for a queue without entries. */
 struct db_queue_info {
     uint64_t n_live;  /* pending ones included */

@@ -275,7 +275,7 @@ int segment_write(struct db *db, struct segment *s, const void *data, uint32_t n
 /* Deletes its rows, and frees it. */
 int segment_delete(struct db *db, struct segment *s);
 
-int commit_segments(struct db *db);
+int commit_segments(struct db *db, uint64_t max_bytes);
 int commit_acks(struct db *db);
 int recover(struct db *db);
 

@@ -241,13 +241,19 @@ struct db_pending db_pending(const struct db *db)
         .due_us = commit_policy_due(p), .bytes = p->bytes, .adds = p->n_items, .acks = p->n_acks};
 }
 
-static void forget_ops(struct db *db)
+/* Ends the operations that are written, or all. */
+static void forget_ops(struct db *db, bool all)
 {
-    struct commit_item *item;
+    struct commit_item *item = commit_policy_next(&db->policy, NULL), *next;
 
-    while ((item = commit_policy_next(&db->policy, NULL)))
-        op_end(db, (struct db_op *)item);
-    commit_policy_init(&db->policy);
+    for (; item; item = next) {
+        struct db_op *op = (struct db_op *)item;
+
+        next = commit_policy_next(&db->policy, item);
+        if (all || op->is_written)
+            op_end(db, op);
+    }
+    commit_policy_written(&db->policy);
 }
 
 /* Writes the number of a group that has no segment, and takes back that of the one before. */
@@ -267,20 +273,20 @@ static int write_marker(struct db *db, uint64_t group, bool has_segment)
                            seg_head_encode(&h, NULL, head));
 }
 
-int db_commit(struct db *db)
+int db_commit_some(struct db *db, uint64_t max_bytes)
 {
-    bool has_adds = db->policy.n_items > 0 || db->has_segment;
+    bool has_adds = (db->policy.n_items > 0 && max_bytes > 0) || db->has_segment;
     int r;
 
     if (!has_adds && !db->dirty && !db->has_rows) {
-        commit_policy_init(&db->policy);
+        commit_policy_written(&db->policy);
         return 0;
     }
     r = group_begin(db);
     if (r == 0)
         r = trim_some(db, TRIM_ALONG);
     if (r == 0)
-        r = commit_segments(db);
+        r = commit_segments(db, max_bytes);
     if (r == 0)
         r = commit_acks(db);
     if (r == 0)
@@ -290,14 +296,30 @@ int db_commit(struct db *db)
     if (r < 0)
         return db_fail(db, r);
     db->group++;
-    db->has_rows = db->has_segment = db->has_fleeting = false;
-    forget_ops(db);
+    forget_ops(db, false);
+    db->has_rows = db->has_segment = false;
+    db->has_fleeting = db->has_fleeting && db->policy.n_items > 0;
     return 0;
+}
+
+int db_commit(struct db *db)
+{
+    return db_commit_some(db, UINT64_MAX);
+}
+
+uint64_t db_first_pending(const struct db *db, uint64_t queue)
+{
+    const struct queue_index *q = index_queue(db, queue);
+    const struct db_op *op = q ? index_pending_next(q, 0) : NULL;
+
+    while (op && op->is_fleeting)
+        op = index_pending_next(q, op->seq + 1);
+    return op ? op->seq : UINT64_MAX;
 }
 
 void group_fini(struct db *db)
 {
-    forget_ops(db);
+    forget_ops(db, true);
     while (db->free_ops) {
         struct db_op *op = db->free_ops;
 

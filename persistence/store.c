@@ -34,6 +34,11 @@
 #include "persistence/commit_policy.h"
 #include "persistence/store_internal.h"
 
+/* A commit of many publishes: what it is to take, and what bytes it has at least and at most. */
+#define COMMIT_US    10000
+#define COMMIT_LEAST (2 << 20)
+#define COMMIT_MOST  (64 << 20)
+
 void store_fail(struct store *st, int r, const char *doing)
 {
     proc_exit(EXIT_CRASH, r, "%s: %s", doing, db_error(st->db));
@@ -50,29 +55,41 @@ void store_wait(struct store *st, struct msg *request)
     st->is_due = true;
 }
 
-static void tell_queue(struct store *st, struct store_queue *q)
+/* Tells the queue how far it is durable; whether that is all that it has sent. */
+static bool tell_queue(struct store *st, struct store_queue *q)
 {
-    struct msg_store_durable *m = MSG_NEW(STORE_DURABLE, struct msg_store_durable);
+    uint64_t next = db_first_pending(st->db, q->id);
+    uint64_t up_to = next <= q->up_to ? next - 1 : q->up_to;
+    struct msg_store_durable *m;
 
-    m->queue_id = q->id;
-    m->epoch = q->epoch;
-    m->up_to_seq = q->up_to;
-    m->group = db_group(st->db);
-    PROC_SEND(q->pid, m);
+    if (up_to > q->told) {
+        m = MSG_NEW(STORE_DURABLE, struct msg_store_durable);
+        m->queue_id = q->id;
+        m->epoch = q->epoch;
+        m->up_to_seq = q->told = up_to;
+        m->group = db_group(st->db);
+        PROC_SEND(q->pid, m);
+    }
+    return up_to == q->up_to;
 }
 
 static void tell_queues(struct store *st)
 {
-    while (st->touched) {
-        struct store_queue *q = st->touched;
+    struct store_queue *q = st->touched, *next;
 
-        st->touched = q->next_touched;
-        q->is_touched = false;
-        if (q->is_gone)
+    st->touched = NULL;
+    for (; q; q = next) {
+        next = q->next_touched;
+        if (q->is_gone) {
             proc_free(q);
-        else
-            tell_queue(st, q);
+        } else if (tell_queue(st, q)) {
+            q->is_touched = false;
+        } else {
+            q->next_touched = st->touched;
+            st->touched = q;
+        }
     }
+    st->touched_due_us = proc_now_us() + COMMIT_ACK_HOLD_US; /* of those that are left */
 }
 
 static void answer(struct msg *request)
@@ -112,20 +129,38 @@ static void count_group(struct store *st, uint64_t operations)
     st->counted_syncs = syncs;
 }
 
-void store_commit(struct store *st)
+/* How much takes about 10 ms: down at once, up by a quarter. */
+static void size_commits(struct store *st, uint64_t bytes)
+{
+    uint64_t fit = st->commit_us > COMMIT_US ? bytes * COMMIT_US / st->commit_us : UINT64_MAX;
+
+    if (fit < st->commit_bytes)
+        st->commit_bytes = fit > COMMIT_LEAST ? fit : COMMIT_LEAST;
+    else if (bytes >= st->commit_bytes && st->commit_bytes < COMMIT_MOST)
+        st->commit_bytes += st->commit_bytes / 4;
+}
+
+/*
+ * Commits acks and rows, and of the publishes about max_bytes. Acks are all in every commit, while
+ * publishes may fill many: what an ack waits for is the commit that is going on when it comes.
+ */
+static void commit(struct store *st, uint64_t max_bytes)
 {
     uint64_t before = store_now_us(), group = db_group(st->db);
     struct db_pending pending = db_pending(st->db);
-    int r = db_commit(st->db);
+    int r = db_commit_some(st->db, max_bytes);
 
     if (r < 0)
         store_fail(st, r, "commit");
     if (db_group(st->db) != group) {
+        struct db_pending left = db_pending(st->db);
+
         st->n_groups++;
         store_compact_later(st);
         store_trim_later(st);
         st->commit_us = store_now_us() - before;
-        count_group(st, (uint64_t)pending.adds + pending.acks);
+        size_commits(st, pending.bytes - left.bytes);
+        count_group(st, (uint64_t)pending.adds - left.adds + pending.acks);
     }
     st->is_due = false;
     tell_queues(st);
@@ -135,10 +170,27 @@ void store_commit(struct store *st)
     store_upkeep_committed(st);
 }
 
+void store_commit(struct store *st)
+{
+    commit(st, UINT64_MAX);
+}
+
+/* How much of the publishes goes into the commit that is due: all, if somebody waits for that. */
+static uint64_t commit_size(const struct store *st)
+{
+    for (uint32_t i = 0; i < st->n_waiting; i++) {
+        uint32_t type = st->waiting[i]->type;
+
+        if (type == STORE_SYNC || type == STORE_TX)
+            return UINT64_MAX;
+    }
+    return st->wants_checkpoint ? 0 : st->commit_bytes;
+}
+
 /* When something is to be written or told: 0 is at once. */
 static uint64_t group_due(const struct store *st)
 {
-    uint64_t due = st->is_due ? 0 : db_pending(st->db).due_us;
+    uint64_t due = st->is_due || st->wants_checkpoint ? 0 : db_pending(st->db).due_us;
 
     return st->touched && st->touched_due_us < due ? st->touched_due_us : due;
 }
@@ -197,6 +249,7 @@ static void on_start(struct store *st)
         proc_exit(EXIT_CRASH, r, "%s", why);
     proc_at_exit(db_handle_close, db_handle(st->db));
     store_upkeep_init(st);
+    st->commit_bytes = COMMIT_LEAST;
     if (*st->arg.name)
         snprintf(name, sizeof(name), "%s", st->arg.name);
     else
@@ -227,7 +280,7 @@ static void on_continue(struct store *st)
         return;
     }
     st->is_closing_group = false;
-    store_commit(st);
+    commit(st, commit_size(st));
     store_backup_go_on(st);
 }
 

@@ -9,7 +9,9 @@
  * Rules
  * 1. Operations of one queue are taken in the order sent. STORE_DURABLE(up_to_seq) says that every
  *    publish of this (queue, epoch) with seq <= up_to_seq is on disk or was settled before.
- * 2. An ack of a publish that is not yet in a commit withdraws it: it never touches the disk.
+ * 2. An ack of a publish that is not yet in a commit withdraws it: it never touches the disk. Any
+ *    other goes into the next commit, before publishes that came earlier where those fill several;
+ *    who needs an order between the two asks STORE_SYNC.
  * 3. An operation of an epoch older than the newest STORE_OPEN_QUEUE of its queue is ignored.
  * 4. A publish whose (queue, seq) the store already has is ignored: queues send again what was not
  *    durable when the store died.
@@ -40,7 +42,7 @@ enum {
     STORE_ENTRIES,            /* cast, store to queue, before STORE_OPENED */
     STORE_OPENED,             /* reply */
     STORE_OPS,                /* cast, queue to store */
-    STORE_DURABLE,            /* cast, store to queue, once for each queue and group */
+    STORE_DURABLE,            /* cast, store to queue, at most once for each queue and group */
     STORE_SYNC,               /* call: answered when all that was sent before is durable */
     STORE_SYNCED,             /* reply */
     STORE_READ,               /* call */

@@ -15,6 +15,7 @@ struct store_queue {
     uint64_t id;
     uint64_t epoch;   /* of the newest opening; operations of others are ignored */
     uint64_t up_to;   /* largest seq published in this epoch */
+    uint64_t told;    /* what the last STORE_DURABLE said */
     proc_id pid;      /* who opened it last */
     proc_ref monitor; /* of a fleeting queue; 0: none */
     bool is_touched;
@@ -32,6 +33,8 @@ struct store {
     uint32_t n_waiting, room_waiting;
     bool is_due;           /* somebody waits for the commit */
     bool is_closing_group; /* a CONTINUE is under way, which commits */
+    bool wants_checkpoint; /* after a commit of the acks that came during the last one */
+    uint64_t commit_bytes; /* of publishes, as many as take about 10 ms to write */
     proc_ref timer;        /* 0: none */
     uint64_t timer_due_us;
     uint64_t idle_due_us;      /* of upkeep that a commit puts off; UINT64_MAX: none */
@@ -67,7 +70,7 @@ struct store {
 
 /* The request is answered when what came so far is durable; takes it from the runtime. */
 void store_wait(struct store *st, struct msg *request);
-/* Commits now, whatever the policy says, and tells all who wait. */
+/* Commits all now, whatever the policy says, and tells all who wait. */
 void store_commit(struct store *st);
 /* Ends the process over an error of the database. */
 __attribute__((noreturn)) void store_fail(struct store *st, int r, const char *doing);

@@ -33,6 +33,8 @@ static void touch(struct store *st, struct store_queue *q, uint64_t seq)
 {
     if (seq > q->up_to)
         q->up_to = seq;
+    if (seq <= q->told)
+        q->told = seq - 1; /* it came again, and is told again */
     if (q->is_touched)
         return;
     if (!st->touched)
@@ -142,7 +144,7 @@ void store_on_open(struct store *st, struct msg *m)
     store_tx_fence(st, q->id, in->epoch);
     q->epoch = in->epoch;
     q->pid = m->from;
-    q->up_to = 0;
+    q->up_to = q->told = 0;
     if (in->is_first)
         drop_fleeting(st, q->id);
     if (in->is_fleeting)

@@ -18,6 +18,7 @@
 #define LOG_SHORT_BYTES \
     (2 << 20) /* copied when it is so long, but not more than once a LOG_TIME_US */
 #define LOG_TIME_US         1000000
+#define COMMIT_LONG_US      2000 /* acks that came during such a commit go before a checkpoint */
 #define LOG_PIECE           (512 << 10)
 #define LOG_PAUSE_FACTOR    4 /* a pause lasts so many times the step before it */
 #define LOG_PAUSE_US        5000
@@ -198,7 +199,11 @@ void store_upkeep_committed(struct store *st)
         st->vacuum_due_us = now + IDLE_US;
     if (st->log_due_us == UINT64_MAX && db_wal_size(st->db) < log_wanted(st))
         st->log_due_us = now + LOG_PAUSE_US;
-    (void)checkpoint_if_due(st); /* there is nothing else to do */
+    /* Acks that came during a long commit go first. */
+    st->wants_checkpoint =
+        !st->wants_checkpoint && st->commit_us > COMMIT_LONG_US && is_checkpoint_due(st);
+    if (!st->wants_checkpoint)
+        (void)checkpoint_if_due(st); /* if not, there is nothing else to do */
 }
 
 static bool is_idle(const struct store *st)

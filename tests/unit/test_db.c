@@ -147,6 +147,39 @@ static void settled_before_written_is_never_written(void **state)
     assert_int_equal(db_close(db), 0);
 }
 
+static void what_a_commit_leaves_goes_into_a_later_one(void **state)
+{
+    struct db *db = open_db();
+
+    (void)state;
+    assert_int_equal(add_text(db, 1, 1, "acked"), 0);
+    assert_int_equal(db_commit(db), 0);
+    for (uint64_t seq = 2; seq <= 5; seq++)
+        assert_int_equal(add_text(db, 1, seq, "waits"), 0);
+    assert_int_equal(db_ack(db, 1, 1, 0), DB_SETTLED);
+    assert_int_equal(db_commit_some(db, 1), 0); /* one more than fits */
+    assert_true(db_pending(db).adds == 3 && db_pending(db).acks == 0);
+    assert_int_equal(db_pending(db).due_us, 0); /* they have waited as long as they may */
+    assert_int_equal(db_first_pending(db, 1), 3);
+    assert_text(db, 1, 4, "waits");
+    assert_int_equal(db_ack(db, 1, 4, 0), DB_WITHDRAWN);
+    assert_int_equal(db_ack(db, 1, 2, 0), DB_SETTLED);
+    assert_int_equal(db_commit_some(db, 0), 0); /* acks alone */
+    assert_true(db_pending(db).adds == 2 && db_first_pending(db, 1) == 3);
+    assert_int_equal(db_group(db), 3);
+    assert_int_equal(db_commit_some(db, 0), 0); /* nothing */
+    assert_int_equal(db_group(db), 3);
+    assert_int_equal(db_commit_some(db, 1), 0);
+    db_abandon(db);
+
+    db = open_db();
+    assert_int_equal(db_group(db), 4);
+    assert_int_equal(db_queue_info(db, 1).n_live, 1);
+    assert_text(db, 1, 3, "waits");
+    assert_true(db_first_pending(db, 1) == UINT64_MAX && db_first_pending(db, 9) == UINT64_MAX);
+    assert_int_equal(db_close(db), 0);
+}
+
 static void a_fan_out_is_written_once(void **state)
 {
     struct crash_fs *fs = *state;
@@ -482,6 +515,7 @@ int main(void)
         TEST(seqs_come_in_any_order),
         TEST(sent_again_is_kept_once),
         TEST(settled_before_written_is_never_written),
+        TEST(what_a_commit_leaves_goes_into_a_later_one),
         TEST(a_fan_out_is_written_once),
         TEST(a_long_record_has_its_own_segment),
         TEST(definitions_go_with_the_group),

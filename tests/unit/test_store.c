@@ -153,6 +153,120 @@ static void a_failed_commit_ends_it_and_what_is_sent_again_is_kept_once(void **s
     assert_true(t.n_entries == 2 && t.seq[0] == 1 && t.seq[1] == 2);
 }
 
+/* Publishes of 128 KiB, seqs 11 to 90, and an ack of seq 1 behind them. */
+static void flood(void)
+{
+    static const uint8_t body[128 * 1024];
+    struct msg_store_ops *m = store_ops_new(t.queue, t.epoch, 81, owner_unref);
+
+    for (uint64_t seq = 11; seq <= 90; seq++)
+        m->op[m->n++] = (struct store_op){
+            .kind = STORE_OP_PUBLISH, .seq = seq, .part = {body}, .part_len = {sizeof(body)}};
+    m->op[m->n++] = (struct store_op){.kind = STORE_OP_ACK, .seq = 1};
+    PROC_SEND(t.store, m);
+}
+
+static void flood_and_sync(void)
+{
+    flood();
+    sync_store();
+}
+
+/* What the hooks below do, and saw. */
+static struct {
+    unsigned n_wal_syncs;
+    bool has_acked;
+} seen;
+
+static bool is_wal(const char *file)
+{
+    return strcmp(file + strlen(file) - 4, "-wal") == 0;
+}
+
+static enum crash_sync die_at_the_second_commit(void *ctx, const char *file)
+{
+    (void)ctx;
+    return is_wal(file) && ++seen.n_wal_syncs == 2 ? CRASH_SYNC_DIE_BEFORE : CRASH_SYNC_DO;
+}
+
+/* Runs the flood with such a disk, on which the store dies, and opens the queue anew. */
+static void flood_until_it_dies(enum crash_sync (*hook)(void *ctx, const char *file))
+{
+    struct msg_do *m = MSG_NEW(DO, struct msg_do);
+
+    memset(&seen, 0, sizeof(seen));
+    crash_fs_on_sync(t.fs, hook, NULL);
+    m->fn = flood;
+    rt_send(t.root, &m->hdr);
+    run_us(500000);
+    crash_fs_on_sync(t.fs, NULL, NULL);
+    assert_true(t.is_down);
+    act(spawn_store);
+    act(open_queue);
+}
+
+static void an_ack_does_not_wait_for_all_publishes_before_it(void **state)
+{
+    (void)state;
+    put(1, "acked");
+    put(2, "stays");
+    flood_until_it_dies(die_at_the_second_commit);
+    /* Some were told to be durable before the rest was written, and the ack was among them. */
+    assert_true(t.up_to > 11 && t.up_to < 90);
+    assert_true(t.n_seq > 1 && t.seq[0] == 2 && t.seq[1] == 11);
+    assert_true(t.n_entries > t.up_to - 10);
+}
+
+static void a_flood_is_told_whole_in_the_end(void **state)
+{
+    (void)state;
+    put(1, "acked");
+    act(flood);
+    assert_true(t.n_durable > 3 && t.up_to == 90);
+    restart(kill_store);
+    assert_true(t.n_entries == 80 && t.seq[0] == 11);
+}
+
+static void sync_waits_for_all_publishes_before_it(void **state)
+{
+    unsigned n;
+
+    (void)state;
+    put(1, "acked");
+    n = t.n_durable;
+    act(flood_and_sync);
+    assert_true(t.n_synced == 1 && t.n_durable == n + 1 && t.up_to == 90);
+}
+
+/* Commits take 5 ms each. During the one that makes a checkpoint due an ack comes. */
+static enum crash_sync die_in_the_checkpoint(void *ctx, const char *file)
+{
+    size_t len;
+
+    (void)ctx;
+    if (!is_wal(file))
+        return seen.has_acked ? CRASH_SYNC_DIE_BEFORE : CRASH_SYNC_DO;
+    t.now_ns += 5000000;
+    (void)crash_fs_file(t.fs, file, &len); /* its length alone */
+    if (len < 4 << 20 || seen.has_acked)
+        return CRASH_SYNC_DO;
+    seen.has_acked = true;
+    t.do_seq = 2;
+    ack(); /* the store's process is at work here: it stands in its mailbox at once */
+    return CRASH_SYNC_DO;
+}
+
+static void an_ack_that_came_during_a_commit_goes_before_the_checkpoint(void **state)
+{
+    (void)state;
+    put(1, "acked");
+    put(2, "acked, too");
+    put(3, "stays");
+    flood_until_it_dies(die_in_the_checkpoint);
+    assert_true(seen.has_acked);
+    assert_true(t.n_seq > 1 && t.seq[0] == 3 && t.seq[1] == 11);
+}
+
 static void inject_check(void)
 {
     rt_inject(t.store, RT_FAULT_CHECK);
@@ -440,6 +554,10 @@ int main(void)
         TEST(a_range_of_acks),
         TEST(an_opening_fences_older_epochs),
         TEST(a_failed_commit_ends_it_and_what_is_sent_again_is_kept_once),
+        TEST(an_ack_does_not_wait_for_all_publishes_before_it),
+        TEST(a_flood_is_told_whole_in_the_end),
+        TEST(sync_waits_for_all_publishes_before_it),
+        TEST(an_ack_that_came_during_a_commit_goes_before_the_checkpoint),
         TEST(a_crash_leaves_no_lock_and_no_owner),
         TEST(definitions_are_durable_when_answered),
         TEST(rows_are_told_when_durable),
