@@ -146,6 +146,8 @@ static bool is_there(const struct registry *r, enum partner with)
 {
     bool has_name = with == WITH_STORE || with == WITH_QUEUES || with == WITH_EXCHANGES;
 
+    if (with == WITH_IDS)
+        return r->ids_left > 0;
     return !has_name || partner_pid(r, with) != 0;
 }
 
@@ -225,8 +227,11 @@ void job_resume(struct registry *r, enum partner with, uint64_t exchange_id)
 {
     struct job *j;
 
-    /* From the start each time: what acts may end, and let others begin and end. */
-    while ((j = first_stalled(r, with, exchange_id)) != NULL) {
+    /*
+     * From the start each time: what acts may end, and let others begin and end. The ids that came
+     * may be fewer than those who wait for one.
+     */
+    while (is_there(r, with) && (j = first_stalled(r, with, exchange_id)) != NULL) {
         j->stalled = false;
         j->act(r, j);
     }
@@ -241,11 +246,7 @@ void job_later(struct registry *r, struct job *j, job_then then)
 
 void job_with_ids(struct registry *r, struct job *j, job_act act)
 {
-    j->with = WITH_IDS;
-    j->act = act;
-    j->stalled = r->ids_left == 0;
-    if (!j->stalled)
-        act(r, j);
+    job_act_with(r, j, WITH_IDS, act, NULL);
 }
 
 /* Whether who waits for this cell, having seen `dead` end, may go on. */

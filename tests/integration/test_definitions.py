@@ -74,6 +74,24 @@ class Import(unittest.TestCase):
         self.assertGreater(named, 5)
         self.assertRegex(answer["reason"], "; and %d more$" % (500 - named))
 
+    def test_many_at_once(self):
+        """More than a registry has reserved ids for: each has one of its own, also later on."""
+        broker = self.start()
+        made = [["of-%d-%d" % (n, i) for i in range(5000)] for n in range(2)]
+        for names in made:
+            queues = [{"name": name, "vhost": "/", "durable": True} for name in names]
+            bindings = [{"source": "amq.direct", "vhost": "/", "destination": name,
+                         "destination_type": "queue", "routing_key": name} for name in names]
+            status, answer = broker.http("POST", "/api/definitions",
+                                         {"queues": queues, "bindings": bindings})
+            self.assertEqual((status, answer), (204, ""))
+            broker.kill9()
+            broker.start()
+        found = broker.get("/api/definitions")
+        self.assertEqual({q["name"] for q in found["queues"]}, {*made[0], *made[1]})
+        self.assertEqual({(b["routing_key"], b["destination"]) for b in found["bindings"]},
+                         {(name, name) for names in made for name in names})
+
     def test_skipped(self):
         """By wish what is of other types is left out with its bindings, and the log says so."""
         broker = self.start()
