@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "broker/runtime/world.h"
 #include "persistence/store_internal.h"
@@ -285,12 +286,26 @@ static void vacuum(struct store *st, uint64_t now)
         st->vacuum_due_us = now + IDLE_US;
 }
 
+/*
+ * Whether the database has room for what a checkpoint copies to it: one that finds the disk full
+ * ends the store, while a WAL that stays is no harm, and a full disk is soon less full.
+ */
+static bool has_room(const struct store *st)
+{
+    struct statvfs disk;
+
+    return statvfs(st->arg.dir, &disk) != 0 || /* in no file system, or it will be told */
+           (uint64_t)disk.f_bavail * disk.f_frsize > db_checkpoint_bytes(st->db);
+}
+
 /* Nothing was committed for a while. */
 static void rest(struct store *st)
 {
-    st->idle_due_us = UINT64_MAX;
+    bool is_wanted = db_wal_bytes(st->db) > 0, has = !is_wanted || has_room(st);
+
+    st->idle_due_us = has ? UINT64_MAX : store_now_us() + IDLE_US;
     take_share(st);
-    if (db_wal_bytes(st->db) > 0)
+    if (is_wanted && has)
         checkpoint(st);
     db_release_memory(st->db);
 }
