@@ -57,7 +57,7 @@ bool asks_may_follow(struct channel *ch, const struct command *cmd)
     if (as->n == 0)
         return true;
     if (as->n >= MOST || as->bytes + cmd->len > MOST_BYTES || as->again != 0 ||
-        channel_registry(ch) != as->registry || vhost_down_reason(ch->vhost))
+        vhost_down_reason(ch->vhost))
         return false;
     CHECK(amqp_method_decode(amqp_bytes(cmd->payload, cmd->len), &m) == 0); /* once before */
     if (as->n_exchanges > 0 && m.id != AMQP_EXCHANGE_DECLARE)
@@ -105,10 +105,15 @@ static void check_vhost(struct channel *ch)
         channel_fail(ch, AMQP_CODE_INTERNAL_ERROR, 0, "%s", down);
 }
 
+/*
+ * All that is under way was asked of one run of the registry, also where that has died and another
+ * has its name by now. Its home says so behind its last answers; whom the name does not lead to is
+ * told dead at once, before them, and what they answer would be done twice.
+ */
 void asks_start(struct channel *ch, const struct amqp_method *m, const struct command *cmd)
 {
     struct asks *as = &ch->asks;
-    proc_id registry = channel_registry(ch);
+    proc_id registry = as->n > 0 ? as->registry : channel_registry(ch);
     struct msg *request;
     struct ask *a;
 
