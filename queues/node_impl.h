@@ -17,6 +17,9 @@ struct node_import {
     enum definition_kind phase;
     size_t at;
     struct u64map calls; /* under way, to the number of the definition */
+    size_t *lost;        /* to be asked again: their registry ended, or had no name yet */
+    size_t n_lost;
+    unsigned n_rounds; /* of asking again */
     uint64_t n_done, n_failed;
     char failure[512]; /* the first one; empty: none */
 };
@@ -140,6 +143,9 @@ void gone_stopped(struct node *n);
 void gone_forgotten(struct node *n);
 /* Deletions that a forerunner began. */
 void gone_resume(struct node *n);
+
+/* The registry has ended: nothing goes on before it is there, is down, or was waited for. */
+void settle_await(struct node *n, const char *vhost);
 
 /* node_import.c */
 void import_begin(struct node *n, struct definitions *from);

@@ -9,8 +9,9 @@
 #include "broker/runtime/blob.h"
 #include "queues/node_impl.h"
 #include "queues/registry.h"
+#include "queues/vhost_state.h"
 
-enum { CALLS_MAX = 4096 };
+enum { CALLS_MAX = 4096, ROUNDS_MAX = 5 };
 
 static struct blob *blob_of(const void *bytes, size_t len)
 {
@@ -66,6 +67,21 @@ static void warn(const struct definition *d, const char *what, const char *why)
              log_quote(vhost, sizeof(vhost), d->vhost, strlen(d->vhost)), what, why);
 }
 
+/* What is asked is idempotent, so the registry's next run may be asked for it again. */
+static void lose(struct node *n, size_t at)
+{
+    struct node_import *i = &n->import;
+    const char *vhost = i->from->v[at].vhost, *down = vhost_down_reason(vhost);
+
+    if (down || i->n_rounds == ROUNDS_MAX) {
+        complain(n, at, down ? down : "its vhost's registry is not there");
+        return;
+    }
+    i->lost = proc_realloc(i->lost, (i->n_lost + 1) * sizeof(i->lost[0]));
+    i->lost[i->n_lost++] = at;
+    settle_await(n, vhost);
+}
+
 static void ask(struct node *n, size_t at)
 {
     const struct definition *d = &n->import.from->v[at];
@@ -74,14 +90,28 @@ static void ask(struct node *n, size_t at)
 
     snprintf(name, sizeof(name), "registry:%s", d->vhost);
     registry = proc_whereis(name);
-    if (!registry) {
-        complain(n, at, "there is no such vhost, or it is down");
+    if (registry)
+        u64map_put(&n->import.calls,
+                   proc_call(registry, d->kind == DEFINITION_BINDING ? bind_of(d) : declare_of(d),
+                             PROC_NO_TIMEOUT),
+                   at);
+    else
+        lose(n, at);
+}
+
+static void ask_again(struct node *n)
+{
+    struct node_import *i = &n->import;
+    size_t *lost = i->lost, n_lost = i->n_lost;
+
+    if (n_lost == 0)
         return;
-    }
-    u64map_put(&n->import.calls,
-               proc_call(registry, d->kind == DEFINITION_BINDING ? bind_of(d) : declare_of(d),
-                         PROC_NO_TIMEOUT),
-               at);
+    i->n_rounds++;
+    i->lost = NULL;
+    i->n_lost = 0;
+    for (size_t k = 0; k < n_lost; k++)
+        ask(n, lost[k]);
+    proc_free(lost);
 }
 
 void import_begin(struct node *n, struct definitions *from)
@@ -92,6 +122,7 @@ void import_begin(struct node *n, struct definitions *from)
     i->phase = DEFINITION_EXCHANGE;
     i->at = 0;
     i->n_done = i->n_failed = 0;
+    i->n_rounds = 0;
     i->failure[0] = '\0';
     for (size_t k = 0; k < from->n; k++)
         if (from->v[k].kind == DEFINITION_SKIPPED)
@@ -104,11 +135,12 @@ bool import_run(struct node *n)
 
     if (!i->from)
         return true;
+    ask_again(n);
     while (i->phase <= DEFINITION_BINDING) {
-        for (; i->at < i->from->n && i->calls.n < CALLS_MAX; i->at++)
+        for (; i->at < i->from->n && i->calls.n < CALLS_MAX && i->n_lost == 0; i->at++)
             if (i->from->v[i->at].kind == i->phase)
                 ask(n, i->at);
-        if (i->calls.n > 0)
+        if (i->calls.n > 0 || i->n_lost > 0)
             return false;
         if (i->at == i->from->n) {
             i->phase++;
@@ -141,7 +173,7 @@ bool import_on_answer(struct node *n, struct msg *m)
     if (!u64map_del(&n->import.calls, m->ref, &at))
         return false;
     if (m->type != REGISTRY_REPLY)
-        complain(n, at, "its registry ended");
+        lose(n, at);
     else if (is_other(&n->import.from->v[at], reply))
         warn(&n->import.from->v[at], "is there already and stays as it is", reply->text);
     else if (reply->code != 0)

@@ -59,6 +59,25 @@ static void await_registry(struct node_settle *s, const char *vhost)
     u64map_put(&s->registries, proc_await(name), (uintptr_t)a);
 }
 
+static bool is_awaited(const struct node_settle *s, const char *vhost)
+{
+    uint64_t ref, at_vhost;
+    uint32_t at = 0;
+
+    while (u64map_next(&s->registries, &at, &ref, &at_vhost))
+        if (strcmp(((const struct vhost_name *)(uintptr_t)at_vhost)->text, vhost) == 0)
+            return true;
+    return false;
+}
+
+void settle_await(struct node *n, const char *vhost)
+{
+    if (is_awaited(&n->settle, vhost))
+        return;
+    n->settle.n_looks = 0;
+    await_registry(&n->settle, vhost);
+}
+
 void settle_begin(struct node *n, const struct vhost_name *vhosts, size_t n_vhosts)
 {
     proc_id sup = proc_whereis("vhosts"); /* 0: its next run is told of all of them */

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import harness
@@ -91,6 +92,32 @@ class Import(unittest.TestCase):
         self.assertEqual({q["name"] for q in found["queues"]}, {*made[0], *made[1]})
         self.assertEqual({(b["routing_key"], b["destination"]) for b in found["bindings"]},
                          {(name, name) for names in made for name in names})
+
+    def test_registry_dies(self):
+        """What it had not answered is asked of its next run."""
+        broker = self.start("--set", "debug.crash=true")
+        names = ["q-%d" % i for i in range(5000)]
+        queues = [{"name": name, "vhost": "/", "durable": True} for name in names]
+        bindings = [{"source": "amq.direct", "vhost": "/", "destination": name,
+                     "destination_type": "queue", "routing_key": name} for name in names]
+        answers = []
+        load = threading.Thread(target=lambda: answers.append(
+            broker.http("POST", "/api/definitions", {"queues": queues, "bindings": bindings})))
+        load.start()
+        for _ in range(2):
+            wait_for(lambda: answers or self.crash_registry(broker), "a registry to kill")
+            seen = len(broker.get("/api/queues?columns=name"))
+            wait_for(lambda n=seen: answers or len(broker.get("/api/queues?columns=name")) > n,
+                     "the import to go on")
+        load.join(DEADLINE)
+        self.assertEqual(answers, [(204, "")])
+        found = broker.get("/api/definitions")
+        self.assertEqual({q["name"] for q in found["queues"]}, set(names))
+        self.assertEqual({b["destination"] for b in found["bindings"]}, set(names))
+
+    def crash_registry(self, broker):
+        body = {"process": "registry:/", "how": "check"}
+        return broker.http("POST", "/api/debug/crash", body)[0] < 300
 
     def test_skipped(self):
         """By wish what is of other types is left out with its bindings, and the log says so."""
