@@ -475,10 +475,10 @@ int db_pages(struct db *db, int64_t *ret_all, int64_t *ret_free)
     return r < 0 ? db_fail(db, r) : 0;
 }
 
-int db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep)
+int64_t db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep, bool (*is_over)(void *ctx),
+                       void *ctx)
 {
-    char text[64];
-    int64_t n_all, n_free;
+    int64_t n_all, n_free, n;
     int r;
 
     if (sql_in_transaction(db->sql))
@@ -489,7 +489,6 @@ int db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep)
         return r;
     if (n_free - keep < pages)
         pages = (uint32_t)(n_free - keep);
-    snprintf(text, sizeof(text), "PRAGMA incremental_vacuum(%u)", pages);
-    r = sql_exec(db->sql, text);
-    return r < 0 ? db_fail(db, r) : n_free - pages > keep;
+    n = sql_vacuum(db->sql, pages, is_over, ctx);
+    return n < 0 ? db_fail(db, (int)n) : n;
 }

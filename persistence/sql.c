@@ -184,6 +184,29 @@ int sql_exec(struct sql *s, const char *stmts)
     return result(s, sqlite3_exec(s->h, stmts, NULL, NULL, NULL));
 }
 
+/* The statement has a row for each page, and what it did lasts when it ends before the last. */
+int64_t sql_vacuum(struct sql *s, uint32_t pages, bool (*is_over)(void *ctx), void *ctx)
+{
+    RUNTIME_REGION();
+    sqlite3_stmt *st = NULL;
+    char pragma[64];
+    int64_t n = 0;
+    int rc, r;
+
+    snprintf(pragma, sizeof(pragma), "PRAGMA incremental_vacuum(%u)", pages);
+    rc = sqlite3_prepare_v2(s->h, pragma, -1, &st, NULL);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        n++;
+        rc = is_over && is_over(ctx) ? SQLITE_DONE : SQLITE_OK;
+    }
+    r = result(s, rc);
+    if (r == 0)
+        r = result(s, sqlite3_finalize(st)); /* its commit */
+    else
+        (void)sqlite3_finalize(st); /* its error was told above */
+    return r < 0 ? r : n;
+}
+
 static int first_row(struct sql *s, const char *stmt, sqlite3_stmt **ret)
 {
     sqlite3_stmt *st = NULL;

@@ -68,6 +68,12 @@ const char *sql_error(const struct sql *s);
 /* Runs statements without result; 0 or -errno. */
 int sql_exec(struct sql *s, const char *text);
 
+/*
+ * Gives free pages back, one after the other, at most so many and none after is_over(ctx) said so
+ * (NULL: never); how many, or -errno. A commit of its own outside of a transaction.
+ */
+int64_t sql_vacuum(struct sql *s, uint32_t pages, bool (*is_over)(void *ctx), void *ctx);
+
 /* The first column of the first row of a statement as a number. */
 int sql_number(struct sql *s, const char *text, int64_t *ret);
 

@@ -42,7 +42,6 @@ struct store {
     uint64_t vacuum_due_us;    /* of a look for free pages; UINT64_MAX: there are none */
     uint64_t checkpoint_bytes; /* as much as takes about 15 ms to copy */
     uint64_t wal_share;        /* the most that it may be, by what the node has for all */
-    uint32_t vacuum_pages;     /* of a step that takes about 10 ms */
     int64_t free_low;          /* fewest and most free pages since free_since_us, less those */
     int64_t free_high;         /* that were given back */
     uint64_t free_since_us;

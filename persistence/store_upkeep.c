@@ -25,8 +25,7 @@
 #define LOG_PAUSE_US        5000
 #define LOG_FULL_PAUSE_US   10000000
 #define IDLE_US             1000000
-#define VACUUM_US           10000
-#define VACUUM_FIRST_PAGES  16
+#define VACUUM_US           5000 /* and its commit */
 #define VACUUM_MAX_PAGES    1024
 #define VACUUM_KEEP_BYTES   (16 << 20) /* free pages kept for the next burst */
 #define VACUUM_PAUSE_US     20000
@@ -89,7 +88,6 @@ void store_upkeep_init(struct store *st)
     atomic_fetch_add(&n_stores, 1);
     proc_at_exit(leave, NULL);
     st->checkpoint_bytes = CHECKPOINT_FIRST_BYTES;
-    st->vacuum_pages = VACUUM_FIRST_PAGES;
     st->vacuum_due_us = UINT64_MAX;
     st->log_due_us = UINT64_MAX;
     st->idle_due_us = store_now_us() + IDLE_US;
@@ -230,28 +228,32 @@ static bool is_still(struct store *st, int64_t n, uint64_t now)
     return is_idle(st) || now - st->free_since_us >= store_tuning.still_us;
 }
 
-/* Gives some of n free pages back; more of them after a pause. */
+static bool is_enough_vacuum(void *until_us)
+{
+    return store_now_us() >= *(const uint64_t *)until_us;
+}
+
+/*
+ * Gives some of n free pages back; more of them after a pause. What one costs differs by a factor
+ * of a thousand: SQLite looks for it in the list of all free pages.
+ */
 static void vacuum_step(struct store *st, int64_t n, uint32_t keep)
 {
-    uint64_t before = store_now_us(), took, pause;
-    int r = db_vacuum_step(st->db, st->vacuum_pages, keep);
+    uint64_t before = store_now_us(), until = before + VACUUM_US, took, pause;
+    int64_t given = db_vacuum_step(st->db, VACUUM_MAX_PAGES, keep, is_enough_vacuum, &until);
+    bool is_more = n - given > keep;
 
-    if (r < 0)
-        store_fail(st, r, "vacuum");
-    n = r > 0 ? st->vacuum_pages : n - keep; /* so many it gave */
-    st->free_low -= n;
-    st->free_high -= n;
+    if (given < 0)
+        store_fail(st, (int)given, "vacuum");
+    st->free_low -= given;
+    st->free_high -= given;
     took = store_now_us() - before;
     store_upkeep_took(st, STORE_STEP_VACUUM, took);
     pause = is_idle(st) ? took : took * VACUUM_PAUSE_FACTOR;
     pause = pause > VACUUM_PAUSE_US ? pause : VACUUM_PAUSE_US;
-    st->vacuum_due_us = r > 0 ? before + took + pause : UINT64_MAX;
-    if (r == 0)
+    st->vacuum_due_us = is_more ? before + took + pause : UINT64_MAX;
+    if (!is_more)
         st->idle_due_us = before + IDLE_US; /* its own commits wait in the WAL */
-    if (took > VACUUM_US && st->vacuum_pages > 1)
-        st->vacuum_pages /= 2;
-    else if (r > 0 && took < VACUUM_US / 2 && st->vacuum_pages < VACUUM_MAX_PAGES)
-        st->vacuum_pages *= 2;
 }
 
 /*

@@ -11,6 +11,7 @@
  *   drain       all come out, in order, and are put in again
  *   purge
  * In each (but for the restart) a client waits for confirms of another queue: see backlog_probe.h.
+ * The data lie in $TMPDIR (/tmp): on a RAM disk it shows what the broker does, without the disk.
  */
 #include <amqp.h>
 #include <signal.h>
@@ -36,8 +37,16 @@
 #define PURGE_WAIT_S  60
 #define QUIET_S       15 /* nothing was written for so long: all is done */
 
-static char dir[] = "/tmp/bench-backlog-XXXXXX";
+static char dir[200];
 static struct probed probed = {.dir = dir};
+
+static bool make_dir(void)
+{
+    const char *parent = getenv("TMPDIR");
+
+    snprintf(dir, sizeof(dir), "%s/bench-backlog-XXXXXX", parent && *parent ? parent : "/tmp");
+    return mkdtemp(dir);
+}
 
 static void stop_broker(void)
 {
@@ -213,11 +222,11 @@ static void restart(char *binary, uint64_t n)
 
 static void backup(void)
 {
-    char body[200], command[200];
+    char body[300], command[300];
     uint64_t began;
 
     snprintf(body, sizeof(body), "{\"directory\": \"%s/backup\"}", dir);
-    snprintf(command, sizeof(command), "rm -r %s/backup", dir);
+    snprintf(command, sizeof(command), "rm -r '%s/backup'", dir);
     began = probe_now_us();
     probe_begin(&probed);
     (void)probe_http(&probed, "POST", "/api/warren/backup", body);
@@ -234,11 +243,11 @@ static void backup(void)
 
 static uint64_t data_kib(void)
 {
-    char command[100];
+    char command[300];
     uint64_t kib = 0;
     FILE *f;
 
-    snprintf(command, sizeof(command), "du -sk %s", dir);
+    snprintf(command, sizeof(command), "du -sk '%s'", dir);
     f = popen(command, "re");
     if (!f || fscanf(f, "%lu", &kib) != 1)
         probe_fail("du");
@@ -301,9 +310,9 @@ int main(int argc, char **argv)
     size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 1024;
     char *binary = argc > 1 ? argv[1] : (char[]){"build/warren"}, **phases = argv + 4;
     int n_phases = argc > 4 ? argc - 4 : 0;
-    char command[100];
+    char command[300];
 
-    if (size < sizeof(uint64_t) || !mkdtemp(dir)) {
+    if (size < sizeof(uint64_t) || !make_dir()) {
         fprintf(stderr, "usage: bench_backlog [BROKER [N [SIZE [PHASE...]]]]\n");
         return 2;
     }
@@ -323,6 +332,6 @@ int main(int argc, char **argv)
     if (is_wanted(phases, n_phases, "purge"))
         purge();
     stop_broker();
-    snprintf(command, sizeof(command), "rm -r %s", dir);
+    snprintf(command, sizeof(command), "rm -r '%s'", dir);
     return system(command) == 0 ? 0 : 1;
 }

@@ -296,7 +296,7 @@ static inline int model_step(struct model *m, struct db *db)
     if (choice < 97) {
         r = db_checkpoint(db);
     } else if (choice < 98) {
-        r = db_vacuum_step(db, 3, 0);
+        r = (int)db_vacuum_step(db, 3, 0, NULL, NULL);
     } else {
         const struct db_compact how = {.below = m->seed % 2 ? UINT64_MAX : 30,
                                        .min_extents = 1 + (uint32_t)(m->seed % 3),

@@ -34,7 +34,7 @@ static inline size_t settled_size(struct crash_fs *fs, struct db *db)
     size_t len = 0;
 
     assert_int_equal(db_commit(db), 0);
-    while (db_vacuum_step(db, 100, 0) > 0)
+    while (db_vacuum_step(db, 100, 0, NULL, NULL) > 0)
         continue;
     assert_int_equal(db_checkpoint(db), 0);
     assert_non_null(crash_fs_file(fs, "d/store.sqlite", &len));

@@ -49,6 +49,45 @@ static void add_both(struct db *db, uint64_t seq, const char *text)
     }
 }
 
+static bool is_third(void *n)
+{
+    return ++*(int *)n == 3;
+}
+
+static void vacuum_ends_when_it_is_told(void **state)
+{
+    static char body[40000];
+    int64_t all, n_free, all_then, free_then;
+    struct db *db = open_of_run(1);
+    int n = 0;
+
+    (void)state;
+    for (uint64_t seq = 1; seq <= 10; seq++) {
+        const struct db_add add = {.queue = 1, .seq = seq, .iov = {{body, sizeof(body)}}};
+
+        assert_int_equal(db_add(db, &add, 0), 0);
+    }
+    assert_int_equal(db_commit(db), 0);
+    for (uint64_t seq = 1; seq <= 10; seq++)
+        assert_int_equal(db_ack(db, 1, seq, 0), DB_SETTLED);
+    assert_int_equal(db_commit(db), 0);
+    while (db_trim_step(db, 1) > 0)
+        continue;
+    assert_int_equal(db_pages(db, &all, &n_free), 0);
+    assert_in_range(n_free, 20, 100);
+    assert_int_equal(db_vacuum_step(db, 1000, 0, is_third, &n), 3);
+    assert_int_equal(db_vacuum_step(db, 2, 0, NULL, NULL), 2);
+    db_abandon(db);
+
+    db = open_of_run(1);
+    assert_int_equal(db_pages(db, &all_then, &free_then), 0);
+    assert_int_equal(free_then, n_free - 5);
+    assert_int_equal(all_then, all - 5);
+    assert_int_equal(db_vacuum_step(db, 1000, 0, NULL, NULL), free_then);
+    assert_int_equal(db_vacuum_step(db, 1000, 0, NULL, NULL), 0);
+    assert_int_equal(db_close(db), 0);
+}
+
 static void what_is_fleeting_goes_with_the_program(void **state)
 {
     struct crash_fs *fs = *state;
@@ -172,6 +211,7 @@ static void a_seq_of_a_wide_range_may_be_used_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(vacuum_ends_when_it_is_told),
         TEST(what_is_fleeting_goes_with_the_program),
         TEST(a_wide_range_is_settled_at_once),
         TEST(a_seq_of_a_wide_range_may_be_used_again),
