@@ -7,7 +7,7 @@
 #include "broker/runtime/world.h"
 #include "persistence/store_internal.h"
 
-#define STEP_US     10000
+#define STEP_US     5000
 #define FIRST_PAGES 16
 #define MAX_PAGES   4096
 #define TELL_US     200000
