@@ -316,8 +316,8 @@ int db_pages(struct db *db, int64_t *ret_all, int64_t *ret_free);
 /*
  * Gives free pages back to the file system and keeps `keep` of them: at most `pages`, and none
  * after is_over(ctx) said so (NULL: never), which is asked behind each, because one may cost the
- * search of a long list. How many it gave; 0: there are none to give. A commit of its own. Not while something
- * waits for a commit (-EBUSY).
+ * search of a long list. How many it gave; 0: there are none to give. A commit of its own. Not
+ * while something waits for a commit (-EBUSY).
  */
 int64_t db_vacuum_step(struct db *db, uint32_t pages, uint32_t keep, bool (*is_over)(void *ctx),
                        void *ctx);
