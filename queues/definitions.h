@@ -79,6 +79,12 @@ int definitions_parse_one(const char *section, const struct definitions_text *in
 /* Adds what one stored object of a section means. As above, but it is taken as it is. */
 int definitions_add(struct definitions *d, const char *section, const char *text, size_t len,
                     char *ret_text, size_t size);
+/*
+ * Whether the vhosts of exchanges, queues and bindings, and what the bindings bind, are in `d` or
+ * are there; ret_text says what is not. For vhosts that serve. A binding of a broker's own ("amq.")
+ * that is not there is skipped. Processes only.
+ */
+bool definitions_check_topology(struct definitions *d, char *ret_text, size_t size);
 struct definitions_first { /* what a first start makes */
     bool vhost, user, cluster_id;
     uint64_t random;

@@ -2,17 +2,21 @@
  * definitions_topology.c - exchanges, queues and bindings of definitions.
  *
  * They are held against the rules of declaring before anything of the file is taken, so that a
- * registry refuses nothing of it later but what depends on what is there already.
+ * registry refuses nothing of it later but what depends on what is there already. So is what they
+ * refer to, where all vhosts serve.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/access.h"
 #include "broker/runtime/alloc.h"
 #include "broker/runtime/blob.h"
 #include "broker/runtime/hamt.h"
+#include "broker/runtime/region.h"
 #include "broker/runtime/u64map.h"
 #include "queues/definitions_impl.h"
 #include "queues/registry_args.h"
+#include "queues/route.h"
 #include "queues/table_json.h"
 
 static bool get_bool(const json_t *o, const char *key)
@@ -149,6 +153,11 @@ static uint64_t hash_of(bool is_queue, const char *vhost, const char *name)
     return hamt_hash(1, key, (size_t)len);
 }
 
+static uint64_t hash_of_vhost(const char *vhost)
+{
+    return hamt_hash(2, vhost, strlen(vhost));
+}
+
 void definitions_skip_bindings(struct definitions *d)
 {
     struct u64map skipped;
@@ -171,4 +180,95 @@ void definitions_skip_bindings(struct definitions *d)
             skip(b, "what it binds was left out");
     }
     u64map_fini(&skipped);
+}
+
+/*
+ * What topology refers to
+ */
+
+struct known {
+    struct u64map made; /* vhosts, exchanges and queues that are in the file */
+    char vhost[256];    /* whose tables these are; empty: nobody's */
+    struct vhost_tables tables;
+};
+
+static void know_made(struct known *k, const struct definitions *d)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        const struct definition *one = &d->v[i];
+
+        if (one->kind == DEFINITION_FACT && one->fact.kind == ACCESS_FACT_VHOST)
+            u64map_put(&k->made, hash_of_vhost(one->fact.vhost), 1);
+        else if (one->kind == DEFINITION_EXCHANGE || one->kind == DEFINITION_QUEUE)
+            u64map_put(&k->made, hash_of(one->kind == DEFINITION_QUEUE, one->vhost, one->name), 1);
+    }
+}
+
+static bool has_vhost(const struct known *k, const char *vhost)
+{
+    return access_has_vhost(vhost, strlen(vhost)) || u64map_get(&k->made, hash_of_vhost(vhost));
+}
+
+/* The broker's own exchanges are in the tables once their vhost serves. */
+static bool has_thing(struct known *k, bool is_queue, const char *vhost, const char *name)
+{
+    if (u64map_get(&k->made, hash_of(is_queue, vhost, name)))
+        return true;
+    if (!access_has_vhost(vhost, strlen(vhost)))
+        return !is_queue && strncmp(name, "amq.", 4) == 0;
+    if (strcmp(k->vhost, vhost) != 0) {
+        snprintf(k->vhost, sizeof(k->vhost), "%s", vhost);
+        vhost_tables_open(vhost, &k->tables);
+    }
+    return (is_queue ? vhost_find_queue : vhost_find_exchange)(&k->tables, name, strlen(name));
+}
+
+/* false: `why` says what it refers to that is not there. */
+static bool is_whole(struct known *k, struct definition *d, char *why, size_t size)
+{
+    const char *missing = NULL, *kind = "exchange";
+
+    if (!has_vhost(k, d->vhost)) {
+        snprintf(why, size, "%s: vhost '%s' does not exist", d->section, d->vhost);
+        return false;
+    }
+    if (d->kind != DEFINITION_BINDING)
+        return true;
+    if (!has_thing(k, false, d->vhost, d->name)) {
+        missing = d->name;
+    } else if (!has_thing(k, !d->to_exchange, d->vhost, d->dest)) {
+        missing = d->dest;
+        kind = d->to_exchange ? "exchange" : "queue";
+    }
+    if (missing && strncmp(missing, "amq.", 4) == 0) {
+        skip(d, "what it binds is a broker's own");
+        return true;
+    }
+    if (missing)
+        snprintf(why, size, "%s: %s '%s' in vhost '%s' does not exist", d->section, kind, missing,
+                 d->vhost);
+    return !missing;
+}
+
+bool definitions_check_topology(struct definitions *d, char *ret_text, size_t size)
+{
+    RUNTIME_REGION();
+    struct known k = {0};
+    size_t n_wrong = 0, len;
+    char unused[1];
+
+    u64map_init(&k.made, rt_realloc, rt_free);
+    know_made(&k, d);
+    for (size_t i = 0; i < d->n; i++) {
+        bool is_first = n_wrong == 0;
+
+        if (d->v[i].kind == DEFINITION_EXCHANGE || d->v[i].kind == DEFINITION_QUEUE ||
+            d->v[i].kind == DEFINITION_BINDING)
+            n_wrong += !is_whole(&k, &d->v[i], is_first ? ret_text : unused, is_first ? size : 1);
+    }
+    u64map_fini(&k.made);
+    len = strlen(ret_text);
+    if (n_wrong > 1)
+        snprintf(ret_text + len, size - len, "; and %zu more", n_wrong - 1);
+    return n_wrong == 0;
 }

@@ -223,7 +223,7 @@ static bool check(struct node *n, char *why, size_t size)
             !has_both(n, d, why, size))
             return false;
     }
-    return true;
+    return definitions_check_topology(n->change.made, why, size);
 }
 
 static void note_rights(struct node_change *c, const struct definition *d)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/core/access.h"
 #include "broker/core/log.h"
 #include "broker/runtime/blob.h"
 #include "queues/node_impl.h"
@@ -73,6 +74,8 @@ static void lose(struct node *n, size_t at)
     struct node_import *i = &n->import;
     const char *vhost = i->from->v[at].vhost, *down = vhost_down_reason(vhost);
 
+    if (!access_has_vhost(vhost, strlen(vhost)))
+        down = "there is no such vhost";
     if (down || i->n_rounds == ROUNDS_MAX) {
         complain(n, at, down ? down : "its vhost's registry is not there");
         return;

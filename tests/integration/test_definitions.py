@@ -64,6 +64,39 @@ class Import(unittest.TestCase):
             self.assertIn(text, answer["reason"])
         self.assertEqual(broker.get("/api/definitions"), before)
 
+    def test_refers_to_nothing(self):
+        """A vhost or an end of a binding that is nowhere: nothing is taken."""
+        broker = self.start()
+        self.assertEqual(broker.http("PUT", "/api/queues/%2f/here", {"durable": True})[0], 201)
+        before = broker.get("/api/definitions")
+
+        def binding(source, destination, kind="queue", vhost="/"):
+            return {"source": source, "vhost": vhost, "destination": destination,
+                    "destination_type": kind, "routing_key": "k", "arguments": {}}
+
+        new = [{"name": "new", "vhost": "/", "durable": True, "auto_delete": False,
+                "arguments": {}}]
+        for wrong, text in (
+                ({"bindings": [binding("none", "new")]}, "exchange 'none' in vhost '/'"),
+                ({"bindings": [binding("amq.topic", "none")]}, "queue 'none' in vhost '/'"),
+                ({"bindings": [binding("amq.topic", "new", "exchange")]}, "exchange 'new'"),
+                ({"bindings": [binding("amq.topic", "new", vhost="far")]}, "vhost 'far'"),
+                ({"exchanges": [{"name": "x", "vhost": "far", "type": "topic"}]}, "vhost 'far'"),
+                ({"bindings": [binding("a", "new"), binding("b", "new")]}, "; and 1 more")):
+            body = {"users": [{"name": "u", "password_hash": "", "tags": ""}], "queues": new}
+            status, answer = broker.http("POST", "/api/definitions", {**body, **wrong})
+            self.assertEqual(status, 400)
+            self.assertIn(text, answer["reason"])
+            self.assertEqual(broker.get("/api/definitions"), before)
+        right = {"vhosts": [{"name": "far"}], "queues": new,
+                 "exchanges": [{"name": "x", "vhost": "far", "type": "topic", "durable": True}],
+                 "bindings": [binding("amq.topic", "new"), binding("amq.direct", "here"),
+                              binding("amq.fanout", "x", "exchange", "far"),
+                              binding("amq.direct", "amq.gen-of-another")]}
+        self.assertEqual(broker.http("POST", "/api/definitions", right), (204, ""))
+        found = broker.get("/api/definitions")["bindings"]
+        self.assertEqual({b["destination"] for b in found}, {"new", "here", "x"})
+
     def test_many_refused(self):
         """What the answer has no room for is counted."""
         broker = self.start()
