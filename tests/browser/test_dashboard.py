@@ -126,6 +126,28 @@ class Dashboard(BrokerCase):
         wait_for(lambda: self.broker.http("GET", "/api/queues/%2F/" + urllib.parse.quote(name))[0]
                  == 404, "the queue to be gone")
 
+    def test_what_becomes_of_got_messages(self):
+        """Given back or taken out, as was chosen when getting."""
+        b, name = self.browser, fresh("got")
+        conn = self.opened()
+        conn.rpc(1, spec.Queue.Declare(queue=name))
+        for body in (b"one", b"two"):
+            conn.publish(1, "", name, body)
+        wait_for(lambda: self.messages(name) == 2, "both messages")
+        b.visit(link("queue", "/", name), name)
+        b.click("[role=tab]", "Messages")
+        for mode, says, left in (
+                ("ack_requeue_true", "2 messages got and given back", 2),
+                ("reject_requeue_true", "2 messages got and given back", 2),
+                ("reject_requeue_false", "1 message rejected out of the queue", 1),
+                ("ack_requeue_false", "1 message taken out of the queue", 0)):
+            b.fill("input[aria-label='How many']", says[0])
+            b.click("button", "Get")
+            b.click("dialog select[name=ackmode] option[value=%s]" % mode)
+            b.click("dialog button", "Get")
+            b.until(lambda: not b.all("dialog") and says in b.text(), says)
+            wait_for(lambda: self.messages(name) == left, mode)
+
     def test_an_exchange_by_hand(self):
         """Declared, bound, published through with a property, and unbound."""
         b, name, queue = self.browser, fresh("exchange"), fresh("bound")

@@ -71,6 +71,20 @@ function target(queue, exchange, key) {
     ];
 }
 
+/* As the API names them, the harmless one first. */
+const ACK_MODES = [
+    ["ack_requeue_true", "give them back (nack, requeue)"],
+    ["ack_requeue_false", "remove them (ack)"],
+    ["reject_requeue_true", "give them back (reject, requeue)"],
+    ["reject_requeue_false", "remove them (reject)"],
+];
+const SETTLED = {
+    ack_requeue_true: "got and given back",
+    ack_requeue_false: "taken out of the queue",
+    reject_requeue_true: "got and given back",
+    reject_requeue_false: "rejected out of the queue",
+};
+
 export class Browser {
     constructor(vhost, name) {
         this.where = path`queues/${vhost}/${name}`;
@@ -96,7 +110,7 @@ export class Browser {
                 this.n,
                 h("span.quiet", "from the head; they stay as they are"),
                 h("span.gap"),
-                button("Get and remove", () => this.take()),
+                button("Get", () => this.take()),
                 button("Move many", () => this.moveMany()),
             ),
             this.note,
@@ -139,35 +153,34 @@ export class Browser {
         });
     }
 
+    /* Getting, as a client would: what becomes of them afterwards is chosen. */
     async take() {
         const n = this.count();
+        let mode, list;
+        const done = await form(
+            "Get messages",
+            [{ name: "ackmode", label: "Afterwards", type: "select", options: ACK_MODES }],
+            "Get",
+            async ({ ackmode }) => {
+                mode = ackmode;
+                list = await post(this.where + "/get", {
+                    count: n,
+                    ackmode,
+                    encoding: "auto",
+                    truncate: 50000,
+                });
+            },
+            { intro: "Up to " + plural(n, "message") + " from the head are shown here." },
+        );
 
-        if (
-            !(await confirm(
-                "Take messages out?",
-                "Up to " +
-                    plural(n, "message") +
-                    " from the head " +
-                    "are shown here and are then no longer in the queue.",
-                "Get and remove",
-            ))
-        )
-            return;
-        await attempt(async () => {
-            const list = await post(this.where + "/get", {
-                count: n,
-                ackmode: "ack_requeue_false",
-                encoding: "auto",
-                truncate: 50000,
-            });
-            this.more.hidden = true;
-            this.show(
-                list,
-                list.length
-                    ? plural(list.length, "message") + " taken out of the queue"
-                    : "The queue is empty.",
-            );
-        });
+        if (!done) return;
+        this.more.hidden = true;
+        this.show(
+            list,
+            list.length
+                ? plural(list.length, "message") + " " + SETTLED[mode]
+                : "There was no ready message.",
+        );
     }
 
     async remove(m) {
