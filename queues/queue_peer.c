@@ -256,12 +256,15 @@ static void send_confirms(struct queue *q, struct peer *p)
     PROC_SEND(p->pid, m);
 }
 
-/* In the flush of a turn, so that what they make the store do goes out together with this. */
+/*
+ * In the flush of a turn, so that what they make the store do goes out together with this. While
+ * there is no store they are nowhere but here: the channel is to keep them for another run.
+ */
 static void tell_settled(const struct queue *q, struct peer *p)
 {
     struct msg_queue_settled *m;
 
-    if (p->n_settled - p->n_settled_told < SETTLED_EVERY)
+    if (p->n_settled - p->n_settled_told < SETTLED_EVERY || (q->is_durable && !q->store_ready))
         return;
     m = MSG_NEW(QUEUE_SETTLED, struct msg_queue_settled);
     m->queue_id = q->cell->id;

@@ -290,6 +290,13 @@ void on_store_entries(struct queue *q, struct msg *m)
         compare_entry(q, &in->entry[i]);
 }
 
+/* What turned out to be durable, and what was settled meanwhile, is announced by nobody else. */
+static void touch_peers(struct queue *q)
+{
+    for (struct peer *p = q->first_peer; p; p = p->next)
+        peer_touch(q, p);
+}
+
 void on_store_opened(struct queue *q, struct msg *m)
 {
     const struct msg_store_opened *in = MSG_OF(struct msg_store_opened, m);
@@ -316,7 +323,7 @@ void on_store_opened(struct queue *q, struct msg *m)
     read_again(q);
     cold_ask_again(q);
     sync_ask(q);
-    intake_raise_all(q); /* what turned out to be durable is announced by nobody else */
+    touch_peers(q);
 }
 
 void on_store_durable(struct queue *q, struct msg *m)

@@ -32,6 +32,7 @@ static struct chan {
     struct msg_queue_got got; /* without its record */
     uint32_t got_value, n_replies, n_got, n_gone, n_down;
     uint32_t n_committed, n_given_up; /* transactions */
+    uint64_t n_settled;               /* settlements that it was told are handled */
     uint32_t n_back;                  /* permits of the shared prefetch that came back */
     bool wants;                       /* such permits */
     bool drops_got;                   /* does not take the record out of a QUEUE_GOT */
@@ -182,6 +183,7 @@ static void chan_handle(void *state, struct msg *m)
         c->n_given_up += !MSG_OF(struct msg_queue_tx_end, m)->committed;
         break;
     case QUEUE_SETTLED: /* these channels tell nobody again what they settled */
+        c->n_settled = MSG_OF(struct msg_queue_settled, m)->n;
         break;
     case MSG_DOWN:
         c->n_down++;

@@ -175,6 +175,31 @@ static void test_store_dies(void **state)
     kit_stop();
 }
 
+/*
+ * A channel says its acks to the queue's next run until it is told that they are handled. Without a
+ * store they are nowhere but in the queue, which may die as well.
+ */
+static void test_settled_is_told_to_a_store(void **state)
+{
+    (void)state;
+    kit_start(15, CELL_DURABLE);
+    kit_consume(1, kit_consumer(1, false, 0));
+    for (uint32_t i = 0; i < 13; i++)
+        kit_publish(0, 10 * i + 1, 10, true);
+    assert_int_equal(chans[1].n_seen, 130);
+    for (uint32_t i = 0; i < 64; i++)
+        kit_settle(1, SETTLE_ACK, chans[1].seen[i].seq);
+    assert_int_equal(chans[1].n_settled, 64);
+    kit_kill(kit.store);
+    for (uint32_t i = 64; i < 130; i++)
+        kit_settle(1, SETTLE_ACK, chans[1].seen[i].seq);
+    assert_int_equal(chans[1].n_settled, 64);
+    tw_do(spawn_store, NULL);
+    assert_int_equal(chans[1].n_settled, 130);
+    assert_int_equal(on_disk(), 0);
+    kit_stop();
+}
+
 /* Credit that waited for a commit comes although the store died before it could tell of it. */
 static void test_credit_after_store_died(void **state)
 {
@@ -396,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_attach),
         cmocka_unit_test(test_attach_window_ends),
         cmocka_unit_test(test_store_dies),
+        cmocka_unit_test(test_settled_is_told_to_a_store),
         cmocka_unit_test(test_credit_after_store_died),
         cmocka_unit_test(test_settled_needs_credit_too),
         cmocka_unit_test(test_read_back),
