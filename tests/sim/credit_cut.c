@@ -189,16 +189,13 @@ static void on_method(const struct amqp_method *m)
     }
 }
 
-static void parse(void)
+static void on_frame(void *arg, const struct amqp_frame *f)
 {
-    struct amqp_frame f;
     struct amqp_method m;
-    uint32_t at = 0;
 
-    while (sim_peer_next(&talk.peer, &at, &f))
-        if (f.type == AMQP_FRAME_METHOD && amqp_method_decode(f.payload, &m) == 0)
-            on_method(&m);
-    sim_peer_took(&talk.peer, at);
+    (void)arg;
+    if (f->type == AMQP_FRAME_METHOD && amqp_method_decode(f->payload, &m) == 0)
+        on_method(&m);
 }
 
 static void cut(enum way how)
@@ -226,7 +223,7 @@ static void hear(uint32_t most)
         return;
     }
     talk.received += (uint32_t)r;
-    parse();
+    sim_peer_take(&talk.peer, on_frame, NULL);
 }
 
 /* A conversation of which k bytes go out, or come in. */

@@ -138,8 +138,9 @@ static void on_connection_method(struct party *p, const struct amqp_method *m)
     }
 }
 
-static void on_frame(struct party *p, const struct amqp_frame *f)
+static void on_frame(void *arg, const struct amqp_frame *f)
 {
+    struct party *p = arg;
     struct amqp_method m;
     struct lane *l;
     int r;
@@ -165,17 +166,6 @@ static void on_frame(struct party *p, const struct amqp_frame *f)
         on_connection_method(p, &m);
 }
 
-static void parse(struct party *p)
-{
-    uint32_t at = 0, uid = p->uid;
-    struct amqp_frame f;
-
-    while (p->phase != PARTY_NONE && p->uid == uid && sim_peer_next(&p->peer, &at, &f))
-        on_frame(p, &f);
-    if (p->phase != PARTY_NONE && p->uid == uid)
-        sim_peer_took(&p->peer, at);
-}
-
 static void on_end(struct party *p)
 {
     if (!has_excuse(p))
@@ -198,21 +188,18 @@ void party_read(struct party *p, bool all)
             on_end(p);
             return;
         }
-        parse(p);
+        sim_peer_take(&p->peer, on_frame, p);
         more = all;
     }
 }
 
 void party_write(struct party *p, bool all)
 {
-    uint32_t n = p->peer.n_out;
-    ssize_t r;
+    uint32_t n;
 
-    if (p->phase == PARTY_NONE || n == 0)
+    if (p->phase == PARTY_NONE)
         return;
-    if (!all && n > 1 && sim_chance(SIM_DRIVER, 300000))
-        n = 1 + sim_below(SIM_DRIVER, n - 1);
-    r = sim_peer_write(&p->peer, n); /* an end is seen by who reads */
-    if (r > 0 && party_is_set_up(p))
-        p->sent += (uint64_t)r;
+    n = sim_peer_flush(&p->peer, all);
+    if (party_is_set_up(p))
+        p->sent += n;
 }

@@ -227,8 +227,9 @@ static void on_method(struct end *e, const struct amqp_method *m)
     }
 }
 
-static void on_frame(struct end *e, const struct amqp_frame *f)
+static void on_frame(void *arg, const struct amqp_frame *f)
 {
+    struct end *e = arg;
     struct amqp_method m;
 
     if (f->type == AMQP_FRAME_METHOD && amqp_method_decode(f->payload, &m) == 0)
@@ -245,8 +246,6 @@ static void on_frame(struct end *e, const struct amqp_frame *f)
 
 static void serve(struct end *e, bool all)
 {
-    struct amqp_frame f;
-    uint32_t at = 0;
     ssize_t r;
 
     if (e->peer.fd == 0) {
@@ -259,8 +258,7 @@ static void serve(struct end *e, bool all)
         e->since_us = sim_now_us();
         e->is_heard = false;
     }
-    if (e->peer.n_out > 0)
-        (void)sim_peer_write(&e->peer, e->peer.n_out); /* an end is seen by who reads */
+    (void)sim_peer_flush(&e->peer, true);
     r = sim_peer_read(&e->peer, all ? SIZE : 1 + sim_below(SIM_DRIVER, SIZE));
     if (r == -EAGAIN)
         return;
@@ -269,10 +267,7 @@ static void serve(struct end *e, bool all)
         return;
     }
     e->is_heard = true;
-    while (e->peer.fd != 0 && sim_peer_next(&e->peer, &at, &f))
-        on_frame(e, &f);
-    if (e->peer.fd != 0)
-        sim_peer_took(&e->peer, at);
+    sim_peer_take(&e->peer, on_frame, e);
 }
 
 static void setup(void)

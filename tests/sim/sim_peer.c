@@ -42,6 +42,7 @@ void sim_peer_end(struct sim_peer *p, bool reset)
     (reset ? sim_reset : sim_close)(p->fd);
     p->fd = 0;
     p->n_out = p->n_in = 0;
+    p->n_ended++;
 }
 
 void sim_peer_free(struct sim_peer *p)
@@ -162,7 +163,21 @@ ssize_t sim_peer_write(struct sim_peer *p, uint32_t size)
     return r;
 }
 
-bool sim_peer_next(const struct sim_peer *p, uint32_t *at, struct amqp_frame *ret)
+uint32_t sim_peer_flush(struct sim_peer *p, bool all)
+{
+    uint32_t n = p->n_out;
+    ssize_t r;
+
+    if (n == 0)
+        return 0;
+    if (!all && n > 1 && sim_chance(SIM_DRIVER, 300000))
+        n = 1 + sim_below(SIM_DRIVER, n - 1);
+    r = sim_peer_write(p, n); /* an end is seen by who reads */
+    return r > 0 ? (uint32_t)r : 0;
+}
+
+/* The frame at *at, lent, and *at behind it; false: it is not whole. */
+static bool next(const struct sim_peer *p, uint32_t *at, struct amqp_frame *ret)
 {
     ssize_t r = frame_parse(p->in + *at, p->n_in - *at, p->frame_max, ret);
 
@@ -172,10 +187,17 @@ bool sim_peer_next(const struct sim_peer *p, uint32_t *at, struct amqp_frame *re
     return r > 0;
 }
 
-void sim_peer_took(struct sim_peer *p, uint32_t n)
+void sim_peer_take(struct sim_peer *p, void (*on)(void *arg, const struct amqp_frame *f), void *arg)
 {
-    p->n_in -= n;
-    memmove(p->in, p->in + n, p->n_in);
+    uint32_t at = 0, n_ended = p->n_ended;
+    struct amqp_frame f;
+
+    while (p->n_ended == n_ended && next(p, &at, &f))
+        on(arg, &f);
+    if (p->n_ended != n_ended)
+        return;
+    p->n_in -= at;
+    memmove(p->in, p->in + at, p->n_in);
 }
 
 bool sim_content_take(struct sim_content *c, const struct amqp_frame *f)

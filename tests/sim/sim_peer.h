@@ -19,6 +19,7 @@ struct sim_peer { /* zeroed at first */
     const char *vhost; /* NULL: "/" */
     uint8_t *out, *in;
     uint32_t n_out, cap_out, n_in, cap_in;
+    uint32_t n_ended; /* connections */
 };
 
 /* Connects and puts the protocol header; false: refused. */
@@ -40,10 +41,14 @@ void sim_peer_put_tune_ok(struct sim_peer *p, const struct amqp_connection_tune 
 /* What sim_read and sim_write give for so many bytes. */
 ssize_t sim_peer_read(struct sim_peer *p, uint32_t size);
 ssize_t sim_peer_write(struct sim_peer *p, uint32_t size);
-/* The frame at *at, lent, and *at behind it; false: it is not whole. An error is "frames". */
-bool sim_peer_next(const struct sim_peer *p, uint32_t *at, struct amqp_frame *ret);
-/* So many bytes of what came are done with. */
-void sim_peer_took(struct sim_peer *p, uint32_t n);
+/* Writes what waits, or without `all` now and then a part of it; how much, 0 also after an end. */
+uint32_t sim_peer_flush(struct sim_peer *p, bool all);
+/*
+ * Gives `on` each frame that has come whole, lent, and is done with it then. It may end the
+ * connection: no more is given. An error is "frames".
+ */
+void sim_peer_take(struct sim_peer *p, void (*on)(void *arg, const struct amqp_frame *f),
+                   void *arg);
 
 /* A content that comes in; its message id is the uid. */
 struct sim_content {

@@ -451,6 +451,11 @@ void act_consume(struct client *c, struct chan_end *ch, int queue, bool no_ack);
 void act_settle_one(struct chan_end *ch, uint32_t i, bool keeps);
 
 /* slice_audit.c: nothing moves any more: all that must be there is, and nothing else. */
+enum {
+    SLICE_CALM_US = 12 * 1000 * 1000 /* longer than supervisors remember, and silence is endured */
+};
+/* Lets so much time pass, everybody talking before each step. */
+void slice_pass(uint64_t us, void (*talk)(void));
 void slice_calm(void);
 void slice_audit(void);
 

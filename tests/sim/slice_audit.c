@@ -15,7 +15,6 @@
 #include "tests/sim/slice.h"
 
 enum {
-    CALM_US = 12 * 1000 * 1000, /* longer than supervisors remember, and than silence is endured */
     CALM_LIMIT = 400000,
     ANSWER_LIMIT = 100000,
 };
@@ -37,20 +36,19 @@ static void all_talk(void)
     }
 }
 
-/* Lets so much time pass, everybody listening. */
-static void pass(uint64_t us)
+void slice_pass(uint64_t us, void (*talk)(void))
 {
     uint64_t until = sim_now_us() + us;
     uint32_t n = 0;
 
     while (sim_now_us() < until) {
-        all_talk();
+        talk();
         if (!slice_step())
             sim_pass_us(10000); /* nothing is to come: neither a message nor a timer */
         if (n++ == CALM_LIMIT)
             sim_fail("answers", "there is no end of doing in a calm");
     }
-    all_talk();
+    talk();
 }
 
 static void check_channel(const struct chan_end *ch)
@@ -121,12 +119,12 @@ void slice_calm(void)
     slice.in_calm = true;
     slice.did.calms++;
     sim_note("calm", slice.did.calms, 0, 0);
-    pass(CALM_US);
+    slice_pass(SLICE_CALM_US, all_talk);
     check_silent();
     for (int i = 0; i < N_CLIENTS; i++)
         check_answered(&slice.client[i]);
     all_leave();
-    pass(CALM_US);
+    slice_pass(SLICE_CALM_US, all_talk);
     for (int i = 0; i < N_CLIENTS; i++)
         if (slice.client[i].phase != CLIENT_NONE)
             sim_fail("answers", "client %u waits for close-ok", slice.client[i].uid);
@@ -268,7 +266,7 @@ void slice_audit(void)
             audit_queue(q);
     slice.did.audits++;
     client_close(AUDITOR);
-    pass(1000000);
+    slice_pass(1000000, all_talk);
     if (AUDITOR->phase != CLIENT_NONE)
         sim_fail("answers", "the auditor waits for close-ok");
     slice.is_auditing = false;

@@ -172,8 +172,9 @@ static void on_connection_method(struct client *c, const struct amqp_method *m)
                  amqp_method_name(m->id));
 }
 
-static void on_frame(struct client *c, const struct amqp_frame *f)
+static void on_frame(void *arg, const struct amqp_frame *f)
 {
+    struct client *c = arg;
     struct amqp_method m;
     struct chan_end *ch;
     int r;
@@ -197,17 +198,6 @@ static void on_frame(struct client *c, const struct amqp_frame *f)
         channel_on_method(c, ch, &m);
     else
         on_connection_method(c, &m);
-}
-
-static void parse(struct client *c)
-{
-    uint32_t at = 0, uid = c->uid;
-    struct amqp_frame f;
-
-    while (c->phase != CLIENT_NONE && c->uid == uid && sim_peer_next(&c->peer, &at, &f))
-        on_frame(c, &f);
-    if (c->phase != CLIENT_NONE && c->uid == uid)
-        sim_peer_took(&c->peer, at);
 }
 
 static void on_end(struct client *c)
@@ -237,18 +227,13 @@ void client_read(struct client *c, bool all)
             on_end(c);
             return;
         }
-        parse(c);
+        sim_peer_take(&c->peer, on_frame, c);
         more = all;
     }
 }
 
 void client_write(struct client *c, bool all)
 {
-    uint32_t n = c->peer.n_out;
-
-    if (c->phase == CLIENT_NONE || n == 0)
-        return;
-    if (!all && n > 1 && sim_chance(SIM_DRIVER, 300000))
-        n = 1 + sim_below(SIM_DRIVER, n - 1);
-    (void)sim_peer_write(&c->peer, n); /* an end is seen by who reads */
+    if (c->phase != CLIENT_NONE)
+        (void)sim_peer_flush(&c->peer, all);
 }

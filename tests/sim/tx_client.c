@@ -285,8 +285,9 @@ static void on_content(struct txs_client *c, const struct amqp_frame *f)
         take(c);
 }
 
-static void on_frame(struct txs_client *c, const struct amqp_frame *f)
+static void on_frame(void *arg, const struct amqp_frame *f)
 {
+    struct txs_client *c = arg;
     struct amqp_method m;
 
     if (f->type == AMQP_FRAME_HEARTBEAT)
@@ -303,17 +304,6 @@ static void on_frame(struct txs_client *c, const struct amqp_frame *f)
         on_method(c, &m);
 }
 
-static void parse(struct txs_client *c)
-{
-    struct amqp_frame f;
-    uint32_t at = 0;
-
-    while (c->phase != TXS_NONE && sim_peer_next(&c->peer, &at, &f))
-        on_frame(c, &f);
-    if (c->phase != TXS_NONE)
-        sim_peer_took(&c->peer, at);
-}
-
 void txs_read(struct txs_client *c, bool all)
 {
     do {
@@ -327,17 +317,12 @@ void txs_read(struct txs_client *c, bool all)
         if (r <= 0)
             txs_drop(c, false);
         else
-            parse(c);
+            sim_peer_take(&c->peer, on_frame, c);
     } while (all);
 }
 
 void txs_write(struct txs_client *c, bool all)
 {
-    uint32_t n = c->peer.n_out;
-
-    if (c->phase == TXS_NONE || n == 0)
-        return;
-    if (!all && n > 1 && sim_chance(SIM_DRIVER, 300000))
-        n = 1 + sim_below(SIM_DRIVER, n - 1);
-    (void)sim_peer_write(&c->peer, n); /* an end is seen by who reads */
+    if (c->phase != TXS_NONE)
+        (void)sim_peer_flush(&c->peer, all);
 }

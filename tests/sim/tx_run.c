@@ -10,8 +10,6 @@
 #include "tests/sim/tx.h"
 
 enum {
-    CALM_US = 12 * 1000 * 1000, /* longer than supervisors remember */
-    CALM_LIMIT = 400000,
     ANSWER_LIMIT = 100000,
 };
 
@@ -90,25 +88,10 @@ static void all_talk(void)
     }
 }
 
-static void pass(uint64_t us)
-{
-    uint64_t until = sim_now_us() + us;
-    uint32_t n = 0;
-
-    while (sim_now_us() < until) {
-        all_talk();
-        if (!slice_step())
-            sim_pass_us(10000);
-        if (n++ == CALM_LIMIT)
-            sim_fail("answers", "there is no end of doing in a calm");
-    }
-    all_talk();
-}
-
 static void calm(void)
 {
     slice.in_calm = true;
-    pass(CALM_US);
+    slice_pass(SLICE_CALM_US, all_talk);
     for (int i = 0; i < TXS_CLIENTS; i++) {
         struct txs_client *c = &txs_client[i];
 
@@ -121,7 +104,7 @@ static void calm(void)
         else
             txs_close(c);
     }
-    pass(CALM_US);
+    slice_pass(SLICE_CALM_US, all_talk);
     slice_crash_rates();
 }
 
@@ -150,7 +133,7 @@ static void audit(void)
         } while (!AUDITOR->is_empty);
     }
     txs_close(AUDITOR);
-    pass(CALM_US);
+    slice_pass(SLICE_CALM_US, all_talk);
     if (AUDITOR->phase != TXS_NONE)
         sim_fail("answers", "the auditor waits for close-ok");
     txs_audit_end();

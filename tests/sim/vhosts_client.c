@@ -239,8 +239,9 @@ static void on_content(struct vhosts_client *c, const struct amqp_frame *f)
     vhosts_seen(c, c->got.uid, c->op_queue);
 }
 
-static void on_frame(struct vhosts_client *c, const struct amqp_frame *f)
+static void on_frame(void *arg, const struct amqp_frame *f)
 {
+    struct vhosts_client *c = arg;
     struct amqp_method m;
 
     if (f->type == AMQP_FRAME_HEARTBEAT)
@@ -257,17 +258,6 @@ static void on_frame(struct vhosts_client *c, const struct amqp_frame *f)
         on_method(c, &m);
 }
 
-static void parse(struct vhosts_client *c)
-{
-    struct amqp_frame f;
-    uint32_t at = 0;
-
-    while (c->phase != VHC_NONE && sim_peer_next(&c->peer, &at, &f))
-        on_frame(c, &f);
-    if (c->phase != VHC_NONE)
-        sim_peer_took(&c->peer, at);
-}
-
 void vhosts_read(struct vhosts_client *c, bool all)
 {
     do {
@@ -281,17 +271,12 @@ void vhosts_read(struct vhosts_client *c, bool all)
         if (r <= 0)
             vhosts_drop(c, false);
         else
-            parse(c);
+            sim_peer_take(&c->peer, on_frame, c);
     } while (all);
 }
 
 void vhosts_write(struct vhosts_client *c, bool all)
 {
-    uint32_t n = c->peer.n_out;
-
-    if (c->phase == VHC_NONE || n == 0)
-        return;
-    if (!all && n > 1 && sim_chance(SIM_DRIVER, 300000))
-        n = 1 + sim_below(SIM_DRIVER, n - 1);
-    (void)sim_peer_write(&c->peer, n); /* an end is seen by who reads */
+    if (c->phase != VHC_NONE)
+        (void)sim_peer_flush(&c->peer, all);
 }

@@ -22,8 +22,6 @@
 #include "tests/sim/vhosts.h"
 
 enum {
-    CALM_US = 12 * 1000 * 1000, /* longer than supervisors remember */
-    CALM_LIMIT = 400000,
     ANSWER_LIMIT = 100000,
     NODE_CRASHES = 300, /* per million messages, times the run's rate */
 };
@@ -163,25 +161,10 @@ static void all_talk(void)
     }
 }
 
-static void pass(uint64_t us)
-{
-    uint64_t until = sim_now_us() + us;
-    uint32_t n = 0;
-
-    while (sim_now_us() < until) {
-        all_talk();
-        if (!slice_step())
-            sim_pass_us(10000);
-        if (n++ == CALM_LIMIT)
-            sim_fail("answers", "there is no end of doing in a calm");
-    }
-    all_talk();
-}
-
 static void calm(void)
 {
     slice.in_calm = true;
-    pass(CALM_US);
+    slice_pass(SLICE_CALM_US, all_talk);
     if (vhosts_operator_is_busy())
         sim_fail("answers", "the node does not answer");
     for (int i = 0; i < VHOSTS_CLIENTS; i++) {
@@ -193,7 +176,7 @@ static void calm(void)
             sim_fail("answers", "client %d waits for the answer to %s", i, amqp_method_name(c->op));
         vhosts_close(c);
     }
-    pass(CALM_US);
+    slice_pass(SLICE_CALM_US, all_talk);
     slice_crash_rates();
 }
 
@@ -260,7 +243,7 @@ static void audit(void)
     if (AUDITOR->phase != VHC_READY)
         sim_fail("answers", "the auditor is thrown out");
     vhosts_close(AUDITOR);
-    pass(CALM_US);
+    slice_pass(SLICE_CALM_US, all_talk);
     if (AUDITOR->phase != VHC_NONE)
         sim_fail("answers", "the auditor waits for close-ok");
     audit_messages();
