@@ -5,6 +5,10 @@
  * connection for ever. Here each connection is known by its bufferevent, of which a reference is
  * held: the server has let go of it once its callbacks are gone. What is over a bound is shut down,
  * and the server sees the end of it.
+ *
+ * What comes is looked at before the server reads it. From a request that is refused on, nothing
+ * stays in the input: those ahead of it are served, then the refusal is sent, past the server, and
+ * the connection is closed once the client has had it.
  */
 #include "mgmt/guard.h"
 
@@ -18,20 +22,23 @@
 
 #include "broker/core/config.h"
 #include "broker/runtime/alloc.h"
+#include "broker/runtime/runtime.h"
+#include "mgmt/framing.h"
 
 enum {
     MAX_CONNECTIONS = 1024,
     ROOM = 128,  /* connections that leave for others */
     ROOM_MS = 5, /* in which the server sees that they have */
     TICK_MS = 250,
-    ANSWER_MS = 75 * 1000,          /* to be made, and for its first bytes to be taken */
-    SLOWEST_BYTES_MS = 64,          /* a request's time grows by its length at this rate */
-    SLOWEST_TAKEN_MS = 16,          /* an answer's, by what its client has taken */
-    MAX_BEHIND = 64 * 1024,         /* of requests behind the one that is answered */
+    LINGER_MS = 2000,       /* for a client to read why it was refused, while it goes on sending */
+    ANSWER_MS = 75 * 1000,  /* to be made, and for its first bytes to be taken */
+    SLOWEST_BYTES_MS = 64,  /* a request's time grows by its length at this rate */
+    SLOWEST_TAKEN_MS = 16,  /* an answer's, by what its client has taken */
+    MAX_BEHIND = 64 * 1024, /* of requests behind the one that is answered */
     MAX_WAITING = 64 * 1024 * 1024, /* of requests not complete, all together */
 };
 
-enum phase { IDLE, COMES, ANSWERED, STREAMS };
+enum phase { IDLE, COMES, ANSWERED, STREAMS, REFUSED };
 
 struct guarded {
     TAILQ_ENTRY(guarded) link;
@@ -41,6 +48,8 @@ struct guarded {
     uint64_t since_ms; /* of the phase */
     uint64_t bytes;    /* COMES: so far */
     uint64_t taken;    /* ANSWERED: so far */
+    struct framing framing;
+    bool is_moving; /* octets within the input: nothing comes */
 };
 
 struct guard {
@@ -48,8 +57,10 @@ struct guard {
     struct event_base *base;
     struct event *tick;
     struct event *room; /* those that made room are forgotten */
+    struct event *turn; /* of what was refused behind requests that are answered now */
     unsigned n;
     uint64_t now_ms, waiting; /* waiting: the bytes of all that come */
+    size_t max_head, max_body;
     const struct guard_ops *ops;
     void *ctx;
 };
@@ -70,11 +81,86 @@ static void shut(const struct guarded *c)
     (void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR); /* it may have ended by itself */
 }
 
+/* Takes n octets from a place in the input out of it. */
+static void cut_out(struct guarded *c, struct evbuffer *input, size_t at, size_t n)
+{
+    struct evbuffer *ahead = evbuffer_new();
+
+    BUG_ON(!ahead); /* without memory the program ends, as everywhere */
+    c->is_moving = true;
+    (void)evbuffer_remove_buffer(input, ahead, at); /* chains are moved: these do not fail */
+    (void)evbuffer_drain(input, n);
+    (void)evbuffer_prepend_buffer(input, ahead);
+    c->is_moving = false;
+    evbuffer_free(ahead);
+}
+
+/* The server learns no more of this connection than its end. */
+static void send_refusal(struct guarded *c, int status, const char *reason)
+{
+    bufferevent_data_cb reads, writes;
+    bufferevent_event_cb events;
+    void *arg;
+
+    set_phase(c, REFUSED);
+    bufferevent_getcb(c->bev, &reads, &writes, &events, &arg);
+    bufferevent_setcb(c->bev, NULL, NULL, events, arg);
+    c->guard->ops->refuse(bufferevent_get_output(c->bev), status, reason);
+    (void)bufferevent_enable(c->bev, EV_READ | EV_WRITE); /* else it ends by its time */
+}
+
+static bool is_served(const struct guarded *c)
+{
+    return c->phase == ANSWERED || c->phase == STREAMS;
+}
+
+/* From the place where the request that is refused begins, nothing is left. */
+static void refuse(struct guarded *c, struct evbuffer *input, size_t at)
+{
+    size_t ahead = at > c->framing.taken ? at - c->framing.taken : 0;
+
+    cut_out(c, input, ahead, evbuffer_get_length(input) - ahead);
+    if (!ahead && !is_served(c))
+        send_refusal(c, c->framing.status, c->framing.reason);
+}
+
+/* Looks at the last octets of the input, as many as have just come. */
+static void look(struct guarded *c, struct evbuffer *input, size_t n_new)
+{
+    size_t at = evbuffer_get_length(input) - n_new;
+
+    while (n_new > 0) {
+        enum framing_verdict v;
+        struct evbuffer_iovec part;
+        struct evbuffer_ptr p;
+        size_t n;
+
+        (void)evbuffer_ptr_set(input, &p, at, EVBUFFER_PTR_SET); /* it is within */
+        (void)evbuffer_peek(input, -1, &p, &part, 1);
+        n = framing_look(&c->framing, part.iov_base, part.iov_len, &v);
+        if (v == FRAMING_REFUSE) {
+            refuse(c, input, at);
+            return;
+        }
+        if (v == FRAMING_DROP)
+            cut_out(c, input, at, n);
+        else
+            at += n;
+        n_new -= n;
+    }
+}
+
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct guarded *c = arg;
 
-    if (!info->n_added)
+    if (!info->n_added || c->is_moving)
+        return;
+    if (c->framing.status || c->phase == REFUSED)
+        cut_out(c, input, evbuffer_get_length(input) - info->n_added, info->n_added);
+    else
+        look(c, input, info->n_added);
+    if (c->phase == REFUSED)
         return;
     if (c->phase >= ANSWERED) {
         if (evbuffer_get_length(input) > MAX_BEHIND)
@@ -93,9 +179,10 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
 {
     struct guarded *c = arg;
 
-    (void)output;
     if (c->phase == ANSWERED)
         c->taken += info->n_deleted;
+    else if (c->phase == REFUSED && info->n_deleted && !evbuffer_get_length(output))
+        (void)shutdown(bufferevent_getfd(c->bev), SHUT_WR); /* it may have ended by itself */
 }
 
 static void forget(struct guarded *c)
@@ -163,6 +250,7 @@ static struct bufferevent *take_connection(struct event_base *base, void *arg)
 
     c->guard = g;
     c->bev = bev;
+    framing_init(&c->framing, g->max_head, g->max_body);
     bufferevent_incref(bev);
     TAILQ_INSERT_TAIL(&g->all, c, link);
     set_phase(c, COMES); /* a client says something soon after it has come */
@@ -181,6 +269,8 @@ static bool is_late(const struct guarded *c)
 
     if (c->phase == COMES)
         return taken > config()->mgmt_request_timeout_ms + c->bytes / SLOWEST_BYTES_MS;
+    if (c->phase == REFUSED)
+        return taken > LINGER_MS;
     return c->phase == ANSWERED && taken > ANSWER_MS + c->taken / SLOWEST_TAKEN_MS;
 }
 
@@ -207,8 +297,24 @@ static void on_room(evutil_socket_t fd, short events, void *arg)
     forget_gone(arg);
 }
 
+/* All that was ahead of a refused request is answered: it is its turn. */
+static void on_turn(evutil_socket_t fd, short events, void *arg)
+{
+    struct guard *g = arg;
+    struct guarded *c, *next;
+
+    (void)fd;
+    (void)events;
+    forget_gone(g);
+    for (c = TAILQ_FIRST(&g->all); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (c->framing.status && c->phase == IDLE)
+            send_refusal(c, c->framing.status, c->framing.reason);
+    }
+}
+
 struct guard *guard_new(struct event_base *base, struct evhttp *http, const struct guard_ops *ops,
-                        void *ctx)
+                        void *ctx, size_t max_head, size_t max_body)
 {
     const struct timeval period = {.tv_usec = TICK_MS * 1000};
     struct guard *g = rt_zalloc(sizeof(*g));
@@ -217,9 +323,12 @@ struct guard *guard_new(struct event_base *base, struct evhttp *http, const stru
     g->base = base;
     g->ops = ops;
     g->ctx = ctx;
+    g->max_head = max_head;
+    g->max_body = max_body;
     g->tick = event_new(base, -1, EV_PERSIST, on_tick, g);
     g->room = evtimer_new(base, on_room, g);
-    if (!g->tick || !g->room || event_add(g->tick, &period) < 0) {
+    g->turn = evtimer_new(base, on_turn, g);
+    if (!g->tick || !g->room || !g->turn || event_add(g->tick, &period) < 0) {
         guard_free(g);
         return NULL;
     }
@@ -239,6 +348,8 @@ void guard_free(struct guard *g)
         event_free(g->tick);
     if (g->room)
         event_free(g->room);
+    if (g->turn)
+        event_free(g->turn);
     rt_free(g);
 }
 
@@ -267,10 +378,17 @@ void guard_answers(struct guard *g, struct bufferevent *bev)
     change(g, bev, ANSWERED);
 }
 
-/* The next request may have begun to come meanwhile. */
+/* The next request may have begun to come meanwhile. The server goes on as soon as this returns. */
 void guard_answered(struct guard *g, struct bufferevent *bev)
 {
-    change(g, bev, evbuffer_get_length(bufferevent_get_input(bev)) ? COMES : IDLE);
+    const struct timeval now = {0};
+    struct guarded *c = find(g, bev);
+
+    if (!c)
+        return;
+    set_phase(c, evbuffer_get_length(bufferevent_get_input(bev)) ? COMES : IDLE);
+    if (c->framing.status && c->phase == IDLE)
+        (void)event_add(g->turn, &now); /* fails without memory: it ends by its time */
 }
 
 void guard_streams(struct guard *g, struct bufferevent *bev)

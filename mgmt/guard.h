@@ -1,6 +1,7 @@
 /*
  * guard.h - bounds of the connections of the HTTP server: how many there are, how long a request
- * may take to come and an answer to be taken, how much may wait to be read.
+ * may take to come and an answer to be taken, how much may wait to be read, and what a request is
+ * (framing.h).
  *
  * A foreign object beside web.h's: region RUNTIME, on its scheduler.
  */
@@ -8,8 +9,10 @@
 #define MGMT_GUARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct bufferevent;
+struct evbuffer;
 struct event_base;
 struct evhttp;
 struct guard;
@@ -20,13 +23,15 @@ struct guard_ops {
     struct bufferevent *(*make)(void *ctx, struct event_base *base);
     /* There are as many as may be, or no longer. */
     void (*on_full)(void *ctx, bool is_full);
+    /* Writes a whole answer that says why a request was refused. */
+    void (*refuse)(struct evbuffer *out, int status, const char *reason);
     /* Each 250 ms. */
     void (*on_tick)(void *ctx);
 };
 
-/* Watches every connection that the server takes from now on. NULL: no memory. */
+/* Watches every connection that the server takes from now on; framing.h's bounds. NULL: no memory. */
 struct guard *guard_new(struct event_base *base, struct evhttp *http, const struct guard_ops *ops,
-                        void *ctx);
+                        void *ctx, size_t max_head, size_t max_body);
 /* After the server has gone; NULL is ignored. */
 void guard_free(struct guard *g);
 

@@ -81,8 +81,18 @@ static const char *error_name(int status)
         return "method_not_allowed";
     case 409:
         return "conflict";
+    case 413:
+    case 414:
+    case 431:
+        return "too_large";
+    case 417:
+        return "expectation_failed";
+    case 501:
+        return "not_implemented";
     case 503:
         return "service_unavailable";
+    case 505:
+        return "http_version_not_supported";
     default:
         return "internal_server_error";
     }

@@ -28,12 +28,11 @@
 #include "broker/runtime/runtime.h"
 #include "mgmt/auth.h"
 #include "mgmt/guard.h"
-#include "mgmt/http_head.h"
 #include "mgmt/http_msg.h"
 #include "mgmt/web_head.h"
 
 enum {
-    MAX_HEADERS = 16 * 1024,
+    MAX_HEAD = 16 * 1024,
     TIMEOUT_S = 30,
     MAX_SOCKETS = 2,
     MAX_WRITE = 128 * 1024,
@@ -243,25 +242,6 @@ static void cut(struct evhttp_connection *conn)
     (void)shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(conn)), SHUT_RDWR);
 }
 
-/* The server keeps a connection after CONNECT, whatever the answer says. */
-static void on_refused(struct evhttp_request *req, void *arg)
-{
-    (void)arg;
-    cut(evhttp_request_get_connection(req));
-}
-
-/* Answers at once, and is done with the connection. */
-static void refuse(struct evhttp_request *req, int status, const char *body)
-{
-    struct evbuffer *out = evhttp_request_get_output_buffer(req);
-
-    web_head_add_refusal(req);
-    evhttp_request_set_on_complete_cb(req, on_refused, NULL);
-    if (body)
-        (void)evbuffer_add(out, body, strlen(body)); /* it fails only without memory */
-    evhttp_send_reply(req, status, NULL, NULL);
-}
-
 static void on_request(struct evhttp_request *req, void *arg)
 {
     struct evhttp_connection *conn = evhttp_request_get_connection(req);
@@ -269,14 +249,6 @@ static void on_request(struct evhttp_request *req, void *arg)
     struct open_request *o;
     struct msg_http_request *m;
 
-    if (!http_head_is_clear(evhttp_request_get_input_headers(req), is_1_1(req))) {
-        refuse(req, 400, "{\"error\":\"bad_request\",\"reason\":\"unclear head\"}");
-        return;
-    }
-    if (evhttp_request_get_command(req) == EVHTTP_REQ_CONNECT) { /* its answer has no body */
-        refuse(req, 405, NULL);
-        return;
-    }
     o = rt_zalloc(sizeof(*o));
     m = make_message(req, conn);
     o->id = m->id = ++w->last_id;
@@ -349,7 +321,7 @@ static struct bufferevent *make_bufferevent(void *ctx, struct event_base *base)
 }
 
 static const struct guard_ops guard_ops = {
-    .make = make_bufferevent, .on_full = on_full, .on_tick = on_tick};
+    .make = make_bufferevent, .on_full = on_full, .refuse = web_head_refuse, .on_tick = on_tick};
 
 void web_set_tls(struct web *w, SSL_CTX *tls)
 {
@@ -365,13 +337,15 @@ struct web *web_new(struct event_base *base, proc_id owner)
     LIST_INIT(&w->open);
     w->http = evhttp_new(base);
     w->resume = evtimer_new(base, on_resume, w);
-    w->guard = w->http ? guard_new(base, w->http, &guard_ops, w) : NULL;
+    w->guard =
+        w->http ? guard_new(base, w->http, &guard_ops, w, MAX_HEAD, (size_t)config()->mgmt_max_body)
+                : NULL;
     if (!w->guard || !w->resume) {
         web_free(w);
         return NULL;
     }
     evhttp_set_gencb(w->http, on_request, w);
-    evhttp_set_max_headers_size(w->http, MAX_HEADERS);
+    evhttp_set_max_headers_size(w->http, MAX_HEAD);
     evhttp_set_max_body_size(w->http, (ssize_t)config()->mgmt_max_body);
     evhttp_set_timeout(w->http, TIMEOUT_S);
     /* All are let through here, so that 405 is told by who knows the resource. */

@@ -3,7 +3,9 @@
  */
 #include "mgmt/web_head.h"
 
+#include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -92,12 +94,45 @@ void web_head_add_stream(struct evhttp_request *req, const struct msg_http_strea
         add_cross_origin(req, 0);
 }
 
-void web_head_add_refusal(struct evhttp_request *req)
+/* RFC 9110, section 15; RFC 6585. */
+static const char *phrase(int status)
 {
-    struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 405:
+        return "Method Not Allowed";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 417:
+        return "Expectation Failed";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    default:
+        return "HTTP Version Not Supported";
+    }
+}
 
-    add_policy(out, NULL, NULL);
-    add_header(out, "Connection", "close");
+void web_head_refuse(struct evbuffer *out, int status, const char *reason)
+{
+    struct msg_http_response *r = http_error_new(status, reason);
+    struct evkeyvalq headers;
+    const struct evkeyval *h;
+
+    TAILQ_INIT(&headers);
+    add_policy(&headers, NULL, NULL);
+    add_header(&headers, "Connection", "close");
+    (void)evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\n", status, phrase(status));
+    TAILQ_FOREACH(h, &headers, next)
+        (void)evbuffer_add_printf(out, "%s: %s\r\n", h->key, h->value);
+    (void)evbuffer_add_printf(out, "Content-Length: %zu\r\n\r\n", r->body.len);
+    (void)evbuffer_add(out, r->body.p, r->body.len); /* these fail only without memory */
+    evhttp_clear_headers(&headers);
+    msg_drop(&r->hdr);
 }
 
 void web_head_add_length(struct evhttp_request *req, size_t len)

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+struct evbuffer;
 struct evhttp_request;
 struct msg_http_response;
 struct msg_http_stream;
@@ -14,8 +15,8 @@ struct msg_http_stream;
 void web_head_add(struct evhttp_request *req, const struct msg_http_response *response);
 /* Those of an answer in parts, by the first of them. */
 void web_head_add_stream(struct evhttp_request *req, const struct msg_http_stream *first);
-/* Those of one that needs no reading of the request, and after which the connection is closed. */
-void web_head_add_refusal(struct evhttp_request *req);
+/* A whole answer that the server knows nothing of, and after which the connection is closed. */
+void web_head_refuse(struct evbuffer *out, int status, const char *reason);
 /* HEAD gets the length of what GET would get, and nothing more. */
 void web_head_add_length(struct evhttp_request *req, size_t len);
 

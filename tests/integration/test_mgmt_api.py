@@ -158,7 +158,7 @@ class Api(BrokerCase):
             sock.sendall(b"POST /api/queues HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
                          b"Content-Length: 3\r\n\r\n{}x")
             self.assertIn(b" 400 ", sock.makefile("rb").readline())
-        for size, status in ((15000, 200), (17000, 400)):
+        for size, status in ((15000, 200), (17000, 431)):
             answer, _ = ask(self.broker, "GET", "/api/queues", headers={"X-Long": "x" * size})
             self.assertEqual(answer.status, status, size)
         self.assertEqual(ask(self.broker, "GET", "/api/" + "x" * 8000)[0].status, 404)
