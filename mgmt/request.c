@@ -274,7 +274,6 @@ static bool is_api(const struct path *path)
     return path->n > 0 && !strcmp(path->segment[0].p, "api");
 }
 
-/* Which paths there are is no secret: api/ lists them. */
 static __attribute__((noreturn)) void answer_options(struct request *r)
 {
     struct msg_http_response *response;
@@ -303,29 +302,34 @@ static void serve_metrics(struct request *r)
     r->view->start(r);
 }
 
+/*
+ * Which paths there are, and for which methods, is no secret: api/ lists them. So that is told
+ * before anybody logs in, as RabbitMQ does.
+ */
 static void begin(struct request *r)
 {
     struct msg_http_request *m = r->m;
     unsigned allow = 0;
-    const struct view *v;
 
     if (m->is_metrics) {
         serve_metrics(r);
         return;
     }
     if (!path_split(m->path, &r->path))
-        r->path.n = 0;                  /* nobody's, after the login */
-    else if (m->method == HTTP_OPTIONS) /* a browser asks so before it asks with a login */
+        request_fail_not_found(r);
+    if (m->method == HTTP_OPTIONS) /* a browser asks so before it asks with a login */
         answer_options(r);
     else if (!is_api(&r->path) && m->method == HTTP_GET)
         files_serve(r); /* returns when there is none */
-    v = r->path.n ? views_find(&r->path, m->method, &allow) : NULL;
-    if (!v || !(v->flags & VIEW_OPEN)) {
+    r->view = views_find(&r->path, m->method, &allow);
+    if (!r->view && allow)
+        refuse_method(r, allow);
+    if (!r->view)
+        request_fail_not_found(r);
+    if (r->view->flags & VIEW_OPEN)
+        r->view->start(r);
+    else
         ask_login(r);
-        return;
-    }
-    r->view = v;
-    v->start(r);
 }
 
 static void on_request(struct request *r, struct msg_http_request *m)
@@ -363,8 +367,6 @@ static void check_vhost(struct request *r)
 
 static void on_logged(struct request *r, const struct msg *m)
 {
-    unsigned allow = 0;
-
     r->login = 0;
     if (m->type == MSG_DOWN) {
         again_by_name(r, "access");
@@ -376,11 +378,6 @@ static void on_logged(struct request *r, const struct msg *m)
         request_fail_right(r, tag_refusal(VIEW_MANAGEMENT));
     if (r->m->is_foreign && r->m->method != HTTP_GET && !is_origin_allowed(r->m->origin))
         request_fail(r, 403, "the page that asks is another site's");
-    r->view = r->path.n ? views_find(&r->path, r->m->method, &allow) : NULL;
-    if (!r->view && allow)
-        refuse_method(r, allow);
-    if (!r->view)
-        request_fail_not_found(r);
     if (!(r->tags & r->view->tags))
         request_fail_right(r, tag_refusal(r->view->tags));
     if (r->view->flags & VIEW_VHOST)

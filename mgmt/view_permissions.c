@@ -181,6 +181,7 @@ const struct view views_permissions[] = {
     {"api/topic-permissions/x/x", HTTP_PUT, ADMIN, 0, start_put_topic, node_answered},
     {"api/topic-permissions/x/x", HTTP_DELETE, ADMIN, 0, start_delete_topics, node_answered},
     {"api/topic-permissions/x/x/x", HTTP_GET, ADMIN, 0, start_topics_of_pair, NULL},
+    {"api/topic-permissions/x/x/x", HTTP_PUT, ADMIN, 0, start_put_topic, node_answered},
     {"api/topic-permissions/x/x/x", HTTP_DELETE, ADMIN, 0, start_delete_topic, node_answered},
     {"api/vhosts/x/topic-permissions", HTTP_GET, ADMIN, 0, start_topics_of_vhost, NULL},
     {0},

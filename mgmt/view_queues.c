@@ -141,6 +141,6 @@ const struct view views_queues[] = {
     {"api/queues/x/x", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_delete, ask_finish},
     {"api/queues/x/x/contents", HTTP_DELETE, VIEW_MANAGEMENT, VIEW_VHOST, start_purge,
      handle_purge},
-    {"api/queues/x/x/actions", HTTP_POST, VIEW_POLICYMAKER, VIEW_VHOST, start_action, NULL},
+    {"api/queues/x/x/actions", HTTP_POST, VIEW_ADMINISTRATOR, VIEW_VHOST, start_action, NULL},
     {0},
 };

@@ -14,7 +14,7 @@ PATHS = ("/api/overview", "/api/queues", "/api/processes")
 @needs_own_broker
 class Mgmt(BrokerCase):
     def test_login(self):
-        for path in PATHS + ("/api/nothing",):
+        for path in PATHS:
             for user, password in ((None, ""), ("guest", "wrong"), ("nobody", "guest"), ("", "")):
                 status, value = self.broker.http("GET", path, user=user, password=password)
                 self.assertEqual(status, 401, (path, user))
@@ -23,8 +23,11 @@ class Mgmt(BrokerCase):
     def test_not_found(self):
         for path in ("/api/nothing", "/api/x/", "/api/queues/%2F/no-such-queue/x",
                      "/api/overview/x"):
-            status, value = self.broker.http("GET", path)
-            self.assertEqual((status, value["error"]), (404, "Object Not Found"), path)
+            for user in "guest", None:
+                status, value = self.broker.http("GET", path, user=user)
+                self.assertEqual((status, value["error"]), (404, "Object Not Found"), path)
+        for user in "guest", None:
+            self.assertEqual(self.broker.http("POST", "/api/queues", {}, user=user)[0], 405)
 
     def test_overview(self):
         value = self.broker.get("/api/overview")
