@@ -29,7 +29,10 @@ struct guard_ops {
     void (*on_tick)(void *ctx);
 };
 
-/* Watches every connection that the server takes from now on; framing.h's bounds. NULL: no memory. */
+/*
+ * Watches every connection that the server takes from now on; max_head and max_body are of
+ * framing.h. NULL: no memory.
+ */
 struct guard *guard_new(struct event_base *base, struct evhttp *http, const struct guard_ops *ops,
                         void *ctx, size_t max_head, size_t max_body);
 /* After the server has gone; NULL is ignored. */
