@@ -76,6 +76,11 @@ class Dashboard(BrokerCase):
         conn.rpc(1, spec.Queue.Declare(queue=name))
         return conn
 
+    def channel_of(self, conn):
+        """The name of its only channel."""
+        port = ":%d -> " % conn.sock.getsockname()[1]
+        return next(c["name"] for c in self.broker.get("/api/channels") if port in c["name"])
+
     def messages(self, name):
         return self.broker.get("/api/queues/%2F/" + urllib.parse.quote(name, safe=""))["messages"]
 
@@ -179,6 +184,63 @@ class Dashboard(BrokerCase):
         b.one(".message pre", "hello")
         b.one(".message dd", "its-number")
 
+    def test_a_channel(self):
+        """From the list of channels to one, what it holds, and to its queue and connection."""
+        b, name = self.browser, fresh("of a channel")
+        conn = self.declare(name)
+        conn.rpc(1, spec.Basic.Qos(prefetch_count=7))
+        conn.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="tag of a channel"))
+        for _ in range(9):
+            self.broker.http("POST", "/api/exchanges/%2F/amq.default/publish",
+                             {"properties": {}, "routing_key": name, "payload": "x",
+                              "payload_encoding": "string"})
+        channel = self.channel_of(conn)
+        b.visit("#/channels", "Channels")
+        b.click("tbody a", channel)
+        b.one("main h1", channel)
+        b.one(".facts dd", "7 messages")  # as many as its prefetch lets be unacked
+        b.one("tbody td", "tag of a channel")
+        b.click("tbody a", name)
+        b.one("main h1", name)
+        b.visit(link("channel", channel), channel)
+        b.click(".facts a", channel.rsplit(" ", 1)[0])
+        b.one(".kicker", "Connection")
+        b.click("tbody a", channel)
+        b.one(".kicker", "Channel")
+
+    def test_columns_are_chosen(self):
+        """Those that are left out, and those that are not shown by default, stay chosen."""
+        b, name = self.browser, fresh("of columns")
+        self.declare(name)
+
+        def heads():
+            return [e.text for e in b.all("thead th") if e.is_displayed()]
+
+        b.visit("#/queues", "Queues")
+        b.one("tbody a", name)
+        self.assertNotIn("Memory", heads())
+        self.assertIn("State", heads())
+        b.click(".chooser summary")
+        b.click(".chooser input[name=memory]")
+        b.click(".chooser input[name=state]")
+        b.keys(Keys.ESCAPE)
+        b.until(lambda: not b.all(".chooser[open]"), "the menu closed")
+        for _ in range(2):
+            b.until(lambda: "Memory" in heads() and "State" not in heads(), "the chosen columns")
+            cells = [e for e in b.all("tbody tr:first-child > *") if e.is_displayed()]
+            self.assertEqual(len(cells), len(heads()))
+            b.visit("#/log", "Log")
+            b.visit("#/queues", "Queues")
+            b.one("tbody a", name)
+        b.js("localStorage.removeItem('warren-columns')")
+
+    def test_where_the_memory_is(self):
+        b = self.browser
+        b.visit("#/overview", "Overview")
+        b.until(lambda: " at which publishers are blocked" in b.one(".memory p").text,
+                "the sum of all parts")
+        self.assertRegex(b.one(".memory dd").text, r"\d B|iB")
+
     def test_a_vhost_by_hand(self):
         """Added, chosen, opened to a user, and deleted; the chooser knows it at once."""
         b, name = self.browser, fresh("vhost")
@@ -212,7 +274,9 @@ class Dashboard(BrokerCase):
         conn.rpc(1, spec.Basic.Consume(queue=name, consumer_tag="its-tag"))
         self.addCleanup(b.scheme, "")
         b.scheme("light")
-        for page, heading in PAGES + [("queue/%2F/" + name, name)]:
+        channel = self.channel_of(conn)
+        for page, heading in PAGES + [("queue/%2F/" + name, name),
+                                      (link("channel", channel)[2:], channel)]:
             with self.subTest(page):
                 b.visit("#/" + page, heading)
                 b.one(".live.on")
@@ -220,6 +284,9 @@ class Dashboard(BrokerCase):
         b.scheme("dark")
         self.assertEqual(b.offences(AXE, ["color-contrast"]), [])
         b.visit("#/queues", "Queues")
+        b.click(".chooser summary")
+        b.one(".chooser input")
+        self.assertEqual(b.offences(AXE), [])
         b.click("button", "Declare a queue")
         b.one("dialog[open] input")
         self.assertEqual(b.offences(AXE), [])

@@ -56,6 +56,21 @@ export function vhostColumn(of = (r) => r.vhost) {
           ];
 }
 
+/* The column of a consumer's channel. */
+export function channelColumn() {
+    return [
+        {
+            id: "channel",
+            label: "Channel",
+            minor: true,
+            cell: (c) =>
+                c.channel_details && c.channel_details.name
+                    ? to("channel", c.channel_details.name, c.channel_details.name)
+                    : "",
+        },
+    ];
+}
+
 /* stats.x_details.rate as the server says it */
 export function rateOf(stats, id) {
     const details = stats && stats[id + "_details"];

@@ -127,6 +127,13 @@ export const pages = [
         load: () => import("./pages/connection.js"),
     },
     {
+        id: "channel",
+        under: "channels",
+        title: "Channel",
+        level: "all",
+        load: () => import("./pages/channel.js"),
+    },
+    {
         id: "vhost",
         under: "vhosts",
         title: "Vhost",

@@ -3,9 +3,11 @@
  * their content does, so that focus, selection and scroll survive each update.
  *
  * A column: {id, label, cell(row), num, sort: name for the server, value(row) to sort by here,
- * wide: may take what room is left, minor: left out on narrow screens}. The first column heads
- * its row; one without a label holds the buttons.
+ * wide: may take what room is left, minor: left out on narrow screens, optional: left out of a
+ * listing until it is chosen}. The first column heads its row; one without a label holds the
+ * buttons.
  */
+import { Chooser } from "./columns.js";
 import { fill, h, say } from "./dom.js";
 import { count, counted } from "./format.js";
 import { get, query } from "./api.js";
@@ -60,7 +62,17 @@ export class Table {
             this.note,
         );
         this.onSort = () => this.update(this.shown || []);
+        this.isOff = () => false;
         this.markSort();
+    }
+
+    /* isOff(column): whether it is left out, from now on. */
+    choose(isOff) {
+        this.isOff = isOff;
+        this.columns.forEach((c, i) => {
+            for (const tr of [this.heads[i].parentNode, ...this.rows.values()])
+                tr.children[i].hidden = isOff(c);
+        });
     }
 
     head(column) {
@@ -119,7 +131,7 @@ export class Table {
                 this.columns.map((c, i) =>
                     h(
                         (i ? "td" : "th") + classesOf(c) + (c.wide ? ".wide" : ""),
-                        i ? {} : { scope: "row" },
+                        { hidden: this.isOff(c), ...(i ? {} : { scope: "row" }) },
                     ),
                 ),
             );
@@ -170,6 +182,8 @@ export class Listing {
             this.page = 1;
             this.load();
         };
+        this.chooser = new Chooser(noun, table.columns, () => this.choose());
+        this.choose();
         this.filter = h("input.filter", {
             type: "search",
             placeholder: "Filter " + noun,
@@ -194,11 +208,16 @@ export class Listing {
                 hasNames && [this.filter, h("label.check", this.regex, h("span", "Regex"))],
                 this.total,
                 h("span.gap"),
+                this.chooser.columns.length > 2 && this.chooser.node,
                 tools || [],
             ),
             this.table.node,
             this.pager,
         );
+    }
+
+    choose() {
+        this.table.choose((c) => this.chooser.isOff(c));
     }
 
     later() {

@@ -14,13 +14,50 @@ function mode(c) {
     );
 }
 
-function prefetch(c) {
+export function prefetch(c) {
     const parts = [];
 
     if (c.prefetch_count) parts.push(count(c.prefetch_count));
     if (c.global_prefetch_count) parts.push(count(c.global_prefetch_count) + " shared");
     return parts.join(", ") || h("span.quiet", "no limit");
 }
+
+/* Of the list of all; where there are few, each has its page. */
+const more = [
+    {
+        id: "confirm",
+        label: "Confirm",
+        title: "confirmed",
+        num: true,
+        sort: "message_stats.confirm_details.rate",
+        value: (c) => rateOf(c.message_stats, "confirm"),
+        cell: (c) => rateText(c.message_stats, "confirm"),
+        minor: true,
+        optional: true,
+    },
+    {
+        id: "ack",
+        label: "Ack",
+        title: "acked",
+        num: true,
+        sort: "message_stats.ack_details.rate",
+        value: (c) => rateOf(c.message_stats, "ack"),
+        cell: (c) => rateText(c.message_stats, "ack"),
+        minor: true,
+        optional: true,
+    },
+    {
+        id: "redeliver",
+        label: "Again",
+        title: "redelivered",
+        num: true,
+        sort: "message_stats.redeliver_details.rate",
+        value: (c) => rateOf(c.message_stats, "redeliver"),
+        cell: (c) => rateText(c.message_stats, "redeliver"),
+        minor: true,
+        optional: true,
+    },
+];
 
 export function channelColumns(isOfOne) {
     return [
@@ -30,10 +67,7 @@ export function channelColumns(isOfOne) {
             sort: "name",
             value: (c) => c.name,
             wide: true,
-            cell: (c) =>
-                c.connection_details && !isOfOne
-                    ? to("connection", c.name, c.connection_details.name)
-                    : names(c.name),
+            cell: (c) => to("channel", c.name, c.name),
         },
         ...(isOfOne ? [] : vhostColumn()),
         {
@@ -96,6 +130,7 @@ export function channelColumns(isOfOne) {
             value: (c) => rateOf(c.message_stats, "deliver_get"),
             cell: (c) => rateText(c.message_stats, "deliver_get"),
         },
+        ...(isOfOne ? [] : more),
     ];
 }
 

@@ -1,10 +1,15 @@
 /* All consumers. */
 import { count } from "../format.js";
-import { badge, heading, names, to, vhostColumn } from "../parts.js";
+import { badge, channelColumn, heading, names, to, vhostColumn } from "../parts.js";
 import { scoped } from "../session.js";
 import { Listing } from "../table.js";
 
-const columns = () => [
+export const consumerKey = (c) =>
+    [c.queue.vhost, c.queue.name, c.consumer_tag, c.channel_details && c.channel_details.name].join(
+        "\n",
+    );
+
+export const consumerColumns = (isOfOne) => [
     {
         id: "queue",
         label: "Queue",
@@ -21,19 +26,7 @@ const columns = () => [
         value: (c) => c.consumer_tag,
         cell: (c) => names(c.consumer_tag),
     },
-    {
-        id: "connection",
-        label: "Connection",
-        minor: true,
-        cell: (c) =>
-            c.channel_details && c.channel_details.connection_name
-                ? to(
-                      "connection",
-                      c.channel_details.connection_name,
-                      c.channel_details.connection_name,
-                  )
-                : "",
-    },
+    ...(isOfOne ? [] : channelColumn()),
     {
         id: "ack",
         label: "Acks",
@@ -64,14 +57,8 @@ export async function show(ctx) {
         ctx,
         where: () => scoped("consumers"),
         noun: "consumers",
-        columns: columns(),
-        key: (c) =>
-            [
-                c.queue.vhost,
-                c.queue.name,
-                c.consumer_tag,
-                c.channel_details && c.channel_details.name,
-            ].join("\n"),
+        columns: consumerColumns(false),
+        key: consumerKey,
         sort: "queue",
         empty: "Nobody consumes.",
     });

@@ -223,6 +223,68 @@ function churn(overview) {
     );
 }
 
+/* What the node's memory answer calls it, what it is here, and its colour. */
+const MEMORY = [
+    [["queue_procs", "exchange_procs"], "Queues and exchanges", "c1"],
+    [["binary"], "Message bodies", "c2"],
+    [["connection_readers", "connection_channels"], "Connections and channels", "c3"],
+    [["msg_index"], "Stores", "c4"],
+    [["mgmt_db"], "Management", "c5"],
+    [["other_proc"], "Other processes", "c6"],
+    [["other_system"], "Program, caches, pages of files", "c7"],
+];
+
+/* A bar of what is in use, and its parts in words. */
+function memoryCard() {
+    const parts = MEMORY.map(([, , color]) => h("i." + color));
+    const values = MEMORY.map(() => h("dd.num", "–"));
+    const words = h("p.quiet", "");
+    const node = h(
+        "section.card.memory",
+        h("h2", "Where the memory is"),
+        h("div.bar", { "aria-hidden": "true" }, parts),
+        words,
+        h(
+            "dl.facts",
+            MEMORY.map(([, label, color], i) =>
+                h("div", h("dt", h("i.dot." + color), " ", label), values[i]),
+            ),
+        ),
+    );
+
+    return {
+        node,
+        show(memory, limit) {
+            const sum = (list) => list.reduce((all, n) => all + (n || 0), 0);
+            const sizes = MEMORY.map(([ids]) => sum(ids.map((id) => memory[id])));
+            const used = sum(sizes);
+
+            sizes.forEach((n, i) => {
+                parts[i].style.flexGrow = n;
+                say(values[i], bytes(n));
+            });
+            say(
+                words,
+                bytes(used) +
+                    " in use, " +
+                    ((100 * used) / limit).toFixed(1) +
+                    "% of the " +
+                    bytes(limit) +
+                    " at which publishers are blocked",
+            );
+        },
+    };
+}
+
+async function follow(ctx, card, node) {
+    const where = "nodes/" + encodeURIComponent(node.name) + "/memory";
+
+    await ctx.every(5000, async () => {
+        const { memory } = await getOr({}, where, ctx.signal);
+        if (memory) card.show(memory, node.mem_limit);
+    });
+}
+
 export async function show(ctx) {
     const overview = await ctx.attempt(() =>
         getOr(
@@ -251,7 +313,8 @@ export async function show(ctx) {
             ),
         ));
     const t = tiles(),
-        charts = chartsFor(ctx);
+        charts = chartsFor(ctx),
+        memory = node && memoryCard();
 
     history.seed(earlier(overview, node));
     ctx.show(
@@ -271,7 +334,13 @@ export async function show(ctx) {
             h("section.card", charts.disk.node),
             h("section.card", charts.objects.node),
         ),
-        h("div.cards", facts(overview, node), listeners(overview), churn(overview)),
+        h(
+            "div.cards",
+            facts(overview, node),
+            memory && memory.node,
+            listeners(overview),
+            churn(overview),
+        ),
     );
     ctx.live((name, totals) => {
         if (name !== "totals") return;
@@ -280,4 +349,5 @@ export async function show(ctx) {
         for (const c of Object.values(charts))
             c.update(history.points, history.from(totals.time), totals.time);
     });
+    if (memory) await follow(ctx, memory, node);
 }

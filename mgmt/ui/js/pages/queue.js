@@ -9,6 +9,7 @@ import {
     badge,
     button,
     card,
+    channelColumn,
     facts,
     features,
     heading,
@@ -87,13 +88,7 @@ function consumersTable(vhost) {
         empty: "Nobody consumes from this queue.",
         columns: [
             { id: "tag", label: "Consumer tag", wide: true, cell: (c) => names(c.consumer_tag) },
-            {
-                id: "channel",
-                label: "Channel",
-                cell: (c) =>
-                    to("connection", c.channel_details.name, c.channel_details.connection_name),
-                minor: true,
-            },
+            ...channelColumn(),
             {
                 id: "ack",
                 label: "Acks",
